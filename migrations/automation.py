@@ -1,0 +1,66 @@
+"""The switch: enables and disables the triggers that record changes."""
+
+from enum import StrEnum
+
+import psycopg
+from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+
+TABLES = ("sessions", "session_audio_metrics", "session_video_metrics")
+TRIGGERS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
+
+
+class Automation(StrEnum):
+    """Whether changes are recorded; `partly` after an interrupted switch, `missing` before `migrate`."""
+
+    ON = "on"
+    OFF = "off"
+    PARTLY = "partly on"
+    MISSING = "missing"
+
+
+def status(connection: psycopg.Connection) -> Automation:
+    """Reads the triggers' state from the catalogs."""
+    states = connection.execute(
+        "SELECT tgenabled <> 'D' FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname = ANY(%s)",
+        [list(TABLES), list(TRIGGERS)],
+    ).fetchall()
+    enabled = sum(1 for (is_enabled,) in states if is_enabled)
+    if len(states) < len(TABLES) * len(TRIGGERS):
+        return Automation.MISSING
+    if enabled == 0:
+        return Automation.OFF
+    return Automation.ON if enabled == len(states) else Automation.PARTLY
+
+
+def switch(connection: psycopg.Connection, *, on: bool) -> None:
+    """Enables or disables all triggers; on a connection in autocommit mode.
+
+    Switching on puts every tutor in the outbox, because nothing was recorded while it was off. Each
+    table is a short transaction of its own (two locks at once could deadlock with a client) that is
+    tried again when the table is busy, for up to a minute: then psycopg's LockNotAvailable is raised.
+    """
+    for table in TABLES:
+        _switch_table(connection, table, on=on)
+    if on:
+        with connection.transaction():
+            connection.execute("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
+            connection.execute("SELECT pg_notify('tutorwatch_changes', '')")
+
+
+@retry(
+    retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
+    wait=wait_random_exponential(multiplier=0.2, max=2),
+    stop=stop_after_delay(60),
+    reraise=True,
+)
+def _switch_table(connection: psycopg.Connection, table: str, *, on: bool) -> None:
+    action = psycopg.sql.SQL("ENABLE" if on else "DISABLE")
+    with connection.transaction():
+        connection.execute("SET LOCAL lock_timeout = '500ms'")
+        for trigger in TRIGGERS:
+            connection.execute(
+                psycopg.sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+                    psycopg.sql.Identifier("public", table), action, psycopg.sql.Identifier(trigger)
+                )
+            )

@@ -1,0 +1,61 @@
+"""Indexes on the platform's tables, built without stopping a single write.
+
+An index that was interrupted half-way stays behind as invalid: it is dropped and built again.
+"""
+
+import logging
+
+from alembic import op
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from migrations.sql import execute, read_sql
+
+logger = logging.getLogger(__name__)
+
+SETTLING_ROUNDS = 5
+"""How often duplicates are settled again when clients add new ones while the unique index is built."""
+
+
+def create_concurrently(name: str, definition: str, *, unique: bool = False) -> None:
+    """Creates the index `public.name`, unless it stands already; `definition` is what follows ON.
+
+    Commits what the revision has done so far: a concurrent build can't run in a transaction.
+    """
+    kind = "UNIQUE INDEX" if unique else "INDEX"
+    with op.get_context().autocommit_block():
+        if not op.get_context().as_sql:
+            _drop_invalid(name)
+            logger.info("Building index %s", name)
+            execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody
+        execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
+        if not op.get_context().as_sql:
+            execute("RESET lock_timeout")
+
+
+def create_unique_after_settling(name: str, definition: str, *, settle_file: str) -> None:
+    """Settles duplicates with the statement in `settle_file`, then creates the unique index.
+
+    Clients go on writing meanwhile and may add new duplicates before the index stands; then both are
+    done again.
+    """
+    for round_number in range(1, SETTLING_ROUNDS + 1):
+        execute(read_sql(settle_file))
+        try:
+            create_concurrently(name, definition, unique=True)
+        except IntegrityError:
+            if round_number == SETTLING_ROUNDS:
+                raise
+            logger.warning("New duplicates came in while %s was built; settling them too", name)
+        else:
+            return
+
+
+def _drop_invalid(name: str) -> None:
+    is_invalid = op.get_bind().scalar(
+        text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
+        {"name": f"public.{name}"},
+    )
+    if is_invalid:
+        logger.info("Dropping index %s, left invalid by an interrupted build", name)
+        execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")

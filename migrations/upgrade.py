@@ -1,0 +1,202 @@
+"""Brings a database to the schema this program needs: `migrate`, and what belongs to it."""
+
+import io
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy.exc import OperationalError
+from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
+
+from migrations import deployed_schema
+
+logger = logging.getLogger(__name__)
+
+LOCK_KEY = 7_310_118_241
+"""Advisory lock of the one migration that may run in a database at a time (an arbitrary number)."""
+
+LOCK_WAIT = "500ms"
+"""How long a change of a busy table waits for its lock. While it waits, clients queue behind it; below
+`deadlock_timeout` (1 s by default), so that it is never a client that a deadlock ends."""
+
+PATIENCE_SECONDS = 300.0
+"""How long a busy table is tried again before migrating gives up."""
+
+
+class SchemaError(Exception):
+    """The database can't be migrated as it is; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Migrated:
+    """What a migration did: revisions before and after (None: none yet), and the duplicates it settled."""
+
+    before: str | None
+    after: str
+    settled_alerts: int
+    settled_insights: int
+
+
+def head_revision() -> str:
+    """The newest revision this program knows."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def current_revision(database_url: str) -> str | None:
+    """The database's revision; None before the first migration."""
+    with _connect(_engine(database_url)) as connection:
+        return _revision(connection)
+
+
+def check(database_url: str) -> list[str]:
+    """What `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
+    with _connect(_engine(database_url)) as connection:
+        _refuse_newer(connection)
+        problems = deployed_schema.find_problems(connection)
+        pending = _pending(_revision(connection))
+    return problems + [f"revision {revision} ({subject}) is not applied" for revision, subject in pending]
+
+
+def to_sql(database_url: str, *, automation: bool) -> str:
+    """The statements `migrate` would run on this database, as a script for psql; changes nothing."""
+    script = io.StringIO()
+    with _connect(_engine(database_url)) as connection:
+        _refuse_problems(connection)
+        config = _config(output=script)
+        config.attributes |= _facts(connection, automation=automation)
+        before = _revision(connection)
+    if before is None:
+        script.write("CREATE SCHEMA IF NOT EXISTS tutorwatch;\n\n")
+    if before != head_revision():
+        command.upgrade(config, f"{before or 'base'}:head", sql=True)
+    return script.getvalue()
+
+
+def migrate(database_url: str, *, automation: bool = True) -> Migrated:
+    """Creates or adopts the platform's tables and adds everything of ours; running it again changes nothing.
+
+    A second migration of the same database waits for the first. It can be interrupted at any point and
+    started again. `automation=False` creates the triggers disabled.
+
+    Raises SchemaError for a database that isn't the platform's, or is newer than this program.
+    """
+    engine = _engine(database_url)
+    with _only_migration(engine):
+        with _connect(engine) as connection:
+            _refuse_problems(connection)
+            before = _revision(connection)
+            started_at = connection.scalar(text("SELECT clock_timestamp()"))
+            connection.commit()
+        _upgrade(engine, automation=automation)
+        with _connect(engine) as connection:
+            settled = connection.execute(
+                text("SELECT kind, count(*) FROM tutorwatch.settled_duplicates WHERE settled_at >= :at GROUP BY kind"),
+                {"at": started_at},
+            )
+            counts = {row.kind: row.count for row in settled}
+    return Migrated(before, head_revision(), counts.get("alert", 0), counts.get("insight", 0))
+
+
+def _is_busy_table(error: BaseException) -> bool:
+    return isinstance(error, OperationalError) and isinstance(error.orig, psycopg.errors.LockNotAvailable)
+
+
+@retry(
+    retry=retry_if_exception(_is_busy_table),
+    wait=wait_random_exponential(multiplier=0.5, max=5),
+    stop=stop_after_delay(PATIENCE_SECONDS),
+    before_sleep=before_sleep_log(logger, logging.WARNING),
+    reraise=True,
+)
+def _upgrade(engine: Engine, *, automation: bool) -> None:
+    with _connect(engine) as connection:
+        config = _config()
+        config.attributes |= _facts(connection, automation=automation) | {"connection": connection}
+        connection.execute(text("CREATE SCHEMA IF NOT EXISTS tutorwatch"))
+        connection.commit()
+        command.upgrade(config, "head")
+
+
+def _facts(connection: Connection, *, automation: bool) -> dict[str, bool]:
+    """What revisions need to know beyond the database itself."""
+    return {"database_is_empty": deployed_schema.is_empty(connection), "automation": automation}
+
+
+def _config(output: io.StringIO | None = None) -> Config:
+    config = Config(output_buffer=output) if output else Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    return config
+
+
+def _engine(database_url: str) -> Engine:
+    options = f"-c timezone=UTC -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
+    return create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: psycopg.connect(database_url, options=options, application_name="tutorwatch-migrate"),
+        poolclass=NullPool,
+    )
+
+
+@contextmanager
+def _connect(engine: Engine) -> Iterator[Connection]:
+    with engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def _only_migration(engine: Engine) -> Iterator[None]:
+    """Holds the migration lock, on a connection of its own.
+
+    Asks again and again instead of waiting in the database: a waiting statement holds a snapshot, and a
+    concurrent index build waits for all older snapshots, so that the two would wait for each other.
+    """
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        waiting = False
+        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
+            if not waiting:
+                logger.info("Another migration of this database is running; waiting for it to end")
+                waiting = True
+            time.sleep(0.2)
+        yield
+
+
+def _revision(connection: Connection) -> str | None:
+    if connection.scalar(text("SELECT to_regclass('tutorwatch.alembic_version')")) is None:
+        return None
+    revision: str | None = connection.scalar(text("SELECT version_num FROM tutorwatch.alembic_version"))
+    return revision
+
+
+def _pending(current: str | None) -> list[tuple[str, str]]:
+    revisions = ScriptDirectory.from_config(_config()).walk_revisions(base=current or "base", head="head")
+    return [(r.revision, r.doc) for r in reversed(list(revisions)) if r.revision != current]
+
+
+def _refuse_problems(connection: Connection) -> None:
+    _refuse_newer(connection)
+    problems = deployed_schema.find_problems(connection)
+    if problems:
+        listing = "\n".join(f"  - {problem}" for problem in problems)
+        raise SchemaError(
+            f"This database is not the platform's as Tutorwatch knows it; nothing was changed:\n{listing}"
+        )
+
+
+def _refuse_newer(connection: Connection) -> None:
+    revision = _revision(connection)
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
+    if revision is not None and revision not in known:
+        raise SchemaError(
+            f"The database's schema ({revision}) is newer than this program ({head_revision()}): "
+            "install the program's newer version"
+        )

@@ -1,0 +1,196 @@
+"""Which sessions are behind a finding: read for what was found only, so it costs nothing for the others."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from enum import StrEnum
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    CompoundSelect,
+    FromClause,
+    Select,
+    String,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    select,
+    true,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.alerts import AlertType
+from rules.decisions.insights import InsightCategory
+from rules.sessions import (
+    by_tutor_no_show,
+    by_tutor_rescheduled,
+    completed_in,
+    converted,
+    dated,
+    engagement,
+    is_counted,
+    latest_first,
+    limit,
+    parameters,
+    poor_first_session,
+    recent,
+    with_metrics,
+)
+from rules.settings import Thresholds
+from rules.tables import audio, sessions, video
+
+SAMPLE_SIZE = 3
+"""How many sessions an insight shows (specification, "Insights")."""
+
+SessionsByFinding = dict[tuple[str, str], list[UUID]]
+"""The sessions behind each finding, latest first, by tutor id and alert type or insight category."""
+
+
+async def load_alert_sessions(
+    conn: AsyncConnection, found: Iterable[tuple[str, AlertType]], now: datetime, limits: Thresholds
+) -> SessionsByFinding:
+    """All sessions that count for each alert found."""
+    return await _load(conn, alert_sessions_query(), list(found), AlertType, now, limits)
+
+
+async def load_insight_samples(
+    conn: AsyncConnection, found: Iterable[tuple[str, InsightCategory]], now: datetime, limits: Thresholds
+) -> SessionsByFinding:
+    """The latest three sessions that show each insight found."""
+    return await _load(conn, insight_samples_query(), list(found), InsightCategory, now, limits)
+
+
+async def _load(
+    conn: AsyncConnection,
+    query: CompoundSelect[Any],
+    found: list[tuple[str, Any]],
+    rules: type[StrEnum],
+    now: datetime,
+    limits: Thresholds,
+) -> SessionsByFinding:
+    if not found:
+        return {}
+    tutors: dict[str, list[str]] = {rule.value: [] for rule in rules}
+    for tutor_id, rule in found:
+        tutors[rule.value].append(tutor_id)
+    values = parameters(sorted({tutor_id for tutor_id, _ in found}), now, limits)
+    rows = await conn.execute(query, values | {f"tutors_{rule}": ids for rule, ids in tutors.items()})
+    return {(row.tutor_id, row.rule): row.session_ids for row in rows}
+
+
+@cache
+def alert_sessions_query() -> CompoundSelect[Any]:
+    """For each alert type, the sessions behind it of each tutor in the parameter `tutors_<type>`."""
+    return union_all(
+        _all_sessions(AlertType.POOR_FIRST_SESSION, poor_first_session(), at=dated(sessions)),
+        _all_sessions(AlertType.NO_SHOW_PATTERN, by_tutor_no_show(), at=sessions.c.scheduled_start),
+        _all_sessions(AlertType.HIGH_RESCHEDULE_RATE, by_tutor_rescheduled(), at=sessions.c.scheduled_start),
+        _recent_sessions(AlertType.HIGH_TALK_RATIO, audio.c.tutor_talk_ratio),
+        _recent_sessions(AlertType.LOW_UNDERSTANDING_CHECKS, audio.c.tutor_checks_understanding_count),
+        _all_sessions(
+            AlertType.DECLINING_PERFORMANCE,
+            and_(
+                sessions.c.overall_session_score.is_not(None),
+                completed_in("declining"),
+                not_(
+                    is_counted(
+                        AlertType.DECLINING_PERFORMANCE,
+                        tutor_id=sessions.c.tutor_id,
+                        session_id=sessions.c.id,
+                        at=dated(sessions),
+                    )
+                ),
+            ),
+            at=dated(sessions),
+        ),
+    )
+
+
+def _shows() -> dict[InsightCategory, ColumnElement[bool]]:
+    """What a session that shows the insight looks like."""
+    talk = audio.c.tutor_talk_ratio
+    checks = audio.c.tutor_checks_understanding_count
+    open_questions, closed_questions = audio.c.open_ended_questions, audio.c.closed_ended_questions
+    return {
+        InsightCategory.HIGH_ENGAGEMENT: engagement() > limit("insight_high_engagement_above"),
+        InsightCategory.BALANCED_TALK_RATIO: talk.between(
+            limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to")
+        ),
+        InsightCategory.FREQUENT_UNDERSTANDING_CHECKS: checks > limit("insight_frequent_checks_above"),
+        InsightCategory.STRONG_QUESTIONING: open_questions
+        > limit("insight_open_questions_share") * (open_questions + closed_questions),
+        InsightCategory.HIGH_VISUAL_AIDS: video.c.tutor_uses_visual_aids,
+        InsightCategory.POSITIVE_REINFORCEMENT: audio.c.tutor_positive_reinforcement_count
+        > limit("insight_reinforcement_above"),
+        InsightCategory.FIRST_SESSION_EXPERT: and_(sessions.c.session_number == 1, converted()),
+        InsightCategory.LOW_ENGAGEMENT: engagement() < limit("insight_low_engagement_below"),
+        InsightCategory.HIGH_TALK_RATIO: talk > limit("insight_high_talk_above"),
+        InsightCategory.INFREQUENT_UNDERSTANDING_CHECKS: checks < limit("insight_infrequent_checks_below"),
+        InsightCategory.LOW_VISUAL_AIDS: not_(video.c.tutor_uses_visual_aids),
+    }
+
+
+@cache
+def insight_samples_query() -> CompoundSelect[Any]:
+    """For each category, the latest sessions that show it of each tutor in the parameter `tutors_<category>`."""
+    return union_all(*(_latest_sessions(category, shown) for category, shown in _shows().items()))
+
+
+def _all_sessions(
+    alert_type: AlertType, condition: ColumnElement[bool], *, at: ColumnElement[datetime]
+) -> Select[Any]:
+    tutors = _tutors(alert_type)
+    return (
+        select(*_finding(alert_type, tutors, sessions.c.id, at))
+        .select_from(tutors.join(sessions, sessions.c.tutor_id == tutors.c.tutor_id))
+        .where(condition)
+        .group_by(tutors.c.tutor_id)
+    )
+
+
+def _recent_sessions(alert_type: AlertType, metric: ColumnElement[Any]) -> Select[Any]:
+    tutors = _tutors(alert_type)
+    ten = recent(metric, tutor_id=tutors.c.tutor_id, name=f"recent_{alert_type}")
+    counted = is_counted(alert_type, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
+    return (
+        select(*_finding(alert_type, tutors, ten.c.id, ten.c.at))
+        .select_from(tutors.join(ten, true()))
+        .where(~counted)
+        .group_by(tutors.c.tutor_id)
+    )
+
+
+def _latest_sessions(category: InsightCategory, shown: ColumnElement[bool]) -> Select[Any]:
+    tutors = _tutors(category)
+    latest = (
+        select(sessions.c.id, dated(sessions).label("at"))
+        .select_from(with_metrics())
+        .where(sessions.c.tutor_id == tutors.c.tutor_id, completed_in("window"), shown)
+        .order_by(*latest_first())
+        .limit(SAMPLE_SIZE)
+        .lateral(f"showing_{category}")
+    )
+    return (
+        select(*_finding(category, tutors, latest.c.id, latest.c.at))
+        .select_from(tutors.join(latest, true()))
+        .group_by(tutors.c.tutor_id)
+    )
+
+
+def _tutors(rule: StrEnum) -> FromClause:
+    ids = func.unnest(bindparam(f"tutors_{rule.value}", type_=ARRAY(String)))
+    return ids.table_valued("tutor_id", name=f"tutors_of_{rule.value}").render_derived()
+
+
+def _finding(
+    rule: StrEnum, tutors: FromClause, session_id: ColumnElement[UUID], at: ColumnElement[datetime]
+) -> tuple[ColumnElement[Any], ...]:
+    ids = func.array_agg(aggregate_order_by(session_id, at.desc(), session_id.desc()))
+    return literal_column(f"'{rule.value}'", String).label("rule"), tutors.c.tutor_id, ids.label("session_ids")

@@ -1,0 +1,110 @@
+"""The one unit of work: brings the alerts and insights of some tutors up to date."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import ARRAY, String, bindparam, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.alerts import decide_alerts
+from rules.decisions.insights import decide_insights
+from rules.errors import TransientError, translating_errors
+from rules.evidence import load_alert_sessions, load_insight_samples
+from rules.settings import Thresholds
+from rules.statistics import load_statistics
+from rules.store import FadedInsight, FoundInsight, OpenedAlert, store_alerts, store_insights
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """What one generation changed, beyond refreshing what stood already."""
+
+    alerts: list[OpenedAlert] = field(default_factory=list)
+    insights: list[FoundInsight] = field(default_factory=list)
+    faded: list[FadedInsight] = field(default_factory=list)
+
+    def __add__(self, other: "Generated") -> "Generated":
+        return Generated(self.alerts + other.alerts, self.insights + other.insights, self.faded + other.faded)
+
+
+async def generate(
+    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds
+) -> Generated:
+    """Brings the alerts and insights of these tutors up to date; the caller commits.
+
+    Idempotent, and safe beside itself: until the transaction ends it holds an advisory lock per tutor, so
+    that of two generations of one tutor the later reads what the earlier wrote, and newer sessions. The
+    transaction must be READ COMMITTED, or its snapshot would be older than its locks. Ids that are no
+    user's are left out. A handful of statements, however many tutors.
+    """
+    present = await _lock_tutors(conn, tutor_ids)
+    if not present:
+        return Generated()
+    statistics = await load_statistics(conn, present, now, limits)
+
+    decided = [(tutor.tutor_id, decision) for tutor in statistics for decision in decide_alerts(tutor, limits)]
+    decisions = [(tutor_id, decision) for tutor_id, decision in decided if decision.finding]
+    insights = [(tutor.tutor_id, insight) for tutor in statistics for insight in decide_insights(tutor, limits)]
+
+    behind = await load_alert_sessions(conn, ((t, decision.alert_type) for t, decision in decisions), now, limits)
+    samples = await load_insight_samples(conn, ((t, insight.category) for t, insight in insights), now, limits)
+
+    opened = await store_alerts(conn, decisions, behind, now)
+    found, faded = await store_insights(conn, present, insights, samples, now)
+    return Generated(opened, found, faded)
+
+
+async def generate_each(
+    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds, *, last_attempt: bool = False
+) -> tuple[Generated, dict[str, Exception]]:
+    """Like `generate`, but a tutor that fails doesn't stop the others: returns the failures by tutor id.
+
+    A batch that fails is rolled back to its start and halved, until each failing tutor stands alone.
+    Raises TransientError, for which the whole transaction is to be tried again; on the `last_attempt` such
+    an error counts as a failure of the tutor it sticks to.
+    """
+    try:
+        async with conn.begin_nested():
+            with translating_errors():
+                return await generate(conn, tutor_ids, now, limits), {}
+    except TransientError as error:
+        if not last_attempt or conn.invalidated:
+            raise
+        failure: Exception = error
+    except Exception as error:  # noqa: BLE001 - whatever a rule raises is recorded with its tutor
+        failure = error
+    if len(tutor_ids) <= 1:
+        return Generated(), dict.fromkeys(tutor_ids, failure)
+    middle = len(tutor_ids) // 2
+    first, first_failures = await generate_each(conn, tutor_ids[:middle], now, limits, last_attempt=last_attempt)
+    second, second_failures = await generate_each(conn, tutor_ids[middle:], now, limits, last_attempt=last_attempt)
+    return first + second, first_failures | second_failures
+
+
+LOCK_SEED = 7_310_118_242
+"""Sets our advisory locks apart from other programs' (an arbitrary number)."""
+
+WRITE_LOCK_WAIT = "500ms"
+"""How long our writes wait for a client's row lock: less than `deadlock_timeout` (1 s by default), so that a
+deadlock with a client ends with us, not with the client."""
+
+# Locks in the order of their keys, so that two batches with the same tutors wait for each other instead of
+# deadlocking. The filter is evaluated once, before the users are read. Then waits become short: from here
+# on it is clients whom we could meet.
+_LOCK_TUTORS = text("""
+    WITH locked AS MATERIALIZED (
+        SELECT count(pg_advisory_xact_lock(keys.key)::text) AS locks
+        FROM (SELECT DISTINCT hashtextextended(tutor_id, :seed) AS key
+              FROM unnest(:tutor_ids) AS tutor_id ORDER BY key) AS keys
+    )
+    SELECT users.id, set_config('lock_timeout', :write_lock_wait, true)
+    FROM public.users
+    WHERE users.id = ANY(:tutor_ids) AND (SELECT locks FROM locked) > 0
+""").bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
+
+
+async def _lock_tutors(conn: AsyncConnection, tutor_ids: Sequence[str]) -> list[str]:
+    """Locks the tutors until the transaction ends; returns the ids that are users."""
+    values = {"tutor_ids": sorted(set(tutor_ids)), "seed": LOCK_SEED, "write_lock_wait": WRITE_LOCK_WAIT}
+    return [row.id for row in await conn.execute(_LOCK_TUTORS, values)]

@@ -1,0 +1,198 @@
+"""What "a session counts" means in SQL: dates, windows, and what resolved alerts have counted.
+
+The parameters of the queries built on it come from `parameters`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    CTE,
+    BindParameter,
+    ColumnElement,
+    Integer,
+    Lateral,
+    Numeric,
+    String,
+    and_,
+    any_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
+from sqlalchemy.sql.expression import FromClause
+
+from rules.decisions.alerts import AlertType
+from rules.settings import Thresholds
+from rules.tables import ALERT_TYPE, OUR_ALERT_TYPES, SESSION_STATUS, NaiveUtc, alert_evidence, alerts, audio, sessions, video
+
+TUTOR_IDS: BindParameter[Sequence[str]] = bindparam("tutor_ids", type_=ARRAY(String))
+
+
+def status(label: str) -> ColumnElement[str]:
+    """A status as a literal: the planner matches partial indexes with literals only."""
+    return literal_column(f"'{label}'", SESSION_STATUS)
+
+
+def parameters(tutor_ids: Sequence[str], now: datetime, limits: Thresholds) -> dict[str, Any]:
+    """The tutors, where each window starts, and every threshold under its setting's name."""
+    starts = {
+        "window_start": limits.window_days,
+        "poor_first_session_start": limits.poor_first_session_days,
+        "no_show_start": limits.no_show_pattern_days,
+        "reschedule_start": limits.high_reschedule_days,
+        "declining_start": limits.declining_days,
+        "declining_earlier_start": 2 * limits.declining_days,
+    }
+    windows = {name: now - timedelta(days=days) for name, days in starts.items()}
+    return {"tutor_ids": list(tutor_ids)} | windows | limits.model_dump()
+
+
+def start_of(window: str) -> BindParameter[datetime]:
+    """A window's start, which belongs to the window."""
+    return bindparam(f"{window}_start", type_=NaiveUtc)
+
+
+def limit(setting: str) -> BindParameter[Decimal]:
+    """A threshold, by its setting's name."""
+    return bindparam(setting, type_=Numeric)
+
+
+def dated(session: FromClause) -> ColumnElement[datetime]:
+    """When a completed session took place; clients may leave `completed_at` out."""
+    return func.coalesce(session.c.completed_at, session.c.scheduled_start, type_=NaiveUtc)
+
+
+def completed_in(window: str) -> ColumnElement[bool]:
+    """Completed, and dated in the window. A date after now counts: clients date loosely."""
+    return and_(sessions.c.status == status("completed"), dated(sessions) >= start_of(window))
+
+
+def by_tutor_no_show() -> ColumnElement[bool]:
+    """A session that the tutor didn't come to, in its window."""
+    return and_(sessions.c.status == status("no_show_tutor"), sessions.c.scheduled_start >= start_of("no_show"))
+
+
+def by_tutor_rescheduled() -> ColumnElement[bool]:
+    """A session that the tutor rescheduled, in its window."""
+    return and_(
+        sessions.c.status == status("rescheduled"),
+        sessions.c.rescheduled_by == "tutor",
+        sessions.c.scheduled_start >= start_of("reschedule"),
+    )
+
+
+def poor_first_session() -> ColumnElement[bool]:
+    """A first session with a student that went badly, in its window."""
+    return and_(
+        sessions.c.session_number == 1,
+        sessions.c.overall_session_score < limit("poor_first_session_below"),
+        completed_in("poor_first_session"),
+    )
+
+
+def engagement() -> ColumnElement[Decimal]:
+    """The engagement score; the platform's column has no check and may hold NaN, which is no score."""
+    return func.nullif(audio.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
+
+
+def converted() -> ColumnElement[bool]:
+    """Whether the session's student has a later session with the same tutor that isn't cancelled."""
+    later = sessions.alias("later")
+    return exists().where(
+        later.c.tutor_id == sessions.c.tutor_id,
+        later.c.student_id == sessions.c.student_id,
+        later.c.session_number > literal_column("1"),
+        later.c.status != status("cancelled"),
+    )
+
+
+def recent(metric: ColumnElement[Any], *, tutor_id: ColumnElement[str], name: str) -> Lateral:
+    """The tutor's latest ten sessions that have the audio metric: their `id`, `at` (date) and `metric`."""
+    return (
+        select(sessions.c.id, dated(sessions).label("at"), metric.label("metric"))
+        .select_from(sessions.join(audio, audio.c.session_id == sessions.c.id))
+        .where(sessions.c.tutor_id == tutor_id, completed_in("window"), metric.is_not(None))
+        .order_by(*latest_first())
+        .limit(bindparam("recent_sessions", type_=Integer))
+        .lateral(name)
+    )
+
+
+def latest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    """By date, latest first; the id settles ties, so that "the recent ten" are always the same ten."""
+    return dated(sessions).desc(), sessions.c.id.desc()
+
+
+def with_metrics() -> FromClause:
+    """Sessions with their audio and video metrics, where they exist."""
+    return sessions.outerjoin(audio, audio.c.session_id == sessions.c.id).outerjoin(
+        video, video.c.session_id == sessions.c.id
+    )
+
+
+def is_counted(
+    alert_type: AlertType,
+    *,
+    tutor_id: ColumnElement[str],
+    session_id: ColumnElement[Any],
+    at: ColumnElement[datetime],
+) -> ColumnElement[bool]:
+    """Whether a resolved alert of the tutor and type has counted the session, which is dated `at`."""
+    label = literal_column(f"'{alert_type.value}'", ALERT_TYPE)
+    counted, until = _counted_sessions(), _counted_until()
+    return or_(
+        exists().where(
+            counted.c.tutor_id == tutor_id,
+            counted.c.alert_type == label,
+            counted.c.session_id == session_id,
+        ),
+        exists().where(until.c.tutor_id == tutor_id, until.c.alert_type == label, until.c.counted_until >= at),
+    )
+
+
+@cache
+def _resolved() -> CTE:
+    """Resolved alerts; one without stored evidence has counted all that was dated up to its resolution."""
+    resolved_at = func.coalesce(alerts.c.resolved_at, alerts.c.triggered_date, type_=NaiveUtc)
+    return (
+        select(
+            alerts.c.tutor_id,
+            alerts.c.alert_type,
+            alert_evidence.c.counted_session_ids,
+            case((alert_evidence.c.alert_id.is_(None), resolved_at)).label("counted_until"),
+        )
+        .select_from(alerts.outerjoin(alert_evidence, alert_evidence.c.alert_id == alerts.c.id))
+        .where(
+            alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved
+        )
+    ).cte("resolved")
+
+
+@cache
+def _counted_sessions() -> CTE:
+    resolved = _resolved()
+    session_id = func.unnest(resolved.c.counted_session_ids).label("session_id")
+    return select(resolved.c.tutor_id, resolved.c.alert_type, session_id).cte("counted_sessions")
+
+
+@cache
+def _counted_until() -> CTE:
+    resolved = _resolved()
+    return (
+        select(
+            resolved.c.tutor_id,
+            resolved.c.alert_type,
+            func.max(resolved.c.counted_until, type_=NaiveUtc).label("counted_until"),
+        )
+        .where(resolved.c.counted_until.is_not(None))
+        .group_by(resolved.c.tutor_id, resolved.c.alert_type)
+    ).cte("counted_until")

@@ -1,0 +1,218 @@
+"""The statistics query: every figure the rules need, for a batch of tutors, in one statement.
+
+Figures only, no lists of sessions: which sessions are behind a finding is read afterwards, and only for
+what was found (`rules.evidence`).
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+
+from sqlalchemy import CTE, ColumnElement, FromClause, Row, Select, and_, any_, func, literal_column, select, true
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.alerts import AlertType
+from rules.decisions.statistics import Counted, Ratio, TutorStatistics
+from rules.sessions import (
+    TUTOR_IDS,
+    by_tutor_no_show,
+    by_tutor_rescheduled,
+    completed_in,
+    converted,
+    dated,
+    engagement,
+    is_counted,
+    limit,
+    parameters,
+    poor_first_session,
+    recent,
+    start_of,
+    status,
+    with_metrics,
+)
+from rules.settings import Thresholds
+from rules.tables import audio, sessions, video
+
+
+async def load_statistics(
+    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds
+) -> list[TutorStatistics]:
+    """Each tutor's figures at `now`, in no particular order; zeros for a tutor without sessions."""
+    rows = await conn.execute(statistics_query(), parameters(tutor_ids, now, limits))
+    return [_to_statistics(row) for row in rows]
+
+
+@cache
+def statistics_query() -> Select[Any]:
+    """One row per tutor. Each part reads one kind of session in its window, through its index."""
+    batch = select(func.unnest(TUTOR_IDS).label("tutor_id")).cte("batch")
+    parts = [_metrics(), _first_sessions(), _scores(), _missed(), _recent_talk(batch), _recent_checks(batch)]
+    joined: FromClause = batch
+    for part in parts:
+        joined = joined.outerjoin(part, part.c.tutor_id == batch.c.tutor_id)
+    figures = [column for part in parts for column in part.c if column.name != "tutor_id"]
+    return select(batch.c.tutor_id, *figures).select_from(joined)
+
+
+def _metrics() -> CTE:
+    talk = audio.c.tutor_talk_ratio
+    asked = audio.c.open_ended_questions + audio.c.closed_ended_questions
+    return (
+        select(
+            sessions.c.tutor_id,
+            func.sum(engagement()).label("engagement"),
+            func.count(engagement()).label("engagement_count"),
+            _count_where(talk.between(limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to"))).label(
+                "balanced_talk"
+            ),
+            _count_where(talk > limit("insight_high_talk_above")).label("high_talk"),
+            func.count(talk).label("talk_count"),
+            func.sum(audio.c.tutor_checks_understanding_count).label("checks"),
+            func.sum(audio.c.tutor_positive_reinforcement_count).label("reinforcement"),
+            func.sum(audio.c.open_ended_questions).label("open_questions"),
+            func.sum(asked).label("questions"),
+            func.count(audio.c.session_id).label("audio_count"),
+            _count_where(video.c.tutor_uses_visual_aids).label("visual_aids"),
+            func.count(video.c.session_id).label("video_count"),
+        )
+        .select_from(with_metrics())
+        .where(_of_the_batch(), completed_in("window"))
+        .group_by(sessions.c.tutor_id)
+    ).cte("metrics")
+
+
+def _first_sessions() -> CTE:
+    poor = poor_first_session()
+    return (
+        select(
+            sessions.c.tutor_id,
+            _count_where(completed_in("window")).label("first_sessions"),
+            _count_where(and_(completed_in("window"), converted())).label("conversions"),
+            _count_where(poor).label("poor_first_sessions"),
+            _count_where(and_(poor, ~_is_counted(AlertType.POOR_FIRST_SESSION, dated(sessions)))).label(
+                "uncounted_poor_first_sessions"
+            ),
+            func.min(sessions.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
+        )
+        .where(
+            _of_the_batch(),
+            sessions.c.session_number == 1,
+            sessions.c.status == status("completed"),
+            dated(sessions) >= func.least(start_of("window"), start_of("poor_first_session")),
+        )
+        .group_by(sessions.c.tutor_id)
+    ).cte("first_sessions")
+
+
+def _scores() -> CTE:
+    score = sessions.c.overall_session_score
+    is_recent = dated(sessions) >= start_of("declining")
+    new = and_(is_recent, ~_is_counted(AlertType.DECLINING_PERFORMANCE, dated(sessions)))
+    return (
+        select(
+            sessions.c.tutor_id,
+            func.sum(score).filter(new).label("recent_score"),
+            func.count(score).filter(new).label("recent_score_count"),
+            func.sum(score).filter(~is_recent).label("earlier_score"),
+            func.count(score).filter(~is_recent).label("earlier_score_count"),
+        )
+        .where(_of_the_batch(), completed_in("declining_earlier"))
+        .group_by(sessions.c.tutor_id)
+    ).cte("scores")
+
+
+def _missed() -> CTE:
+    at = sessions.c.scheduled_start
+    no_show, rescheduled = by_tutor_no_show(), by_tutor_rescheduled()
+    return (
+        select(
+            sessions.c.tutor_id,
+            _count_where(no_show).label("no_shows"),
+            _count_where(and_(no_show, ~_is_counted(AlertType.NO_SHOW_PATTERN, at))).label("uncounted_no_shows"),
+            _count_where(rescheduled).label("reschedules"),
+            _count_where(and_(rescheduled, ~_is_counted(AlertType.HIGH_RESCHEDULE_RATE, at))).label(
+                "uncounted_reschedules"
+            ),
+        )
+        .where(
+            _of_the_batch(),
+            sessions.c.status.in_([status("no_show_tutor"), status("rescheduled")]),
+            at >= func.least(start_of("no_show"), start_of("reschedule")),
+        )
+        .group_by(sessions.c.tutor_id)
+    ).cte("missed")
+
+
+def _recent_talk(batch: CTE) -> CTE:
+    ten = recent(audio.c.tutor_talk_ratio, tutor_id=batch.c.tutor_id, name="recent_talk_ratios")
+    counted = is_counted(AlertType.HIGH_TALK_RATIO, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
+    return (
+        select(
+            batch.c.tutor_id,
+            _count_where(ten.c.metric > limit("high_talk_ratio_above")).label("recent_high_talk"),
+            func.count().label("recent_talk_count"),
+        )
+        .select_from(batch.join(ten, true()))
+        .where(~counted)
+        .group_by(batch.c.tutor_id)
+    ).cte("recent_talk")
+
+
+def _recent_checks(batch: CTE) -> CTE:
+    ten = recent(
+        audio.c.tutor_checks_understanding_count, tutor_id=batch.c.tutor_id, name="recent_understanding_checks"
+    )
+    counted = is_counted(
+        AlertType.LOW_UNDERSTANDING_CHECKS, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at
+    )
+    return (
+        select(
+            batch.c.tutor_id,
+            func.sum(ten.c.metric).label("recent_checks"),
+            func.count().label("recent_checks_count"),
+        )
+        .select_from(batch.join(ten, true()))
+        .where(~counted)
+        .group_by(batch.c.tutor_id)
+    ).cte("recent_checks")
+
+
+def _of_the_batch() -> ColumnElement[bool]:
+    return sessions.c.tutor_id == any_(TUTOR_IDS)
+
+
+def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(literal_column("*")).filter(condition)
+
+
+def _is_counted(alert_type: AlertType, at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    return is_counted(alert_type, tutor_id=sessions.c.tutor_id, session_id=sessions.c.id, at=at)
+
+
+def _to_statistics(row: Row[Any]) -> TutorStatistics:
+    return TutorStatistics(
+        tutor_id=row.tutor_id,
+        poor_first_sessions=Counted(row.poor_first_sessions or 0, row.uncounted_poor_first_sessions or 0),
+        lowest_first_session_score=row.lowest_first_session_score,
+        no_shows=Counted(row.no_shows or 0, row.uncounted_no_shows or 0),
+        reschedules=Counted(row.reschedules or 0, row.uncounted_reschedules or 0),
+        recent_high_talk=_ratio(row.recent_high_talk, row.recent_talk_count),
+        recent_checks=_ratio(row.recent_checks, row.recent_checks_count),
+        recent_score=_ratio(row.recent_score, row.recent_score_count),
+        earlier_score=_ratio(row.earlier_score, row.earlier_score_count),
+        engagement=_ratio(row.engagement, row.engagement_count),
+        balanced_talk=_ratio(row.balanced_talk, row.talk_count),
+        high_talk=_ratio(row.high_talk, row.talk_count),
+        checks=_ratio(row.checks, row.audio_count),
+        open_questions=_ratio(row.open_questions, row.questions),
+        questioned_sessions=row.audio_count or 0,
+        visual_aids=_ratio(row.visual_aids, row.video_count),
+        reinforcement=_ratio(row.reinforcement, row.audio_count),
+        conversions=_ratio(row.conversions, row.first_sessions),
+    )
+
+
+def _ratio(total: Decimal | int | None, count: int | None) -> Ratio:
+    return Ratio(Decimal(total or 0), count or 0)

@@ -1,0 +1,375 @@
+"""Writes what the rules found: a few statements for a whole batch, and nothing for what stays the same."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from functools import cache
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    JSON,
+    Boolean,
+    ColumnElement,
+    Insert,
+    Numeric,
+    TableValuedAlias,
+    Text,
+    Update,
+    Uuid,
+    any_,
+    bindparam,
+    and_,
+    case,
+    column,
+    exists,
+    false,
+    func,
+    literal_column,
+    null,
+    select,
+    text,
+    true,
+    tuple_,
+    update,
+)
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.alerts import SEVERITIES, AlertDecision, AlertFinding, AlertType, Severity, Verdict
+from rules.decisions.insights import Insight, InsightCategory, InsightKind
+from rules.evidence import SessionsByFinding
+from rules.tables import (
+    ALERT_SEVERITY,
+    ALERT_TYPE,
+    INSIGHT_CATEGORY,
+    INSIGHT_TYPE,
+    OUR_ALERT_TYPES,
+    NaiveUtc,
+    alert_evidence,
+    alerts,
+    tutor_insights,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedAlert:
+    """An alert that a generation opened."""
+
+    tutor_id: str
+    alert_type: AlertType
+    severity: Severity
+    description: str
+
+
+@dataclass(frozen=True, slots=True)
+class FoundInsight:
+    """An insight that a generation found anew."""
+
+    tutor_id: str
+    category: InsightCategory
+    kind: InsightKind
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class FadedInsight:
+    """An insight that no longer holds."""
+
+    tutor_id: str
+    category: InsightCategory
+
+
+NOW: ColumnElement[datetime] = bindparam("now", type_=NaiveUtc)
+
+
+async def store_alerts(
+    conn: AsyncConnection,
+    decisions: Sequence[tuple[str, AlertDecision]],
+    sessions_behind: SessionsByFinding,
+    now: datetime,
+) -> list[OpenedAlert]:
+    """Opens what may open, refreshes what is open, and returns the alerts that were opened.
+
+    Alerts are locked before they are refreshed: one that a person resolves meanwhile keeps the evidence
+    it was resolved with.
+    """
+    findings = [
+        _alert_row(tutor_id, decision, decision.finding, sessions_behind.get((tutor_id, decision.alert_type), []))
+        for tutor_id, decision in decisions
+        if decision.finding
+    ]
+    if not findings:
+        return []
+    values = {"findings": findings, "now": now}
+    opened = await conn.execute(_open_alerts(), values)
+    opened_alerts = [
+        OpenedAlert(row.tutor_id, AlertType(row.alert_type), Severity(row.severity), row.description) for row in opened
+    ]
+    await conn.execute(_refresh_alerts(), values)
+    return opened_alerts
+
+
+async def store_insights(
+    conn: AsyncConnection,
+    tutor_ids: Sequence[str],
+    insights: Sequence[tuple[str, Insight]],
+    samples: SessionsByFinding,
+    now: datetime,
+) -> tuple[list[FoundInsight], list[FadedInsight]]:
+    """Writes the insights that hold for these tutors; those of theirs that don't become inactive."""
+    rows = [_insight_row(tutor_id, found, samples.get((tutor_id, found.category), [])) for tutor_id, found in insights]
+    values = {"insights": rows, "tutor_ids": list(tutor_ids), "now": now}
+    faded = await conn.execute(_fade_insights(), values)
+    faded_insights = [FadedInsight(row.tutor_id, InsightCategory(row.category)) for row in faded]
+    if not rows:
+        return [], faded_insights
+    written = await conn.execute(_write_insights(), values)
+    found_insights = [
+        FoundInsight(row.tutor_id, InsightCategory(row.category), InsightKind(row.insight_type), row.display_text)
+        for row in written
+        if row.last_confirmed_at is None
+    ]
+    return found_insights, faded_insights
+
+
+def _alert_row(
+    tutor_id: str, decision: AlertDecision, finding: AlertFinding, session_ids: list[UUID]
+) -> dict[str, Any]:
+    return {
+        "tutor_id": tutor_id,
+        "alert_type": decision.alert_type,
+        "severity": SEVERITIES[decision.alert_type],
+        "title": finding.title,
+        "description": finding.description,
+        "value": str(finding.value),
+        "threshold": str(finding.threshold),
+        "session_ids": [str(session_id) for session_id in session_ids],
+        "may_open": decision.verdict is Verdict.HOLDS,
+    }
+
+
+def _insight_row(tutor_id: str, insight: Insight, session_ids: list[UUID]) -> dict[str, Any]:
+    return {
+        "tutor_id": tutor_id,
+        "category": insight.category,
+        "insight_type": insight.kind,
+        "display_text": insight.text,
+        "metric_value": str(insight.value),
+        "sample_sessions": [str(session_id) for session_id in session_ids],
+    }
+
+
+def _findings() -> TableValuedAlias:
+    return (
+        func.json_to_recordset(bindparam("findings", type_=JSON))
+        .table_valued(
+            column("tutor_id", Text),
+            column("alert_type", ALERT_TYPE),
+            column("severity", ALERT_SEVERITY),
+            column("title", Text),
+            column("description", Text),
+            column("value", Numeric),
+            column("threshold", Numeric),
+            column("session_ids", ARRAY(Uuid)),
+            column("may_open", Boolean),
+        )
+        .render_derived(name="finding", with_types=True)
+    )
+
+
+def _insights() -> TableValuedAlias:
+    return (
+        func.json_to_recordset(bindparam("insights", type_=JSON))
+        .table_valued(
+            column("tutor_id", Text),
+            column("category", INSIGHT_CATEGORY),
+            column("insight_type", INSIGHT_TYPE),
+            column("display_text", Text),
+            column("metric_value", Numeric),
+            column("sample_sessions", ARRAY(Uuid)),
+        )
+        .render_derived(name="insight", with_types=True)
+    )
+
+
+def _named_session(finding: TableValuedAlias) -> ColumnElement[UUID | None]:
+    """Only poor_first_session names a session: the latest."""
+    names_one = finding.c.alert_type == AlertType.POOR_FIRST_SESSION.value
+    return case((names_one, finding.c.session_ids[1]), else_=null())
+
+
+def _is_open_type() -> ColumnElement[bool]:
+    """The predicate of the unique index over open alerts, word for word, or ON CONFLICT won't find it."""
+    types = ", ".join(f"'{alert_type.value}'" for alert_type in OUR_ALERT_TYPES)
+    return text(f"NOT resolved AND alert_type IN ({types})")  # type: ignore[return-value]
+
+
+@cache
+def _open_alerts() -> Insert:
+    finding = _findings()
+    return (
+        insert(alerts)
+        .from_select(
+            [
+                "tutor_id",
+                "alert_type",
+                "severity",
+                "title",
+                "description",
+                "triggered_date",
+                "created_at",
+                "session_id",
+                "acknowledged",
+                "resolved",
+            ],
+            select(
+                finding.c.tutor_id,
+                finding.c.alert_type,
+                finding.c.severity,
+                finding.c.title,
+                finding.c.description,
+                NOW,
+                NOW,
+                _named_session(finding),
+                false(),
+                false(),
+            ).where(finding.c.may_open),
+        )
+        .on_conflict_do_nothing(index_elements=["tutor_id", "alert_type"], index_where=_is_open_type())
+        .returning(alerts.c.tutor_id, alerts.c.alert_type, alerts.c.severity, alerts.c.description)
+    )
+
+
+@cache
+def _refresh_alerts() -> Insert:
+    """Locks the open alerts, then brings their words and their evidence up to date."""
+    finding = _findings()
+    still_open = (
+        select(
+            alerts.c.id,
+            finding.c.tutor_id,
+            finding.c.title,
+            finding.c.description,
+            finding.c.value,
+            finding.c.threshold,
+            finding.c.session_ids,
+            _named_session(finding).label("session_id"),
+        )
+        .select_from(
+            alerts.join(
+                finding,
+                and_(alerts.c.tutor_id == finding.c.tutor_id, alerts.c.alert_type == finding.c.alert_type),
+            )
+        )
+        .where(~alerts.c.resolved)
+        .with_for_update(of=alerts)
+    ).cte("still_open")
+    reworded = (
+        update(alerts)
+        .values(
+            title=still_open.c.title, description=still_open.c.description, session_id=still_open.c.session_id
+        )
+        .where(
+            alerts.c.id == still_open.c.id,
+            tuple_(alerts.c.title, alerts.c.description, alerts.c.session_id).is_distinct_from(
+                tuple_(still_open.c.title, still_open.c.description, still_open.c.session_id)
+            ),
+        )
+    ).cte("reworded")
+    evidence = insert(alert_evidence).from_select(
+        ["alert_id", "tutor_id", "value", "threshold", "session_ids", "counted_session_ids", "refreshed_at"],
+        select(
+            still_open.c.id,
+            still_open.c.tutor_id,
+            still_open.c.value,
+            still_open.c.threshold,
+            still_open.c.session_ids,
+            still_open.c.session_ids,
+            func.clock_timestamp(),
+        ),
+    )
+    return evidence.on_conflict_do_update(
+        index_elements=["alert_id"],
+        set_={
+            "value": evidence.excluded.value,
+            "threshold": evidence.excluded.threshold,
+            "session_ids": evidence.excluded.session_ids,
+            "counted_session_ids": literal_column(
+                "ARRAY(SELECT unnest(alert_evidence.counted_session_ids) UNION SELECT unnest(excluded.session_ids))"
+            ),
+            "refreshed_at": evidence.excluded.refreshed_at,
+        },
+        where=tuple_(
+            alert_evidence.c.value, alert_evidence.c.threshold, alert_evidence.c.session_ids
+        ).is_distinct_from(
+            tuple_(evidence.excluded.value, evidence.excluded.threshold, evidence.excluded.session_ids)
+        ),
+    ).add_cte(reworded)
+
+
+@cache
+def _write_insights() -> Insert:
+    """Adds insights and confirms those that are active already (only these have `last_confirmed_at`)."""
+    insight = _insights()
+    found = insert(tutor_insights).from_select(
+        [
+            "tutor_id",
+            "category",
+            "insight_type",
+            "display_text",
+            "metric_value",
+            "sample_sessions",
+            "detected_at",
+            "is_active",
+        ],
+        select(
+            insight.c.tutor_id,
+            insight.c.category,
+            insight.c.insight_type,
+            insight.c.display_text,
+            insight.c.metric_value,
+            insight.c.sample_sessions,
+            NOW,
+            true(),
+        ),
+    )
+    return found.on_conflict_do_update(
+        index_elements=["tutor_id", "category"],
+        index_where=text("is_active"),
+        set_={
+            "insight_type": found.excluded.insight_type,
+            "display_text": found.excluded.display_text,
+            "metric_value": found.excluded.metric_value,
+            "sample_sessions": found.excluded.sample_sessions,
+            "last_confirmed_at": NOW,
+        },
+    ).returning(
+        tutor_insights.c.tutor_id,
+        tutor_insights.c.category,
+        tutor_insights.c.insight_type,
+        tutor_insights.c.display_text,
+        tutor_insights.c.last_confirmed_at,
+    )
+
+
+@cache
+def _fade_insights() -> Update:
+    insight = _insights()
+    still_holds = (
+        select(literal_column("1"))
+        .select_from(insight)
+        .where(insight.c.tutor_id == tutor_insights.c.tutor_id, insight.c.category == tutor_insights.c.category)
+    )
+    return (
+        update(tutor_insights)
+        .values(is_active=False, resolved_at=NOW)
+        .where(
+            tutor_insights.c.tutor_id == any_(bindparam("tutor_ids", type_=ARRAY(Text))),
+            tutor_insights.c.is_active,
+            ~exists(still_holds),
+        )
+        .returning(tutor_insights.c.tutor_id, tutor_insights.c.category)
+    )

@@ -1,0 +1,216 @@
+"""The tables that generation and the dashboard read and write, for SQLAlchemy Core.
+
+Only the columns we use. The schema itself belongs to `migrations`.
+"""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Dialect,
+    Integer,
+    MetaData,
+    Numeric,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    Uuid,
+)
+from sqlalchemy.types import UserDefinedType
+
+from rules.decisions.alerts import AlertType
+from rules.decisions.insights import InsightCategory
+
+
+class NaiveUtc(TypeDecorator[datetime]):
+    """The platform's `timestamp` columns, which hold UTC without saying so: aware UTC on our side."""
+
+    impl = DateTime(timezone=False)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
+        """From an aware instant, of whatever zone, to what the column holds."""
+        return value.astimezone(UTC).replace(tzinfo=None) if value else None
+
+    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
+        """From what the column holds to an aware instant."""
+        return value.replace(tzinfo=UTC) if value else None
+
+
+class PlatformEnum(UserDefinedType[str]):
+    """One of the platform's enums, by name; its labels are plain strings, since the platform may add some."""
+
+    cache_ok = True
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def get_col_spec(self, **_kw: Any) -> str:
+        """The type as SQL writes it."""
+        return f"public.{self.name}"
+
+
+ALERT_TYPE = PlatformEnum("alert_type")
+ALERT_SEVERITY = PlatformEnum("alert_severity")
+INSIGHT_TYPE = PlatformEnum("insight_type")
+INSIGHT_CATEGORY = PlatformEnum("insight_category")
+SESSION_STATUS = PlatformEnum("session_status")
+
+platform = MetaData(schema="public")
+own = MetaData(schema="tutorwatch")
+
+users = Table(
+    "users",
+    platform,
+    Column("id", String, primary_key=True),
+    Column("email", String),
+    Column("name", String),
+    Column("preferred_name", String),
+    Column("role", PlatformEnum("user_role")),
+)
+
+tutors = Table("tutors", platform, Column("user_id", String, primary_key=True))
+
+sessions = Table(
+    "sessions",
+    platform,
+    Column("id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("student_id", String),
+    Column("scheduled_start", NaiveUtc),
+    Column("session_number", Integer),
+    Column("status", SESSION_STATUS),
+    Column("rescheduled_by", PlatformEnum("reschedule_by")),
+    Column("overall_session_score", Numeric(3, 1)),
+    Column("completed_at", NaiveUtc),
+)
+
+audio = Table(
+    "session_audio_metrics",
+    platform,
+    Column("session_id", Uuid, primary_key=True),
+    Column("tutor_talk_ratio", Numeric(4, 3)),
+    Column("student_engagement_score", Numeric(3, 1)),
+    Column("tutor_checks_understanding_count", Integer),
+    Column("tutor_positive_reinforcement_count", Integer),
+    Column("open_ended_questions", Integer),
+    Column("closed_ended_questions", Integer),
+)
+
+video = Table(
+    "session_video_metrics",
+    platform,
+    Column("session_id", Uuid, primary_key=True),
+    Column("tutor_uses_visual_aids", Boolean),
+)
+
+alerts = Table(
+    "alerts",
+    platform,
+    Column("id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("alert_type", ALERT_TYPE),
+    Column("severity", ALERT_SEVERITY),
+    Column("title", String(255)),
+    Column("description", Text),
+    Column("triggered_date", NaiveUtc),
+    Column("session_id", Uuid),
+    Column("acknowledged", Boolean),
+    Column("acknowledged_by", String),
+    Column("acknowledged_at", NaiveUtc),
+    Column("action_taken", Text),
+    Column("resolved", Boolean),
+    Column("resolved_at", NaiveUtc),
+    Column("created_at", NaiveUtc),
+)
+
+tutor_insights = Table(
+    "tutor_insights",
+    platform,
+    Column("id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("insight_type", INSIGHT_TYPE),
+    Column("category", INSIGHT_CATEGORY),
+    Column("display_text", Text),
+    Column("detected_at", NaiveUtc),
+    Column("last_confirmed_at", NaiveUtc),
+    Column("is_active", Boolean),
+    Column("resolved_at", NaiveUtc),
+    Column("sample_sessions", ARRAY(Uuid)),
+    Column("metric_value", Numeric(5, 2)),
+)
+
+coaching_notes = Table(
+    "coaching_notes",
+    platform,
+    Column("id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("note_type", PlatformEnum("coaching_note_type")),
+    Column("content", Text),
+    Column("created_by", String),
+    Column("created_at", NaiveUtc),
+)
+
+outbox = Table(
+    "outbox",
+    own,
+    Column("id", BigInteger, primary_key=True),
+    Column("tutor_id", String),
+    Column("session_ids", ARRAY(Uuid)),
+    Column("recorded_at", DateTime(timezone=True)),
+)
+
+failures = Table(
+    "failures",
+    own,
+    Column("tutor_id", String, primary_key=True),
+    Column("attempts", Integer),
+    Column("last_error", Text),
+    Column("first_failed_at", DateTime(timezone=True)),
+    Column("last_failed_at", DateTime(timezone=True)),
+    Column("next_attempt_at", DateTime(timezone=True)),
+    Column("parked_at", DateTime(timezone=True)),
+)
+
+alert_evidence = Table(
+    "alert_evidence",
+    own,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("value", Numeric),
+    Column("threshold", Numeric),
+    Column("session_ids", ARRAY(Uuid)),
+    Column("counted_session_ids", ARRAY(Uuid)),
+    Column("refreshed_at", DateTime(timezone=True)),
+)
+
+alert_resolutions = Table(
+    "alert_resolutions",
+    own,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("tutor_id", String),
+    Column("resolved_by", String),
+    Column("outcome", Text),
+)
+
+sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))
+
+listeners = Table(
+    "listeners",
+    own,
+    Column("listener_id", Uuid, primary_key=True),
+    Column("host", Text),
+    Column("process_id", Integer),
+    Column("version", Text),
+    Column("started_at", DateTime(timezone=True)),
+    Column("seen_at", DateTime(timezone=True)),
+)
+
+OUR_ALERT_TYPES = tuple(AlertType)
+OUR_INSIGHT_CATEGORIES = tuple(InsightCategory)

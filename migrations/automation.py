@@ -3,10 +3,17 @@
 from enum import StrEnum
 
 import psycopg
+from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-TABLES = ("sessions", "session_audio_metrics", "session_video_metrics")
-TRIGGERS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
+_ROW_EVENTS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
+TRIGGERS = {
+    "sessions": _ROW_EVENTS,
+    "session_audio_metrics": _ROW_EVENTS,
+    "session_video_metrics": _ROW_EVENTS,
+    "alerts": ("tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate"),
+}
+"""Our triggers, by the platform's table they are on."""
 
 
 class Automation(StrEnum):
@@ -22,11 +29,11 @@ def status(connection: psycopg.Connection) -> Automation:
     """Reads the triggers' state from the catalogs."""
     states = connection.execute(
         "SELECT tgenabled <> 'D' FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname = ANY(%s)",
-        [list(TABLES), list(TRIGGERS)],
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname LIKE 'tutorwatch\\_%%'",
+        [list(TRIGGERS)],
     ).fetchall()
     enabled = sum(1 for (is_enabled,) in states if is_enabled)
-    if len(states) < len(TABLES) * len(TRIGGERS):
+    if len(states) < sum(map(len, TRIGGERS.values())):
         return Automation.MISSING
     if enabled == 0:
         return Automation.OFF
@@ -40,7 +47,7 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
     table is a short transaction of its own (two locks at once could deadlock with a client) that is
     tried again when the table is busy, for up to a minute: then psycopg's LockNotAvailable is raised.
     """
-    for table in TABLES:
+    for table in TRIGGERS:
         _switch_table(connection, table, on=on)
     if on:
         with connection.transaction():
@@ -55,12 +62,12 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
     reraise=True,
 )
 def _switch_table(connection: psycopg.Connection, table: str, *, on: bool) -> None:
-    action = psycopg.sql.SQL("ENABLE" if on else "DISABLE")
+    action = sql.SQL("ENABLE" if on else "DISABLE")
     with connection.transaction():
         connection.execute("SET LOCAL lock_timeout = '500ms'")
-        for trigger in TRIGGERS:
+        for trigger in TRIGGERS[table]:
             connection.execute(
-                psycopg.sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
-                    psycopg.sql.Identifier("public", table), action, psycopg.sql.Identifier(trigger)
+                sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
+                    sql.Identifier("public", table), action, sql.Identifier(trigger)
                 )
             )

@@ -5,7 +5,7 @@ import logging
 import psycopg
 from psycopg import sql
 
-from migrations.automation import TABLES, TRIGGERS, switch
+from migrations.automation import TRIGGERS, switch
 
 logger = logging.getLogger(__name__)
 
@@ -21,10 +21,10 @@ def uninstall(connection: psycopg.Connection) -> None:
     The platform's tables and all their rows stay, the alerts and insights that we wrote included.
     Can be interrupted and run again; a database without Tutorwatch is left as it is.
     """
-    if _has_triggers(connection):
+    if _is_installed(connection):
         switch(connection, on=False)
-    for table in TABLES:
-        for trigger in TRIGGERS:
+    for table, triggers in TRIGGERS.items():
+        for trigger in triggers:
             connection.execute(
                 sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
                     sql.Identifier(trigger), sql.Identifier("public", table)
@@ -32,12 +32,10 @@ def uninstall(connection: psycopg.Connection) -> None:
             )
     for (index,) in connection.execute(_OUR_INDEXES).fetchall():
         logger.info("Dropping index %s", index)
-        connection.execute(
-            sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index))
-        )
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index)))
     connection.execute("SET client_min_messages = warning")  # not a NOTICE per dropped table
     connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
 
 
-def _has_triggers(connection: psycopg.Connection) -> bool:
+def _is_installed(connection: psycopg.Connection) -> bool:
     return connection.execute("SELECT to_regnamespace('tutorwatch') IS NOT NULL").fetchone() == (True,)

@@ -48,7 +48,8 @@ class Migrated:
 def head_revision() -> str:
     """The newest revision this program knows."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
-    assert head is not None
+    if head is None:
+        raise SchemaError("The program's migrations are missing: install it again")
     return head
 
 
@@ -103,7 +104,7 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
                 text("SELECT kind, count(*) FROM tutorwatch.settled_duplicates WHERE settled_at >= :at GROUP BY kind"),
                 {"at": started_at},
             )
-            counts = {row.kind: row.count for row in settled}
+            counts = {str(kind): int(count) for kind, count in settled}
     return Migrated(before, head_revision(), counts.get("alert", 0), counts.get("insight", 0))
 
 

@@ -3,8 +3,21 @@
 from typing import Any
 
 import psycopg
-from sqlalchemy import NullPool, Pool
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+class DatabaseSettings(BaseSettings):
+    """Where the platform's database is. Read from the environment, prefix TUTORWATCH_."""
+
+    model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
+
+    database_url: str | None = Field(
+        None, min_length=1, description="libpq URL of the platform's database; unset: the embedded one of `make run`"
+    )
+
 
 LOCK_WAIT = "30s"
 """How long one generation waits for another of the same tutor (see `rules.generation` for shorter waits)."""
@@ -35,13 +48,15 @@ def connection_options(application_name: str) -> dict[str, Any]:
     }
 
 
-def open_engine(database_url: str, *, application_name: str, poolclass: type[Pool] | None = NullPool) -> AsyncEngine:
-    """An engine for any libpq URL or connection string; dispose of it when done."""
+def open_engine(database_url: str, *, application_name: str, keep_connections: int = 0) -> AsyncEngine:
+    """An engine for any libpq URL or connection string; dispose of it when done.
+
+    Keeps up to `keep_connections` open between transactions (0: none).
+    """
     options = connection_options(application_name)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
         return await psycopg.AsyncConnection.connect(database_url, **options)
 
-    return create_async_engine(
-        "postgresql+psycopg://", async_creator=connect, poolclass=poolclass, isolation_level="READ COMMITTED"
-    )
+    pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
+    return create_async_engine("postgresql+psycopg://", async_creator=connect, isolation_level="READ COMMITTED", **pool)

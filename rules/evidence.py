@@ -1,6 +1,6 @@
 """Which sessions are behind a finding: read for what was found only, so it costs nothing for the others."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -143,9 +143,7 @@ def insight_samples_query() -> CompoundSelect[Any]:
     return union_all(*(_latest_sessions(category, shown) for category, shown in _shows().items()))
 
 
-def _all_sessions(
-    alert_type: AlertType, condition: ColumnElement[bool], *, at: ColumnElement[datetime]
-) -> Select[Any]:
+def _all_sessions(alert_type: AlertType, condition: ColumnElement[bool], *, at: ColumnElement[datetime]) -> Select[Any]:
     tutors = _tutors(alert_type)
     return (
         select(*_finding(alert_type, tutors, sessions.c.id, at))
@@ -193,4 +191,8 @@ def _finding(
     rule: StrEnum, tutors: FromClause, session_id: ColumnElement[UUID], at: ColumnElement[datetime]
 ) -> tuple[ColumnElement[Any], ...]:
     ids = func.array_agg(aggregate_order_by(session_id, at.desc(), session_id.desc()))
-    return literal_column(f"'{rule.value}'", String).label("rule"), tutors.c.tutor_id, ids.label("session_ids")
+    return (
+        literal_column(f"'{rule.value}'", String).label("rule"),
+        tutors.c.tutor_id,
+        ids.label("session_ids"),
+    )

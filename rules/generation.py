@@ -28,9 +28,7 @@ class Generated:
         return Generated(self.alerts + other.alerts, self.insights + other.insights, self.faded + other.faded)
 
 
-async def generate(
-    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds
-) -> Generated:
+async def generate(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds) -> Generated:
     """Brings the alerts and insights of these tutors up to date; the caller commits.
 
     Idempotent, and safe beside itself: until the transaction ends it holds an advisory lock per tutor, so
@@ -56,7 +54,12 @@ async def generate(
 
 
 async def generate_each(
-    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds, *, last_attempt: bool = False
+    conn: AsyncConnection,
+    tutor_ids: Sequence[str],
+    now: datetime,
+    limits: Thresholds,
+    *,
+    last_attempt: bool = False,
 ) -> tuple[Generated, dict[str, Exception]]:
     """Like `generate`, but a tutor that fails doesn't stop the others: returns the failures by tutor id.
 

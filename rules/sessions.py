@@ -15,7 +15,6 @@ from sqlalchemy import (
     BindParameter,
     ColumnElement,
     Integer,
-    Lateral,
     Numeric,
     String,
     and_,
@@ -29,10 +28,21 @@ from sqlalchemy import (
     select,
 )
 from sqlalchemy.sql.expression import FromClause
+from sqlalchemy.sql.selectable import LateralFromClause
 
 from rules.decisions.alerts import AlertType
 from rules.settings import Thresholds
-from rules.tables import ALERT_TYPE, OUR_ALERT_TYPES, SESSION_STATUS, NaiveUtc, alert_evidence, alerts, audio, sessions, video
+from rules.tables import (
+    ALERT_TYPE,
+    OUR_ALERT_TYPES,
+    SESSION_STATUS,
+    NaiveUtc,
+    alert_evidence,
+    alerts,
+    audio,
+    sessions,
+    video,
+)
 
 TUTOR_IDS: BindParameter[Sequence[str]] = bindparam("tutor_ids", type_=ARRAY(String))
 
@@ -115,7 +125,7 @@ def converted() -> ColumnElement[bool]:
     )
 
 
-def recent(metric: ColumnElement[Any], *, tutor_id: ColumnElement[str], name: str) -> Lateral:
+def recent(metric: ColumnElement[Any], *, tutor_id: ColumnElement[str], name: str) -> LateralFromClause:
     """The tutor's latest ten sessions that have the audio metric: their `id`, `at` (date) and `metric`."""
     return (
         select(sessions.c.id, dated(sessions).label("at"), metric.label("metric"))
@@ -171,9 +181,7 @@ def _resolved() -> CTE:
             case((alert_evidence.c.alert_id.is_(None), resolved_at)).label("counted_until"),
         )
         .select_from(alerts.outerjoin(alert_evidence, alert_evidence.c.alert_id == alerts.c.id))
-        .where(
-            alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved
-        )
+        .where(alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved)
     ).cte("resolved")
 
 

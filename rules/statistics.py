@@ -10,7 +10,19 @@ from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, FromClause, Row, Select, and_, any_, func, literal_column, select, true
+from sqlalchemy import (
+    CTE,
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    and_,
+    any_,
+    func,
+    literal_column,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.decisions.alerts import AlertType
@@ -162,7 +174,9 @@ def _recent_talk(batch: CTE) -> CTE:
 
 def _recent_checks(batch: CTE) -> CTE:
     ten = recent(
-        audio.c.tutor_checks_understanding_count, tutor_id=batch.c.tutor_id, name="recent_understanding_checks"
+        audio.c.tutor_checks_understanding_count,
+        tutor_id=batch.c.tutor_id,
+        name="recent_understanding_checks",
     )
     counted = is_counted(
         AlertType.LOW_UNDERSTANDING_CHECKS, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -15,13 +14,14 @@ from sqlalchemy import (
     ColumnElement,
     Insert,
     Numeric,
+    Select,
     TableValuedAlias,
     Text,
     Update,
     Uuid,
+    and_,
     any_,
     bindparam,
-    and_,
     case,
     column,
     exists,
@@ -269,9 +269,7 @@ def _refresh_alerts() -> Insert:
     ).cte("still_open")
     reworded = (
         update(alerts)
-        .values(
-            title=still_open.c.title, description=still_open.c.description, session_id=still_open.c.session_id
-        )
+        .values(title=still_open.c.title, description=still_open.c.description, session_id=still_open.c.session_id)
         .where(
             alerts.c.id == still_open.c.id,
             tuple_(alerts.c.title, alerts.c.description, alerts.c.session_id).is_distinct_from(
@@ -302,9 +300,7 @@ def _refresh_alerts() -> Insert:
             ),
             "refreshed_at": evidence.excluded.refreshed_at,
         },
-        where=tuple_(
-            alert_evidence.c.value, alert_evidence.c.threshold, alert_evidence.c.session_ids
-        ).is_distinct_from(
+        where=tuple_(alert_evidence.c.value, alert_evidence.c.threshold, alert_evidence.c.session_ids).is_distinct_from(
             tuple_(evidence.excluded.value, evidence.excluded.threshold, evidence.excluded.session_ids)
         ),
     ).add_cte(reworded)
@@ -358,7 +354,7 @@ def _write_insights() -> Insert:
 @cache
 def _fade_insights() -> Update:
     insight = _insights()
-    still_holds = (
+    still_holds: Select[Any] = (
         select(literal_column("1"))
         .select_from(insight)
         .where(insight.c.tutor_id == tutor_insights.c.tutor_id, insight.c.category == tutor_insights.c.category)

@@ -154,6 +154,46 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
 
+-- Alerts: an alert that is resolved, reopened or deleted, by whatever client, may make room for a new one. It
+-- also repeats a generation that found the alert open and wanted to refresh it while it was being resolved.
+CREATE OR REPLACE FUNCTION tutorwatch.record_alerts_v1() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+DECLARE
+    tutors integer;
+    any_tutor text;
+BEGIN
+    IF TG_OP = 'DELETE' THEN
+        WITH recorded AS (
+            INSERT INTO tutorwatch.outbox (tutor_id) SELECT DISTINCT a.tutor_id FROM old_rows AS a
+            RETURNING tutor_id
+        )
+        SELECT count(*), min(tutor_id) INTO tutors, any_tutor FROM recorded;
+    ELSE
+        WITH changed AS (
+            SELECT a.tutor_id
+            FROM (
+                SELECT id, tutor_id, alert_type, resolved FROM old_rows
+                UNION ALL
+                SELECT id, tutor_id, alert_type, resolved FROM new_rows
+            ) AS a
+            GROUP BY a.id, a.tutor_id, a.alert_type, a.resolved
+            HAVING count(*) = 1
+        ), recorded AS (
+            INSERT INTO tutorwatch.outbox (tutor_id) SELECT DISTINCT tutor_id FROM changed
+            RETURNING tutor_id
+        )
+        SELECT count(*), min(tutor_id) INTO tutors, any_tutor FROM recorded;
+    END IF;
+    IF tutors > 0 THEN
+        PERFORM tutorwatch.wake_listeners_v1(CASE tutors WHEN 1 THEN any_tutor END);
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    RAISE WARNING USING MESSAGE = 'tutorwatch could not record a change of ' || TG_TABLE_NAME || ': ' || SQLERRM,
+        HINT = 'The write itself is not affected. The next sweep over all tutors makes up for it.';
+    RETURN NULL;
+END $$;
+
 -- TRUNCATE tells no rows: it concerns every tutor.
 CREATE OR REPLACE FUNCTION tutorwatch.record_truncate_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$

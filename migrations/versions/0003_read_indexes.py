@@ -10,8 +10,7 @@ def upgrade() -> None:
     """Builds each index concurrently; a name that exists already is left alone."""
     create_concurrently(
         "tutorwatch_sessions_dated",
-        "public.sessions (tutor_id, (coalesce(completed_at, scheduled_start)))"
-        " INCLUDE (status, overall_session_score)",
+        "public.sessions (tutor_id, (coalesce(completed_at, scheduled_start))) INCLUDE (status, overall_session_score)",
     )
     create_concurrently(
         "tutorwatch_sessions_missed",

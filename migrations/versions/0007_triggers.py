@@ -1,4 +1,4 @@
-"""The triggers on sessions and on the audio and video metrics."""
+"""The triggers on sessions, on their audio and video metrics, and on alerts."""
 
 from alembic import context, op
 
@@ -7,39 +7,34 @@ from migrations.sql import execute
 revision = "0007"
 down_revision = "0006"
 
-FUNCTIONS = {
-    "sessions": "record_sessions_v1",
-    "session_audio_metrics": "record_audio_metrics_v1",
-    "session_video_metrics": "record_video_metrics_v1",
+RECORDED = {
+    "sessions": ("record_sessions_v1", ("insert", "update", "delete")),
+    "session_audio_metrics": ("record_audio_metrics_v1", ("insert", "update", "delete")),
+    "session_video_metrics": ("record_video_metrics_v1", ("insert", "update", "delete")),
+    "alerts": ("record_alerts_v1", ("update", "delete")),
+}
+TRANSITIONS = {
+    "insert": "REFERENCING NEW TABLE AS new_rows",
+    "update": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
+    "delete": "REFERENCING OLD TABLE AS old_rows",
 }
 
 
 def upgrade() -> None:
     """One short transaction per table: two of these locks held at once could deadlock with a client."""
-    for table, function in FUNCTIONS.items():
+    for table, (function, events) in RECORDED.items():
+        statements = [_create_trigger(table, event, function) for event in events]
+        statements.append(_create_trigger(table, "truncate", "record_truncate_v1"))
+        if not context.config.attributes["automation"]:
+            statements += [
+                f"ALTER TABLE public.{table} DISABLE TRIGGER tutorwatch_{event};" for event in (*events, "truncate")
+            ]
         with op.get_context().autocommit_block():
-            execute(f"BEGIN; {_create_triggers(table, function)} COMMIT")
+            execute("\n".join(["BEGIN;", *statements, "COMMIT"]))
 
 
-def _create_triggers(table: str, function: str) -> str:
-    state = "" if context.config.attributes["automation"] else f"{_disable_triggers(table)}\n"
+def _create_trigger(table: str, event: str, function: str) -> str:
     return f"""
-CREATE OR REPLACE TRIGGER tutorwatch_insert AFTER INSERT ON public.{table}
-    REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.{function}();
-CREATE OR REPLACE TRIGGER tutorwatch_update AFTER UPDATE ON public.{table}
-    REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.{function}();
-CREATE OR REPLACE TRIGGER tutorwatch_delete AFTER DELETE ON public.{table}
-    REFERENCING OLD TABLE AS old_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.{function}();
-CREATE OR REPLACE TRIGGER tutorwatch_truncate AFTER TRUNCATE ON public.{table}
-    FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.record_truncate_v1();
-{state}"""
-
-
-def _disable_triggers(table: str) -> str:
-    return "\n".join(
-        f"ALTER TABLE public.{table} DISABLE TRIGGER tutorwatch_{event};"
-        for event in ("insert", "update", "delete", "truncate")
-    )
+CREATE OR REPLACE TRIGGER tutorwatch_{event} AFTER {event.upper()} ON public.{table}
+    {TRANSITIONS.get(event, "")}
+    FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.{function}();"""

@@ -162,9 +162,7 @@ async def _copy(cursor: psycopg.AsyncCursor[Any], rows: Sequence[Row]) -> None:
             await copy.write_row(row.values())
 
 
-async def _holds(
-    conn: psycopg.AsyncConnection[Any], query: LiteralString, parameters: Sequence[object] = ()
-) -> bool:
+async def _holds(conn: psycopg.AsyncConnection[Any], query: LiteralString, parameters: Sequence[object] = ()) -> bool:
     """The answer to a question of one row and one boolean column."""
     async with conn.cursor(row_factory=scalar_row) as cursor:
         await cursor.execute(query, parameters)
@@ -181,9 +179,7 @@ def _subjects(today: datetime, rng: random.Random) -> Iterator[Subject]:
         yield Subject(id=drawn_id(rng), name=name, category=category, created_at=today - timedelta(days=400))
 
 
-def _past_sessions(
-    today: datetime, subjects: Sequence[Subject], rng: random.Random
-) -> Iterator[RecordedSession]:
+def _past_sessions(today: datetime, subjects: Sequence[Subject], rng: random.Random) -> Iterator[RecordedSession]:
     """Every tutor's calendar, numbered within each pair and each tutor's oldest session first."""
     subject_ids = {subject.name: subject.id for subject in subjects}
     for tutor in TUTORS:
@@ -252,9 +248,7 @@ def _falls_on(place: int, share: float) -> bool:
     return int((place + 1) * share) > int(place * share)
 
 
-def _upcoming_sessions(
-    today: datetime, past: Sequence[RecordedSession], rng: random.Random
-) -> Iterator[Session]:
+def _upcoming_sessions(today: datetime, past: Sequence[RecordedSession], rng: random.Random) -> Iterator[Session]:
     """The next session of some tutors' latest pairs."""
     latest = {recorded.session.tutor_id: recorded.session for recorded in past}
     for place, session in enumerate(list(latest.values())[:UPCOMING_SESSIONS]):

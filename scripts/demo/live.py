@@ -155,9 +155,7 @@ async def sessions(
         yield await _write(conn, scripted or _drawn_step(rng), rng, clock().astimezone(UTC))
 
 
-async def _write(
-    conn: psycopg.AsyncConnection[Any], step: Step, rng: random.Random, now: datetime
-) -> WrittenSession:
+async def _write(conn: psycopg.AsyncConnection[Any], step: Step, rng: random.Random, now: datetime) -> WrittenSession:
     pairing = await _pair_up(conn, step, rng)
     booking = _booking(step.tutor, pairing, now.replace(tzinfo=None), rng)
     recorded = _recorded(step, booking, rng)

@@ -200,9 +200,7 @@ def _audio(booking: Booking, profile: Profile, quality: float, rng: random.Rando
     )
 
 
-def _video(
-    booking: Booking, profile: Profile, quality: float, visual_aids: bool, rng: random.Random
-) -> VideoMetrics:
+def _video(booking: Booking, profile: Profile, quality: float, visual_aids: bool, rng: random.Random) -> VideoMetrics:
     engagement = profile.engagement + 0.3 * quality
     return VideoMetrics(
         session_id=booking.session_id,

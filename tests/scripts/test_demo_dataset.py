@@ -20,9 +20,7 @@ HOURS = [
     pytest.param(datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), id="last second of the year"),
 ]
 
-SARAH, AMARA, MICHAEL, PRIYA, JONAS, LEILA, TOMASZ, GRACE, DANIEL, VICTOR = (
-    tutor.user_id for tutor in TUTORS
-)
+SARAH, AMARA, MICHAEL, PRIYA, JONAS, LEILA, TOMASZ, GRACE, DANIEL, VICTOR = (tutor.user_id for tutor in TUTORS)
 STAR_STRENGTHS = {
     "high_engagement",
     "balanced_talk_ratio",
@@ -95,9 +93,7 @@ class TutorRecord:
 
     def returned(self, first: Session) -> bool:
         return any(
-            row.student_id == first.student_id
-            and row.session_number > 1
-            and row.status is not SessionStatus.CANCELLED
+            row.student_id == first.student_id and row.session_number > 1 and row.status is not SessionStatus.CANCELLED
             for row in self.sessions
         )
 
@@ -105,17 +101,14 @@ class TutorRecord:
 def alerts_of(record: TutorRecord) -> set[str]:
     ten = record.audio[:10]
     assert len(ten) >= 5
-    poor_firsts = [
-        row for row in record.first_sessions(7) if (row.overall_session_score or 10) < Decimal("6.5")
-    ]
+    poor_firsts = [row for row in record.first_sessions(7) if (row.overall_session_score or 10) < Decimal("6.5")]
     answers = {
         "poor_first_session": bool(poor_firsts),
         "no_show_pattern": record.recent_with(SessionStatus.NO_SHOW_TUTOR) >= 2,
         "high_reschedule_rate": record.recent_with(SessionStatus.RESCHEDULED, Participant.TUTOR) >= 5,
         "high_talk_ratio": talkative_share(ten) >= Fraction(7, 10),
         "low_understanding_checks": average_checks(ten) < 4,
-        "declining_performance": record.average_score(0, 30)
-        < record.average_score(30, 60) * Fraction(85, 100),
+        "declining_performance": record.average_score(0, 30) < record.average_score(30, 60) * Fraction(85, 100),
     }
     return {alert for alert, holds in answers.items() if holds}
 
@@ -335,18 +328,14 @@ def test_churned_students_have_a_date_and_are_few() -> None:
 @pytest.mark.parametrize(
     ("outcome", "session_number", "line"),
     [
-        pytest.param(
-            Outcome.COMPLETED, 4, "Sarah Chen with Leo Park, Algebra: completed, score 8.4", id="completed"
-        ),
+        pytest.param(Outcome.COMPLETED, 4, "Sarah Chen with Leo Park, Algebra: completed, score 8.4", id="completed"),
         pytest.param(
             Outcome.COMPLETED,
             1,
             "Sarah Chen with Leo Park, Algebra: completed, score 8.4, their first session",
             id="first",
         ),
-        pytest.param(
-            Outcome.TUTOR_ABSENT, 1, "Sarah Chen with Leo Park, Algebra: tutor did not show up", id="no-show"
-        ),
+        pytest.param(Outcome.TUTOR_ABSENT, 1, "Sarah Chen with Leo Park, Algebra: tutor did not show up", id="no-show"),
     ],
 )
 def test_written_session_reads_as_one_line(outcome: Outcome, session_number: int, line: str) -> None:

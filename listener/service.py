@@ -1,0 +1,73 @@
+"""The listener as a whole: started, run and stopped."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from uuid import uuid4
+
+from listener.settings import ListenerSettings
+from listener.subscription import Subscription
+from listener.worker import Batch, Worker
+from rules.database import open_engine
+from rules.errors import translating_errors
+from rules.schema_version import check_schema
+from rules.settings import Thresholds
+
+logger = logging.getLogger(__name__)
+
+
+async def run_listener(
+    database_url: str,
+    settings: ListenerSettings,
+    limits: Thresholds,
+    *,
+    version: str,
+    stop: asyncio.Event,
+    on_batch: Callable[[Batch], None] = lambda _batch: None,
+) -> None:
+    """Listens and generates until `stop` is set; then the batch in flight is finished, within the grace time.
+
+    Waits for a database that can't be reached, at start and later. Raises SchemaMismatchError, at start and
+    after a reconnect, if the schema isn't the one this program needs.
+    """
+    engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=1)
+    schema_is_right = asyncio.Event()
+
+    async def check() -> None:
+        with translating_errors():
+            async with engine.connect() as conn:
+                await check_schema(conn)
+        schema_is_right.set()
+
+    subscription = Subscription(
+        settings.listen_url or database_url,
+        listener_id=uuid4(),
+        version=version,
+        heartbeat_seconds=settings.heartbeat_seconds,
+        wake=lambda: worker.wake(),
+        on_connect=check,
+    )
+    worker = Worker(engine, settings, limits, hears=lambda: subscription.hears, on_batch=on_batch)
+
+    async def work() -> None:
+        await schema_is_right.wait()
+        await worker.run()
+
+    async def stop_in_order() -> None:
+        await stop.wait()
+        worker.stop()
+        if schema_is_right.is_set():
+            await asyncio.wait([working], timeout=settings.grace_seconds)
+        working.cancel()
+        hearing.cancel()
+
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            hearing = tasks.create_task(subscription.run(), name="subscription")
+            working = tasks.create_task(work(), name="worker")
+            tasks.create_task(stop_in_order(), name="stop")
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+    finally:
+        await engine.dispose()
+    logger.info("Stopped", extra={"action": "stopped"})

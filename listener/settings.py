@@ -1,0 +1,26 @@
+"""The listener's settings."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ListenerSettings(BaseSettings):
+    """How the listener listens, claims and retries. Read from the environment, prefix TUTORWATCH_."""
+
+    model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
+
+    listen_url: str | None = Field(
+        None,
+        description="Direct URL for LISTEN, where the database URL goes through a transaction-pooling proxy",
+    )
+    batch_size: int = Field(500, ge=1, le=5000, description="Most changes claimed in one transaction")
+    poll_seconds: float = Field(30, gt=0, le=3600, description="Longest time between two looks into the outbox")
+    deaf_poll_seconds: float = Field(1, gt=0, le=60, description="The same while the LISTEN connection is down")
+    heartbeat_seconds: float = Field(10, gt=0, le=300, description="Time between two heartbeats of LISTEN")
+    sweep_hours: float = Field(24, gt=0, le=24 * 31, description="Time between two sweeps over all tutors")
+    transient_attempts: int = Field(5, ge=1, le=20, description="Attempts at a batch that meets a passing error")
+    failure_attempts: int = Field(5, ge=1, le=100, description="Attempts at a failing tutor before it is parked")
+    failure_delay_seconds: float = Field(
+        30, gt=0, le=86_400, description="Wait before the second attempt; doubles each time, up to an hour"
+    )
+    grace_seconds: float = Field(10, ge=0, le=600, description="How long a stop waits for the batch in flight")

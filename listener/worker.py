@@ -1,0 +1,195 @@
+"""Takes changes from the outbox and generates, until there are none left; then waits to be woken."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from listener import failures, outbox
+from listener.settings import ListenerSettings
+from listener.sweep import sweep
+from rules.errors import TransientError
+from rules.generation import Generated, generate_each
+from rules.settings import Thresholds
+from rules.unit_of_work import in_transaction
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+RECHECK_SECONDS = 1.0
+"""When to look again at changes that another listener holds: should it die, they are free again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one transaction did."""
+
+    changes: int = 0
+    tutors: int = 0
+    generated: Generated = field(default_factory=Generated)
+    failed: list[failures.Failure] = field(default_factory=list)
+    seconds: float = 0.0
+    oldest_seconds: float = 0.0
+    """Age of the oldest change at the claim."""
+
+
+class Worker:
+    """One loop over the outbox. Any number of them, in any number of processes, share the work."""
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        settings: ListenerSettings,
+        limits: Thresholds,
+        *,
+        hears: Callable[[], bool],
+        on_batch: Callable[[Batch], None] = lambda _batch: None,
+    ) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._limits = limits
+        self._hears = hears
+        self._on_batch = on_batch
+        self._woken = asyncio.Event()
+        self._stopping = False
+        self._sweep_due_at = 0.0
+
+    def wake(self) -> None:
+        """Something may have changed: look into the outbox, now or after the batch in flight."""
+        self._woken.set()
+
+    def stop(self) -> None:
+        """Ends `run` after the batch in flight. Stopping twice is fine."""
+        self._stopping = True
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Works until stopped. A database that is away is waited for, however long it takes."""
+        while not self._stopping:
+            self._woken.clear()  # before the claim: a wake-up during it means to look once more
+            try:
+                pause = await self._drain()
+            except TransientError as error:
+                pause = self._settings.deaf_poll_seconds
+                logger.warning("The database can't be reached (%s)", error, extra={"action": "outbox_unreachable"})
+            await self._wait(pause)
+
+    async def _wait(self, pause: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause):
+                await self._woken.wait()
+
+    async def _drain(self) -> float:
+        """Claims and generates until nothing is left to claim; returns the seconds to wait for a wake-up."""
+        while not self._stopping:
+            if time.monotonic() >= self._sweep_due_at:
+                await self._in_transaction(self._sweep)
+            result = await self._in_transaction(self._claim_and_generate)
+            if isinstance(result, outbox.Due):
+                return self._plan(result)
+            self._report(result)
+        return 0.0
+
+    async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
+        await sweep(conn, every_hours=self._settings.sweep_hours)
+        self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
+
+    async def _claim_and_generate(self, conn: AsyncConnection, is_last_attempt: bool) -> Batch | outbox.Due:
+        """One transaction: the lease on the claimed changes and all that comes of them."""
+        started = time.perf_counter()
+        claim = await outbox.claim(conn, self._settings.batch_size)
+        if claim.changes == 0:
+            return await outbox.look_ahead(conn)
+        if claim.concerns_every_tutor:
+            await outbox.add_every_tutor(conn)
+        generated, errors = await generate_each(
+            conn, claim.tutor_ids, claim.now, self._limits, last_attempt=is_last_attempt
+        )
+        await failures.clear(conn, [tutor_id for tutor_id in claim.tutor_ids if tutor_id not in errors])
+        failed = await self._record(conn, errors)
+        age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
+        return Batch(
+            claim.changes,
+            len(claim.tutor_ids),
+            generated,
+            failed,
+            time.perf_counter() - started,
+            max(age, 0.0),
+        )
+
+    async def _record(self, conn: AsyncConnection, errors: dict[str, Exception]) -> list[failures.Failure]:
+        if not errors:
+            return []
+        return await failures.record(
+            conn,
+            errors,
+            most_attempts=self._settings.failure_attempts,
+            delay_seconds=self._settings.failure_delay_seconds,
+        )
+
+    async def _in_transaction(self, work: Callable[[AsyncConnection, bool], Awaitable[T]]) -> T:
+        return await in_transaction(self._engine, work, attempts=self._settings.transient_attempts)
+
+    def _plan(self, due: outbox.Due) -> float:
+        """When to look again without being woken; also moves the next sweep up to the next retry."""
+        pause = self._settings.poll_seconds if self._hears() else self._settings.deaf_poll_seconds
+        if due.retry_in_seconds is not None:
+            retry_at = time.monotonic() + max(due.retry_in_seconds, 0.0)
+            self._sweep_due_at = min(self._sweep_due_at, retry_at)
+        pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
+        return min(pause, RECHECK_SECONDS) if due.changes_held_by_others else pause
+
+    def _report(self, batch: Batch) -> None:
+        log_batch(batch)
+        self._on_batch(batch)
+
+
+def log_batch(batch: Batch) -> None:
+    """One line for the batch, one for each alert it opened, one for each tutor that failed."""
+    generated = batch.generated
+    logger.info(
+        "%d changes, %d tutors: %d alerts opened, %d insights found, %d faded (%.0f ms)",
+        batch.changes,
+        batch.tutors,
+        len(generated.alerts),
+        len(generated.insights),
+        len(generated.faded),
+        batch.seconds * 1000,
+        extra={
+            "action": "generated",
+            "changes": batch.changes,
+            "tutors": batch.tutors,
+            "duration_ms": round(batch.seconds * 1000),
+            "oldest_change_ms": round(batch.oldest_seconds * 1000),
+        },
+    )
+    for alert in generated.alerts:
+        logger.info(
+            "Alert opened for tutor %s: %s (%s), %s",
+            alert.tutor_id,
+            alert.alert_type,
+            alert.severity,
+            alert.description,
+            extra={"action": "alert_opened", "tutor_id": alert.tutor_id, "alert_type": alert.alert_type},
+        )
+    for failure in batch.failed:
+        level, outlook = (
+            (logging.ERROR, "parked; mend the cause, then run `tutorwatch retry`")
+            if failure.parked_at
+            else (logging.WARNING, "will be tried again")
+        )
+        logger.log(
+            level,
+            "Generation failed for tutor %s (attempt %d, %s): %s",
+            failure.tutor_id,
+            failure.attempts,
+            outlook,
+            failure.last_error,
+            extra={"action": "generation_failed", "tutor_id": failure.tutor_id, "attempt": failure.attempts},
+        )

@@ -1,0 +1,113 @@
+"""The life of an alert: open, acknowledged, resolved. Only a person resolves."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import case, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.errors import RulesError
+from rules.tables import alert_resolutions, alerts, coaching_notes
+
+
+class Outcome(StrEnum):
+    """What came of an alert."""
+
+    COACHED = "coached"
+    NOT_ACTIONABLE = "not_actionable"
+    OTHER = "other"
+
+
+class UnknownAlertError(RulesError):
+    """There is no alert with that id."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyDoneError(RulesError):
+    """Somebody was first; nothing was changed. `by` is None where that person isn't on record."""
+
+    what: str
+    by: str | None
+    at: datetime | None
+
+    def __str__(self) -> str:
+        return f"The alert is {self.what} already"
+
+
+async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: datetime) -> None:
+    """Notes that `by` (a user's id) has seen the open alert; the caller commits.
+
+    Raises AlreadyDoneError if it was acknowledged or resolved before, UnknownAlertError.
+    """
+    done = await conn.execute(
+        update(alerts)
+        .where(alerts.c.id == alert_id, ~alerts.c.acknowledged, ~alerts.c.resolved)
+        .values(acknowledged=True, acknowledged_by=by, acknowledged_at=now)
+    )
+    if done.rowcount == 0:
+        await _raise_why(conn, alert_id)
+
+
+async def resolve(
+    conn: AsyncConnection, alert_id: UUID, *, by: str, action_taken: str, outcome: Outcome, now: datetime
+) -> None:
+    """Resolves the alert, and leaves a coaching note that says so; the caller commits.
+
+    An alert nobody acknowledged is acknowledged by the same act. Its evidence has counted from then on.
+    Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
+    """
+    if not action_taken.strip():
+        raise ValueError("Say which action was taken")
+    result = await conn.execute(
+        update(alerts)
+        .where(alerts.c.id == alert_id, ~alerts.c.resolved)
+        .values(
+            resolved=True,
+            resolved_at=now,
+            action_taken=action_taken.strip(),
+            acknowledged=True,
+            acknowledged_by=case((alerts.c.acknowledged, alerts.c.acknowledged_by), else_=by),
+            acknowledged_at=case((alerts.c.acknowledged, alerts.c.acknowledged_at), else_=now),
+        )
+        .returning(alerts.c.tutor_id, alerts.c.title)
+    )
+    alert = result.one_or_none()
+    if alert is None:
+        await _raise_why(conn, alert_id)
+        return
+    await conn.execute(
+        insert(alert_resolutions).values(
+            alert_id=alert_id, tutor_id=alert.tutor_id, resolved_by=by, outcome=outcome.value
+        )
+    )
+    await conn.execute(
+        insert(coaching_notes).values(
+            tutor_id=alert.tutor_id,
+            note_type="system",
+            content=f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action_taken.strip()}",
+            created_by=by,
+            created_at=now,
+        )
+    )
+
+
+async def _raise_why(conn: AsyncConnection, alert_id: UUID) -> None:
+    found = await conn.execute(
+        select(
+            alerts.c.resolved,
+            alerts.c.resolved_at,
+            alert_resolutions.c.resolved_by,
+            alerts.c.acknowledged_by,
+            alerts.c.acknowledged_at,
+        )
+        .select_from(alerts.outerjoin(alert_resolutions, alert_resolutions.c.alert_id == alerts.c.id))
+        .where(alerts.c.id == alert_id)
+    )
+    alert = found.one_or_none()
+    if alert is None:
+        raise UnknownAlertError(f"There is no alert {alert_id}")
+    if alert.resolved:
+        raise AlreadyDoneError("resolved", alert.resolved_by, alert.resolved_at)
+    raise AlreadyDoneError("acknowledged", alert.acknowledged_by, alert.acknowledged_at)

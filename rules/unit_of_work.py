@@ -1,0 +1,47 @@
+"""Runs a unit of work in a transaction of its own, and again if what ended it passes by itself."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from tenacity import (
+    AsyncRetrying,
+    before_sleep_log,
+    retry_if_exception_type,
+    stop_after_attempt,
+    wait_exponential_jitter,
+)
+
+from rules.errors import TransientError, translating_errors
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FIRST_DELAY_SECONDS = 0.05
+LONGEST_DELAY_SECONDS = 2.0
+
+
+async def in_transaction(
+    engine: AsyncEngine, work: Callable[[AsyncConnection, bool], Awaitable[T]], *, attempts: int
+) -> T:
+    """Runs `work(connection, is_last_attempt)` and commits.
+
+    A TransientError (of the work, of connecting or of the commit itself) rolls back and tries again, at most
+    `attempts` times in all, with exponential, jittered delays; then it is raised. Since an answer to COMMIT
+    may be lost, the work must be safe to do twice.
+    """
+    async for attempt in AsyncRetrying(
+        retry=retry_if_exception_type(TransientError),
+        wait=wait_exponential_jitter(
+            initial=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
+        ),
+        stop=stop_after_attempt(attempts),
+        before_sleep=before_sleep_log(logger, logging.WARNING),
+        reraise=True,
+    ):
+        with attempt, translating_errors():
+            async with engine.begin() as conn:
+                result = await work(conn, attempt.retry_state.attempt_number >= attempts)
+    return result

@@ -1,0 +1,152 @@
+"""Catching up on history: the listener's generation, for every tutor."""
+
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TextIO
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from listener import failures
+from rules.decisions.alerts import Severity
+from rules.errors import TransientError, translating_errors
+from rules.generation import Generated, generate_each
+from rules.schema_version import check_schema
+from rules.settings import Thresholds
+from rules.tutors import load_names
+from rules.unit_of_work import in_transaction
+from scripts.errors import CommandError
+
+ATTEMPTS = 5
+"""Attempts at a batch that meets a passing error: a deadlock, a lost connection."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `tutorwatch backfill` was asked for. No tutors named: all of them."""
+
+    tutor_ids: Sequence[str] = ()
+    limit: int | None = None
+    dry_run: bool = False
+    batch_size: int = 200
+
+
+@dataclass
+class Summary:
+    """What the run created so far, over all tutors."""
+
+    tutors: int = 0
+    alerts: int = 0
+    insights: int = 0
+    tutors_with: Counter[Severity] = field(default_factory=Counter)
+    failed: dict[str, Exception] = field(default_factory=dict)
+
+    def lines(self) -> list[str]:
+        """The closing lines."""
+        return [
+            "Summary:",
+            f"- Total alerts created: {self.alerts}",
+            f"- Total insights created: {self.insights}",
+            f"- Tutors with critical alerts: {self.tutors_with[Severity.CRITICAL]}",
+            f"- Tutors with warnings: {self.tutors_with[Severity.WARNING]}",
+        ]
+
+
+async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *, out: TextIO) -> Summary:
+    """Generates tutor by tutor in the order of their names, a line each; goes on when one fails.
+
+    Each batch is a transaction of its own: it can be stopped at any time and run again, and can run beside
+    a live listener. Raises CommandError for an unknown tutor, an unreachable database, another schema.
+    """
+    names = await _choose_tutors(engine, options)
+    if options.dry_run:
+        print("Dry run: nothing is written; the counts say what would be created.", file=out)
+    print(f"Processing {len(names)} tutors...", file=out, flush=True)
+    summary = Summary()
+    ids = list(names)
+    with _progress(len(ids), out) as advance:
+        for start in range(0, len(ids), options.batch_size):
+            batch = ids[start : start + options.batch_size]
+            generated, failed = await _generate(engine, limits, batch, summary, options)
+            for line in _report(batch, names, generated, failed, summary):
+                print(line, file=out, flush=True)
+            advance(len(batch))
+    print("\n".join(summary.lines()), file=out, flush=True)
+    return summary
+
+
+async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str]:
+    try:
+        with translating_errors():
+            async with engine.connect() as conn:
+                await check_schema(conn)
+                names = await load_names(conn, options.tutor_ids or None)
+    except TransientError as error:
+        raise CommandError(f"The database can't be reached: {error}") from error
+    unknown = [tutor_id for tutor_id in options.tutor_ids if tutor_id not in names]
+    if unknown:
+        raise CommandError("No such tutor: " + ", ".join(unknown))
+    return dict(list(names.items())[: options.limit])
+
+
+async def _generate(
+    engine: AsyncEngine, limits: Thresholds, tutor_ids: Sequence[str], done: Summary, options: Options
+) -> tuple[Generated, dict[str, Exception]]:
+    async def work(conn: AsyncConnection, is_last_attempt: bool) -> tuple[Generated, dict[str, Exception]]:
+        async with conn.begin_nested() as all_of_it:
+            now = datetime.now(UTC)
+            generated, failed = await generate_each(conn, tutor_ids, now, limits, last_attempt=is_last_attempt)
+            await failures.clear(conn, [tutor_id for tutor_id in tutor_ids if tutor_id not in failed])
+            if options.dry_run:
+                await all_of_it.rollback()
+        return generated, failed
+
+    try:
+        return await in_transaction(engine, work, attempts=ATTEMPTS)
+    except TransientError as error:
+        raise CommandError(
+            f"The database went away after {done.tutors} tutors ({error}); run the backfill again to go on"
+        ) from error
+
+
+def _report(
+    batch: Sequence[str],
+    names: Mapping[str, str],
+    generated: Generated,
+    failed: Mapping[str, Exception],
+    summary: Summary,
+) -> Iterator[str]:
+    """Adds the batch to the summary, and yields a line for each of its tutors."""
+    alerts = Counter(alert.tutor_id for alert in generated.alerts)
+    insights = Counter(insight.tutor_id for insight in generated.insights)
+    for severity in Severity:
+        summary.tutors_with[severity] += len({a.tutor_id for a in generated.alerts if a.severity is severity})
+    summary.alerts += len(generated.alerts)
+    summary.insights += len(generated.insights)
+    summary.failed |= failed
+    for tutor_id in batch:
+        summary.tutors += 1
+        head = f"Tutor {summary.tutors}/{len(names)}: {names[tutor_id]} - "
+        if tutor_id in failed:
+            yield f"{head}failed: {type(failed[tutor_id]).__name__}: {failed[tutor_id]}"
+        else:
+            yield f"{head}{alerts[tutor_id]} alerts, {insights[tutor_id]} insights generated"
+
+
+@contextmanager
+def _progress(total: int, out: TextIO) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr, where that is a terminal; yields what to call with each step's size."""
+    if not sys.stderr.isatty():
+        yield lambda _steps: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    # Lines that go to the same terminal must pass through the bar; lines to a file must not.
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=out.isatty()) as progress:
+        bar = progress.add_task("Backfill", total=total)
+        yield lambda steps: progress.advance(bar, steps)

@@ -1,0 +1,294 @@
+"""`tutorwatch`: the command line. Each command imports what it needs, so that --help is quick."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.metadata import version as installed_version
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from scripts.errors import CommandError
+from scripts.log_format import LogFormat
+
+if TYPE_CHECKING:
+    import psycopg
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="tutorwatch",
+    help="Watches a tutoring platform's sessions and keeps every tutor's alerts and insights right.\n\n"
+    "The platform's database is TUTORWATCH_DATABASE_URL. Results go to stdout, logs to stderr. "
+    "Exit code 0: done; 1: failed; 2: wrong arguments or settings.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+automation = typer.Typer(no_args_is_help=True, help="The switch: whether changes of sessions are recorded at all.")
+app.add_typer(automation, name="automation")
+
+Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
+AutomationOff = Annotated[
+    bool, typer.Option("--automation-off", help="Create the triggers switched off (only where they don't exist yet).")
+]
+
+
+@app.command()
+def run(
+    demo: Annotated[bool, typer.Option(help="Fill an empty database with demo data and go on writing to it.")] = True,
+    every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions of the demo.")] = 4.0,
+    log_format: Logs = LogFormat.AUTO,
+) -> None:
+    """Everything in one process: schema, demo data where the database is empty, listener.
+
+    Without TUTORWATCH_DATABASE_URL it starts an embedded PostgreSQL, kept in .data/.
+    """
+    _configure_logs(log_format)
+    from scripts.everything import run_everything
+
+    run_everything(demo=demo, seconds_between_sessions=every, version=_version())
+
+
+@app.command()
+def listen(log_format: Logs = LogFormat.AUTO) -> None:
+    """The listener alone. Start as many as you like, on as many machines: they share the work."""
+    _configure_logs(log_format)
+    import asyncio
+
+    from listener.service import run_listener
+    from listener.settings import ListenerSettings
+    from rules.settings import Thresholds
+    from scripts import environment
+    from scripts.signals import stop_on_signals
+
+    settings, limits, url = environment.read(ListenerSettings), environment.read(Thresholds), environment.database_url()
+
+    async def serve() -> None:
+        await run_listener(url, settings, limits, version=_version(), stop=stop_on_signals())
+
+    asyncio.run(serve())
+
+
+@app.command()
+def migrate(
+    check: Annotated[bool, typer.Option("--check", help="Only say what would be done; exit 1 if anything.")] = False,
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
+    automation_off: AutomationOff = False,
+    log_format: Logs = LogFormat.AUTO,
+) -> None:
+    """Brings the database's schema up to date: creates it, or joins the platform's existing one.
+
+    Safe beside running clients, safe to interrupt and run again; running it twice changes nothing.
+    """
+    _configure_logs(log_format)
+    from migrations import upgrade
+    from scripts import environment
+
+    url = environment.database_url()
+    if check:
+        pending = upgrade.check(url)
+        typer.echo("\n".join(pending) if pending else "The schema is up to date.")
+        raise typer.Exit(1 if pending else 0)
+    if sql:
+        typer.echo(upgrade.to_sql(url, automation=not automation_off))
+        return
+    done = upgrade.migrate(url, automation=not automation_off)
+    typer.echo(
+        f"The schema is up to date (revision {done.after})."
+        if done.before == done.after
+        else f"Migrated from {done.before or 'nothing'} to revision {done.after}."
+    )
+    if done.settled_alerts or done.settled_insights:
+        typer.echo(
+            f"Settled duplicates: {done.settled_alerts} open alerts resolved, "
+            f"{done.settled_insights} active insights made inactive (the oldest of each stays)."
+        )
+
+
+@app.command()
+def backfill(
+    tutor: Annotated[list[str] | None, typer.Option(help="Only this tutor's id; may be given again.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="At most so many tutors.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
+    batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
+    log_format: Logs = LogFormat.AUTO,
+) -> None:
+    """Generates alerts and insights for every tutor, from history. Can be run again, and beside listeners."""
+    _configure_logs(log_format)
+    from rules.settings import Thresholds
+    from scripts import environment
+    from scripts.backfill import Options
+    from scripts.backfill import backfill as run_backfill
+
+    limits = environment.read(Thresholds)
+    options = Options(tuple(dict.fromkeys(tutor or ())), limit, dry_run, batch_size)
+
+    async def work(engine: "AsyncEngine") -> None:
+        summary = await run_backfill(engine, limits, options, out=sys.stdout)
+        if summary.failed:
+            raise CommandError(f"Failed for {len(summary.failed)} tutors: {', '.join(summary.failed)}")
+
+    _with_engine(work)
+
+
+@app.command()
+def status(
+    host: Annotated[str | None, typer.Option(help="Ask for a listener on this host only.")] = None,
+) -> None:
+    """Says in a few lines how things stand; exit 1 unless a listener is alive."""
+    from scripts import operations
+
+    alive = _with_engine(lambda engine: operations.print_status(engine, host=host))
+    raise typer.Exit(0 if alive else 1)
+
+
+@app.command()
+def failures() -> None:
+    """Lists the tutors whose generation fails: those waiting for another attempt, and those parked."""
+    from scripts import operations
+
+    _with_engine(operations.print_failures)
+
+
+@app.command()
+def retry(
+    tutor: Annotated[list[str] | None, typer.Argument(metavar="TUTOR...", help="Ids of tutors.")] = None,
+    all_of_them: Annotated[bool, typer.Option("--all", help="All tutors that `tutorwatch failures` lists.")] = False,
+) -> None:
+    """Gives failing tutors all their attempts again, beginning at once."""
+    if bool(tutor) == all_of_them:
+        raise typer.BadParameter("Give the ids of tutors, or --all.")
+    from scripts import operations
+
+    _with_engine(lambda engine: operations.retry(engine, tutor or None))
+
+
+@automation.command("on")
+def automation_on() -> None:
+    """Enables the triggers, and looks at every tutor, since nothing was recorded meanwhile."""
+    _switch(on=True)
+
+
+@automation.command("off")
+def automation_off() -> None:
+    """Disables the triggers: from now on changes are left to the next sweep, or to switching on again."""
+    _switch(on=False)
+
+
+@automation.command("status")
+def automation_status() -> None:
+    """Says whether changes are recorded."""
+    from migrations import automation as switch
+
+    with _connection() as connection:
+        typer.echo(f"Automation is {switch.status(connection)}.")
+
+
+@app.command()
+def demo(
+    write: Annotated[bool, typer.Option("--write", help="Go on writing a new session every few seconds.")] = False,
+    every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions.")] = 4.0,
+) -> None:
+    """Fills an empty database with the demo data: 10 tutors, 40 students, about 200 sessions."""
+    _configure_logs(LogFormat.AUTO)
+    import asyncio
+
+    from scripts import environment
+    from scripts.everything import play_demo
+
+    asyncio.run(play_demo(environment.database_url(), write=write, pause=every))
+
+
+@app.command()
+def uninstall(
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+) -> None:
+    """Removes everything of Tutorwatch from the database. The platform's tables and their rows stay."""
+    _configure_logs(LogFormat.AUTO)
+    from migrations.uninstall import uninstall as remove
+
+    with _connection() as connection:
+        if not yes:
+            name = connection.info.dbname
+            typer.confirm(f"Remove Tutorwatch's triggers, indexes, evidence and history from {name!r}?", abort=True)
+        remove(connection)
+    typer.echo("Tutorwatch is removed; the platform's tables are as they were, alerts and insights included.")
+
+
+def main() -> None:
+    """The console script: runs the command, and turns expected errors into one message and an exit code."""
+    try:
+        app()
+    except CommandError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("Interrupted.", 1)
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        _fail(str(error), 1)
+
+
+def _is_expected(error: Exception) -> bool:
+    """Errors of the other rooms that say by themselves what to do."""
+    import psycopg
+    from sqlalchemy.exc import OperationalError
+
+    from migrations.upgrade import SchemaError
+    from rules.errors import RulesError
+
+    return isinstance(error, SchemaError | RulesError | psycopg.OperationalError | OperationalError)
+
+
+def _fail(message: str, code: int) -> None:
+    typer.echo(message, err=True)
+    raise SystemExit(code)
+
+
+def _version() -> str:
+    return installed_version("tutorwatch")
+
+
+def _configure_logs(log_format: LogFormat) -> None:
+    from scripts.logs import configure
+
+    configure(log_format)
+
+
+def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
+    """Runs a command's work on the platform's database."""
+    import asyncio
+
+    from rules.database import open_engine
+    from scripts import environment
+
+    async def open_and_work() -> T:
+        engine = open_engine(environment.database_url(), application_name="tutorwatch", keep_connections=1)
+        try:
+            return await work(engine)
+        finally:
+            await engine.dispose()
+
+    return asyncio.run(open_and_work())
+
+
+def _connection() -> "psycopg.Connection":
+    """A connection in autocommit mode, for what is done table by table."""
+    import psycopg
+
+    from scripts import environment
+
+    return psycopg.connect(
+        environment.database_url(), autocommit=True, application_name="tutorwatch", connect_timeout=5
+    )
+
+
+def _switch(*, on: bool) -> None:
+    from migrations import automation as switch
+
+    with _connection() as connection:
+        if switch.status(connection) is switch.Automation.MISSING:
+            raise CommandError("The triggers aren't there: run `tutorwatch migrate`")
+        switch.switch(connection, on=on)
+        typer.echo(f"Automation is {switch.status(connection)}.")

@@ -1,0 +1,55 @@
+"""What `tutorwatch run` tells on stdout: each session, and each alert or insight that came of it."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from listener.worker import Batch
+from rules.tutors import load_names
+
+
+class Narrator:
+    """Writes a line for each event. Batches are handed over and told by `run`, which looks names up."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._names: dict[str, str] = {}
+        self._batches: asyncio.Queue[Batch] = asyncio.Queue()
+
+    def session(self, description: str) -> None:
+        """Tells of a session that was just written."""
+        self._say("session", description)
+
+    def batch(self, batch: Batch) -> None:
+        """Takes what a generation did, to be told in its turn."""
+        self._batches.put_nowait(batch)
+
+    async def run(self) -> None:
+        """Tells of the batches handed over, until cancelled."""
+        while True:
+            for kind, tutor_id, what in _events(await self._batches.get()):
+                self._say(kind, f"{await self._name(tutor_id)}: {what}")
+
+    async def _name(self, tutor_id: str) -> str:
+        if tutor_id not in self._names:
+            async with self._engine.connect() as conn:
+                self._names |= await load_names(conn, [tutor_id])
+        return self._names.get(tutor_id, tutor_id)
+
+    @staticmethod
+    def _say(kind: str, what: str) -> None:
+        print(f"{datetime.now().astimezone():%H:%M:%S}  {kind:<8} {what}", flush=True)
+
+
+def _events(batch: Batch) -> Iterator[tuple[str, str, str]]:
+    for alert in batch.generated.alerts:
+        yield "ALERT", alert.tutor_id, f"{alert.alert_type} ({alert.severity}): {alert.description}"
+    for insight in batch.generated.insights:
+        kind = insight.kind.replace("_", " ")
+        yield "insight", insight.tutor_id, f"{insight.category} ({kind}): {insight.text}"
+    for faded in batch.generated.faded:
+        yield "faded", faded.tutor_id, f"{faded.category} no longer holds"
+    for failure in batch.failed:
+        yield "FAILED", failure.tutor_id, f"attempt {failure.attempts}: {failure.last_error}"

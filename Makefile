@@ -9,7 +9,7 @@ run: setup
 	@$(BIN)/tutorwatch run
 
 test: check
-	@$(BIN)/pytest
+	@$(BIN)/pytest --numprocesses auto
 
 check: setup
 	@$(BIN)/ruff format --check .

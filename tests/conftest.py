@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from migrations import upgrade
@@ -43,7 +43,7 @@ def database_on(server_url: str, name: str) -> str:
     if server_url.startswith("postgres"):
         head, _, query = server_url.partition("?")
         return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
-    return make_conninfo(**(conninfo_to_dict(server_url) | {"dbname": name}))
+    return make_conninfo(server_url, dbname=name)
 
 
 def _create_database(server_url: str, name: str, template: str | None = None) -> str:

@@ -29,8 +29,8 @@ def status(connection: psycopg.Connection) -> Automation:
     """Reads the triggers' state from the catalogs."""
     states = connection.execute(
         "SELECT tgenabled <> 'D' FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname LIKE 'tutorwatch\\_%%'",
-        [list(TRIGGERS)],
+        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname = ANY(%s)",
+        [list(TRIGGERS), list(_ROW_EVENTS)],
     ).fetchall()
     enabled = sum(1 for (is_enabled,) in states if is_enabled)
     if len(states) < sum(map(len, TRIGGERS.values())):

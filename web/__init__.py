@@ -1,0 +1,1 @@
+"""The dashboard: pages, JSON, sign-in and live updates for admins and tutors."""

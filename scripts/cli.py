@@ -62,10 +62,10 @@ def listen(log_format: Logs = LogFormat.AUTO) -> None:
     from scripts import environment
     from scripts.signals import stop_on_signals
 
-    settings, limits, url = environment.read(ListenerSettings), environment.read(Thresholds), environment.database_url()
+    listener, limits, url = environment.read(ListenerSettings), environment.read(Thresholds), environment.database_url()
 
     async def serve() -> None:
-        await run_listener(url, settings, limits, version=_version(), stop=stop_on_signals())
+        await run_listener(url, listener, limits, version=_version(), stop=stop_on_signals())
 
     asyncio.run(serve())
 
@@ -198,6 +198,14 @@ def demo(
     from scripts.everything import play_demo
 
     asyncio.run(play_demo(environment.database_url(), write=write, pause=every))
+
+
+@app.command()
+def settings() -> None:
+    """Lists all settings (environment variables) with their defaults and meaning, as Markdown."""
+    from scripts.settings_page import settings_page
+
+    typer.echo(settings_page())
 
 
 @app.command()

@@ -48,6 +48,7 @@ async def _run(
     url: str, settings: ListenerSettings, limits: Thresholds, *, demo: bool, pause: float, version: str
 ) -> None:
     stop = stop_on_signals()
+    logging.getLogger("listener.worker").setLevel(logging.WARNING)  # the narrator tells it, with names
     engine = open_engine(url, application_name="tutorwatch-narration")
     narrator = Narrator(engine)
     helpers = [asyncio.create_task(narrator.run(), name="narration")]

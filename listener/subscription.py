@@ -87,7 +87,7 @@ class Subscription:
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((psycopg.Error, OSError, TransientError)),
             wait=wait_exponential_jitter(
-                initial=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
+                multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
             ),
             before_sleep=_log_unreachable,
         ):

@@ -202,17 +202,21 @@ LABELS: dict[str, set[str]] = {
 }
 """The enum labels that Tutorwatch reads or writes; the platform may have more."""
 
-_TABLES = text("""
-    SELECT c.relname
-    FROM pg_class AS c
+# Tables, views and enums, those of extensions aside.
+_CONTENTS = text("""
+    SELECT 1 FROM pg_class AS c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-      AND NOT EXISTS (SELECT FROM pg_depend AS d
-                      WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e')
+      AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
+    UNION ALL
+    SELECT 1 FROM pg_type AS t
+    WHERE t.typnamespace = 'public'::regnamespace AND t.typtype = 'e'
+      AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = t.oid AND d.deptype = 'e')
 """)
 
 _COLUMNS = text("""
     SELECT c.relname AS table_name, a.attname AS column_name,
-           CASE WHEN t.typtype = 'e' THEN t.typname ELSE format_type(a.atttypid, a.atttypmod) END AS type_name,
+           CASE WHEN t.typtype = 'e' AND t.typnamespace = 'public'::regnamespace THEN t.typname
+                ELSE format_type(a.atttypid, a.atttypmod) END AS type_name,
            t.typtype = 'e' AS is_enum
     FROM pg_class AS c
     JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
@@ -228,8 +232,8 @@ _LABELS = text("""
 
 
 def is_empty(connection: Connection) -> bool:
-    """Whether schema public has no table, those of extensions aside."""
-    return connection.execute(_TABLES).first() is None
+    """Whether schema public has no table and no enum, those of extensions aside."""
+    return connection.execute(_CONTENTS).first() is None
 
 
 def find_problems(connection: Connection) -> list[str]:
@@ -240,6 +244,8 @@ def find_problems(connection: Connection) -> list[str]:
     version = connection.scalar(text("SELECT current_setting('server_version_num')::integer / 10000"))
     if version is None or version < OLDEST_SERVER:
         return [f"PostgreSQL {version} is too old: {OLDEST_SERVER} or later is needed"]
+    if connection.scalar(text("SELECT to_regnamespace('public')")) is None:
+        return ["schema public is missing: CREATE SCHEMA public"]
     if is_empty(connection):
         return []
     return _column_problems(connection) + _label_problems(connection)

@@ -41,12 +41,12 @@ async def generate(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetim
         return Generated()
     statistics = await load_statistics(conn, present, now, limits)
 
-    decided = [(tutor.tutor_id, decision) for tutor in statistics for decision in decide_alerts(tutor, limits)]
-    decisions = [(tutor_id, decision) for tutor_id, decision in decided if decision.finding]
+    decided = [(tutor, decision) for tutor in statistics for decision in decide_alerts(tutor, limits)]
+    decisions = [(tutor, decision) for tutor, decision in decided if decision.finding]
     insights = [(tutor.tutor_id, insight) for tutor in statistics for insight in decide_insights(tutor, limits)]
 
-    behind = await load_alert_sessions(conn, ((t, decision.alert_type) for t, decision in decisions), now, limits)
-    samples = await load_insight_samples(conn, ((t, insight.category) for t, insight in insights), now, limits)
+    behind = await load_alert_sessions(conn, ((t.tutor_id, d.alert_type) for t, d in decisions), now, limits)
+    samples = await load_insight_samples(conn, ((t, i.category) for t, i in insights), now, limits)
 
     opened = await store_alerts(conn, decisions, behind, now)
     found, faded = await store_insights(conn, present, insights, samples, now)
@@ -68,8 +68,8 @@ async def generate_each(
     an error counts as a failure of the tutor it sticks to.
     """
     try:
-        async with conn.begin_nested():
-            with translating_errors():
+        with translating_errors():
+            async with conn.begin_nested():
                 return await generate(conn, tutor_ids, now, limits), {}
     except TransientError as error:
         if not last_attempt or conn.invalidated:

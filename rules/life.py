@@ -1,6 +1,5 @@
 """The life of an alert: open, acknowledged, resolved. Only a person resolves."""
 
-from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -24,16 +23,14 @@ class UnknownAlertError(RulesError):
     """There is no alert with that id."""
 
 
-@dataclass(frozen=True, slots=True)
 class AlreadyDoneError(RulesError):
     """Somebody was first; nothing was changed. `by` is None where that person isn't on record."""
 
-    what: str
-    by: str | None
-    at: datetime | None
-
-    def __str__(self) -> str:
-        return f"The alert is {self.what} already"
+    def __init__(self, what: str, by: str | None, at: datetime | None) -> None:
+        super().__init__(f"The alert is {what} already")
+        self.what = what
+        self.by = by
+        self.at = at
 
 
 async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: datetime) -> None:

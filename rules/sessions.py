@@ -169,6 +169,14 @@ def is_counted(
     )
 
 
+def resolved_counts() -> CTE:
+    """How many resolved alerts of our types each tutor has."""
+    resolved = _resolved()
+    return (select(resolved.c.tutor_id, func.count().label("resolved_alerts")).group_by(resolved.c.tutor_id)).cte(
+        "resolved_counts"
+    )
+
+
 @cache
 def _resolved() -> CTE:
     """Resolved alerts; one without stored evidence has counted all that was dated up to its resolution."""

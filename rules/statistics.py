@@ -40,6 +40,7 @@ from rules.sessions import (
     parameters,
     poor_first_session,
     recent,
+    resolved_counts,
     start_of,
     status,
     with_metrics,
@@ -61,6 +62,7 @@ def statistics_query() -> Select[Any]:
     """One row per tutor. Each part reads one kind of session in its window, through its index."""
     batch = select(func.unnest(TUTOR_IDS).label("tutor_id")).cte("batch")
     parts = [_metrics(), _first_sessions(), _scores(), _missed(), _recent_talk(batch), _recent_checks(batch)]
+    parts.append(resolved_counts())
     joined: FromClause = batch
     for part in parts:
         joined = joined.outerjoin(part, part.c.tutor_id == batch.c.tutor_id)
@@ -225,6 +227,7 @@ def _to_statistics(row: Row[Any]) -> TutorStatistics:
         visual_aids=_ratio(row.visual_aids, row.video_count),
         reinforcement=_ratio(row.reinforcement, row.audio_count),
         conversions=_ratio(row.conversions, row.first_sessions),
+        resolved_alerts=row.resolved_alerts or 0,
     )
 
 

@@ -10,8 +10,10 @@ from uuid import UUID
 from sqlalchemy import (
     ARRAY,
     JSON,
+    BigInteger,
     Boolean,
     ColumnElement,
+    FromClause,
     Insert,
     Numeric,
     Select,
@@ -40,6 +42,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.decisions.alerts import SEVERITIES, AlertDecision, AlertFinding, AlertType, Severity, Verdict
 from rules.decisions.insights import Insight, InsightCategory, InsightKind
+from rules.decisions.statistics import TutorStatistics
 from rules.evidence import SessionsByFinding
 from rules.tables import (
     ALERT_SEVERITY,
@@ -87,29 +90,30 @@ NOW: ColumnElement[datetime] = bindparam("now", type_=NaiveUtc)
 
 async def store_alerts(
     conn: AsyncConnection,
-    decisions: Sequence[tuple[str, AlertDecision]],
+    decisions: Sequence[tuple[TutorStatistics, AlertDecision]],
     sessions_behind: SessionsByFinding,
     now: datetime,
 ) -> list[OpenedAlert]:
-    """Opens what may open, refreshes what is open, and returns the alerts that were opened.
+    """Refreshes the alerts that are open, opens those that may, and returns the latter.
 
-    Alerts are locked before they are refreshed: one that a person resolves meanwhile keeps the evidence
-    it was resolved with.
+    A person may resolve an alert between our reading and our writing. So the open ones are locked first: one
+    that is being resolved keeps the evidence it is resolved with. And nothing is opened for a tutor who has
+    more resolved alerts than were taken into account: the resolution is on record in the outbox, and the
+    next generation knows of it.
     """
-    findings = [
-        _alert_row(tutor_id, decision, decision.finding, sessions_behind.get((tutor_id, decision.alert_type), []))
-        for tutor_id, decision in decisions
+    rows = [
+        _alert_row(tutor, decision, decision.finding, sessions_behind.get((tutor.tutor_id, decision.alert_type), []))
+        for tutor, decision in decisions
         if decision.finding
     ]
-    if not findings:
+    if not rows:
         return []
-    values = {"findings": findings, "now": now}
+    values = {"findings": rows, "now": now}
+    await conn.execute(_refresh_alerts(), values)
     opened = await conn.execute(_open_alerts(), values)
-    opened_alerts = [
+    return [
         OpenedAlert(row.tutor_id, AlertType(row.alert_type), Severity(row.severity), row.description) for row in opened
     ]
-    await conn.execute(_refresh_alerts(), values)
-    return opened_alerts
 
 
 async def store_insights(
@@ -136,10 +140,10 @@ async def store_insights(
 
 
 def _alert_row(
-    tutor_id: str, decision: AlertDecision, finding: AlertFinding, session_ids: list[UUID]
+    tutor: TutorStatistics, decision: AlertDecision, finding: AlertFinding, session_ids: list[UUID]
 ) -> dict[str, Any]:
     return {
-        "tutor_id": tutor_id,
+        "tutor_id": tutor.tutor_id,
         "alert_type": decision.alert_type,
         "severity": SEVERITIES[decision.alert_type],
         "title": finding.title,
@@ -148,6 +152,7 @@ def _alert_row(
         "threshold": str(finding.threshold),
         "session_ids": [str(session_id) for session_id in session_ids],
         "may_open": decision.verdict is Verdict.HOLDS,
+        "resolved_alerts": tutor.resolved_alerts,
     }
 
 
@@ -175,6 +180,7 @@ def _findings() -> TableValuedAlias:
             column("threshold", Numeric),
             column("session_ids", ARRAY(Uuid)),
             column("may_open", Boolean),
+            column("resolved_alerts", BigInteger),
         )
         .render_derived(name="finding", with_types=True)
     )
@@ -208,38 +214,57 @@ def _is_open_type() -> ColumnElement[bool]:
 
 
 @cache
-def _open_alerts() -> Insert:
+def _open_alerts() -> Select[Any]:
+    """Opens alerts with their evidence; one that is open already stays as it is."""
     finding = _findings()
-    return (
+    new = {
+        "tutor_id": finding.c.tutor_id,
+        "alert_type": finding.c.alert_type,
+        "severity": finding.c.severity,
+        "title": finding.c.title,
+        "description": finding.c.description,
+        "triggered_date": NOW,
+        "created_at": NOW,
+        "session_id": _named_session(finding),
+        "acknowledged": false(),
+        "resolved": false(),
+    }
+    resolved_by_now = (
+        select(func.count())
+        .where(alerts.c.tutor_id == finding.c.tutor_id, alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved)
+        .scalar_subquery()
+    )
+    opened = (
         insert(alerts)
         .from_select(
-            [
-                "tutor_id",
-                "alert_type",
-                "severity",
-                "title",
-                "description",
-                "triggered_date",
-                "created_at",
-                "session_id",
-                "acknowledged",
-                "resolved",
-            ],
-            select(
-                finding.c.tutor_id,
-                finding.c.alert_type,
-                finding.c.severity,
-                finding.c.title,
-                finding.c.description,
-                NOW,
-                NOW,
-                _named_session(finding),
-                false(),
-                false(),
-            ).where(finding.c.may_open),
+            list(new), select(*new.values()).where(finding.c.may_open, resolved_by_now == finding.c.resolved_alerts)
         )
         .on_conflict_do_nothing(index_elements=["tutor_id", "alert_type"], index_where=_is_open_type())
-        .returning(alerts.c.tutor_id, alerts.c.alert_type, alerts.c.severity, alerts.c.description)
+        .returning(alerts.c.id, alerts.c.tutor_id, alerts.c.alert_type, alerts.c.severity, alerts.c.description)
+    ).cte("opened")
+    why = _findings()
+    same_alert = and_(why.c.tutor_id == opened.c.tutor_id, why.c.alert_type == opened.c.alert_type)
+    evidence = (
+        insert(alert_evidence)
+        .from_select(_EVIDENCE, _evidence(opened.c.id, why).select_from(opened.join(why, same_alert)))
+        .cte("evidence")
+    )
+    return select(opened.c.tutor_id, opened.c.alert_type, opened.c.severity, opened.c.description).add_cte(evidence)
+
+
+_EVIDENCE = ["alert_id", "tutor_id", "value", "threshold", "session_ids", "counted_session_ids", "refreshed_at"]
+
+
+def _evidence(alert_id: ColumnElement[UUID], finding: FromClause) -> Select[Any]:
+    """A finding as a row of `alert_evidence`."""
+    return select(
+        alert_id,
+        finding.c.tutor_id,
+        finding.c.value,
+        finding.c.threshold,
+        finding.c.session_ids,
+        finding.c.session_ids,
+        func.clock_timestamp(),
     )
 
 
@@ -277,18 +302,7 @@ def _refresh_alerts() -> Insert:
             ),
         )
     ).cte("reworded")
-    evidence = insert(alert_evidence).from_select(
-        ["alert_id", "tutor_id", "value", "threshold", "session_ids", "counted_session_ids", "refreshed_at"],
-        select(
-            still_open.c.id,
-            still_open.c.tutor_id,
-            still_open.c.value,
-            still_open.c.threshold,
-            still_open.c.session_ids,
-            still_open.c.session_ids,
-            func.clock_timestamp(),
-        ),
-    )
+    evidence = insert(alert_evidence).from_select(_EVIDENCE, _evidence(still_open.c.id, still_open))
     return evidence.on_conflict_do_update(
         index_elements=["alert_id"],
         set_={

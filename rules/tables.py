@@ -14,6 +14,7 @@ from sqlalchemy import (
     DateTime,
     Dialect,
     Integer,
+    LargeBinary,
     MetaData,
     Numeric,
     String,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     Uuid,
+    func,
 )
 from sqlalchemy.types import UserDefinedType
 
@@ -73,6 +75,7 @@ users = Table(
     Column("name", String),
     Column("preferred_name", String),
     Column("role", PlatformEnum("user_role")),
+    Column("created_at", NaiveUtc),
 )
 
 tutors = Table("tutors", platform, Column("user_id", String, primary_key=True))
@@ -149,7 +152,7 @@ tutor_insights = Table(
 coaching_notes = Table(
     "coaching_notes",
     platform,
-    Column("id", Uuid, primary_key=True),
+    Column("id", Uuid, primary_key=True, server_default=func.gen_random_uuid()),
     Column("tutor_id", String),
     Column("note_type", PlatformEnum("coaching_note_type")),
     Column("content", Text),
@@ -210,6 +213,50 @@ listeners = Table(
     Column("version", Text),
     Column("started_at", DateTime(timezone=True)),
     Column("seen_at", DateTime(timezone=True)),
+)
+
+credentials = Table(
+    "credentials",
+    own,
+    Column("user_id", String, primary_key=True),
+    Column("password_hash", Text),
+    Column("changed_at", DateTime(timezone=True)),
+)
+
+sign_ins = Table(
+    "sign_ins",
+    own,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("user_id", String),
+    Column("signed_in_at", DateTime(timezone=True)),
+    Column("seen_at", DateTime(timezone=True)),
+)
+
+sign_in_links = Table(
+    "sign_in_links",
+    own,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("user_id", String),
+    Column("expires_at", DateTime(timezone=True)),
+)
+
+sign_in_failures = Table(
+    "sign_in_failures",
+    own,
+    Column("id", BigInteger, primary_key=True),
+    Column("subject", LargeBinary),
+    Column("failed_at", DateTime(timezone=True)),
+)
+
+api_tokens = Table(
+    "api_tokens",
+    own,
+    Column("name", Text, primary_key=True),
+    Column("token_hash", LargeBinary),
+    Column("user_id", String),
+    Column("created_at", DateTime(timezone=True)),
+    Column("last_used_at", DateTime(timezone=True)),
+    Column("revoked_at", DateTime(timezone=True)),
 )
 
 OUR_ALERT_TYPES = tuple(AlertType)

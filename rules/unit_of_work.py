@@ -35,7 +35,7 @@ async def in_transaction(
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
         wait=wait_exponential_jitter(
-            initial=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
+            multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
         ),
         stop=stop_after_attempt(attempts),
         before_sleep=before_sleep_log(logger, logging.WARNING),

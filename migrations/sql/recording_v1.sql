@@ -71,13 +71,19 @@ EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
 END $$;
 
--- Records the tutors of the sessions whose metrics changed.
+-- Records the tutors of the sessions whose metrics changed. In a serializable transaction it leaves looking them
+-- up to the claim: what a trigger reads counts as read by the client, who could fail to serialize for it.
 CREATE OR REPLACE FUNCTION tutorwatch.record_metrics_of_v1(changed uuid[], sessions_may_be_gone boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     recorded_rows integer;
     any_tutor text;
 BEGIN
+    IF current_setting('transaction_isolation') = 'serializable' THEN
+        INSERT INTO tutorwatch.outbox (session_ids) SELECT changed WHERE cardinality(changed) > 0;
+        PERFORM tutorwatch.wake_listeners_v1(NULL);
+        RETURN;
+    END IF;
     WITH tutors AS (
         SELECT (SELECT s.tutor_id FROM public.sessions AS s WHERE s.id = c.session_id) AS tutor_id, c.session_id
         FROM unnest(changed) AS c (session_id)
@@ -105,7 +111,7 @@ BEGIN
         PERFORM tutorwatch.record_metrics_of_v1(ARRAY(SELECT session_id FROM old_rows), true);
     ELSE
         PERFORM tutorwatch.record_metrics_of_v1(ARRAY(
-            SELECT m.session_id
+            SELECT DISTINCT m.session_id
             FROM (
                 SELECT session_id, tutor_talk_ratio, student_engagement_score, tutor_checks_understanding_count,
                        tutor_positive_reinforcement_count, open_ended_questions, closed_ended_questions
@@ -137,7 +143,7 @@ BEGIN
         PERFORM tutorwatch.record_metrics_of_v1(ARRAY(SELECT session_id FROM old_rows), true);
     ELSE
         PERFORM tutorwatch.record_metrics_of_v1(ARRAY(
-            SELECT m.session_id
+            SELECT DISTINCT m.session_id
             FROM (
                 SELECT session_id, tutor_uses_visual_aids FROM old_rows
                 UNION ALL
@@ -172,11 +178,11 @@ BEGIN
         WITH changed AS (
             SELECT a.tutor_id
             FROM (
-                SELECT id, tutor_id, alert_type, resolved FROM old_rows
+                SELECT id, tutor_id, alert_type, resolved, resolved_at FROM old_rows
                 UNION ALL
-                SELECT id, tutor_id, alert_type, resolved FROM new_rows
+                SELECT id, tutor_id, alert_type, resolved, resolved_at FROM new_rows
             ) AS a
-            GROUP BY a.id, a.tutor_id, a.alert_type, a.resolved
+            GROUP BY a.id, a.tutor_id, a.alert_type, a.resolved, a.resolved_at
             HAVING count(*) = 1
         ), recorded AS (
             INSERT INTO tutorwatch.outbox (tutor_id) SELECT DISTINCT tutor_id FROM changed

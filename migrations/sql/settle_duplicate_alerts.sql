@@ -19,6 +19,8 @@ WITH ranked AS (
 ), recorded AS (
     INSERT INTO tutorwatch.settled_duplicates (id, kind, tutor_id, kept_id)
     SELECT id, 'alert', tutor_id, kept_id FROM settled
+    ON CONFLICT (id) DO UPDATE SET kept_id = excluded.kept_id, settled_at = excluded.settled_at
 )
 INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, counted_session_ids, refreshed_at)
 SELECT id, tutor_id, '{}', '{}', clock_timestamp() FROM settled
+ON CONFLICT (alert_id) DO NOTHING

@@ -16,3 +16,4 @@ WITH ranked AS (
 )
 INSERT INTO tutorwatch.settled_duplicates (id, kind, tutor_id, kept_id)
 SELECT id, 'insight', tutor_id, kept_id FROM settled
+ON CONFLICT (id) DO UPDATE SET kept_id = excluded.kept_id, settled_at = excluded.settled_at

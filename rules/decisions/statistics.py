@@ -86,3 +86,6 @@ class TutorStatistics:
     reinforcement: Ratio = NOTHING
     conversions: Ratio = NOTHING
     """Share of first sessions whose student came back."""
+
+    resolved_alerts: int = 0
+    """No rule's figure: how many alerts were resolved when these figures were read (see `rules.store`)."""

@@ -5,8 +5,8 @@ An index that was interrupted half-way stays behind as invalid: it is dropped an
 
 import logging
 
-from alembic import op
-from sqlalchemy import text
+from alembic import context, op
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
 from migrations.sql import execute, read_sql
@@ -24,13 +24,13 @@ def create_concurrently(name: str, definition: str, *, unique: bool = False) -> 
     """
     kind = "UNIQUE INDEX" if unique else "INDEX"
     with op.get_context().autocommit_block():
-        if not op.get_context().as_sql:
-            _drop_invalid(name)
-            logger.info("Building index %s", name)
-            execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody
+        execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody
+        if _is_invalid(name):
+            logger.info("Dropping index %s, left invalid by an interrupted build", name)
+            execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")
+        logger.info("Building index %s", name)
         execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
-        if not op.get_context().as_sql:
-            execute("RESET lock_timeout")
+        execute("RESET lock_timeout")
 
 
 def create_unique_after_settling(name: str, definition: str, *, settle_file: str) -> None:
@@ -51,11 +51,20 @@ def create_unique_after_settling(name: str, definition: str, *, settle_file: str
             return
 
 
-def _drop_invalid(name: str) -> None:
-    is_invalid = op.get_bind().scalar(
-        text("SELECT NOT indisvalid FROM pg_index WHERE indexrelid = to_regclass(:name)"),
-        {"name": f"public.{name}"},
+def find_invalid(connection: Connection) -> set[str]:
+    """Our indexes that an interrupted build has left behind."""
+    return set(
+        connection.scalars(
+            text(
+                "SELECT c.relname FROM pg_index AS i JOIN pg_class AS c ON c.oid = i.indexrelid"
+                " WHERE NOT i.indisvalid AND c.relnamespace = 'public'::regnamespace"
+                " AND starts_with(c.relname, 'tutorwatch_')"
+            )
+        )
     )
-    if is_invalid:
-        logger.info("Dropping index %s, left invalid by an interrupted build", name)
-        execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")
+
+
+def _is_invalid(name: str) -> bool:
+    if op.get_context().as_sql:
+        return name in context.config.attributes["invalid_indexes"]
+    return name in find_invalid(op.get_bind())

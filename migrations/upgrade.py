@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -17,6 +18,7 @@ from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from migrations import deployed_schema
+from migrations.indexes import find_invalid
 
 logger = logging.getLogger(__name__)
 
@@ -128,9 +130,13 @@ def _upgrade(engine: Engine, *, automation: bool) -> None:
         command.upgrade(config, "head")
 
 
-def _facts(connection: Connection, *, automation: bool) -> dict[str, bool]:
-    """What revisions need to know beyond the database itself."""
-    return {"database_is_empty": deployed_schema.is_empty(connection), "automation": automation}
+def _facts(connection: Connection, *, automation: bool) -> dict[str, Any]:
+    """What revisions need to know and, written as a script, can't ask the database for."""
+    return {
+        "database_is_empty": deployed_schema.is_empty(connection),
+        "invalid_indexes": find_invalid(connection),
+        "automation": automation,
+    }
 
 
 def _config(output: io.StringIO | None = None) -> Config:

@@ -233,20 +233,27 @@ def main() -> None:
     except KeyboardInterrupt:
         _fail("Interrupted.", 1)
     except Exception as error:
-        if not _is_expected(error):
+        message = _explain(error)
+        if message is None:
             raise
-        _fail(str(error), 1)
+        _fail(message, 1)
 
 
-def _is_expected(error: Exception) -> bool:
-    """Errors of the other rooms that say by themselves what to do."""
+def _explain(error: Exception) -> str | None:
+    """What to tell of an error of the other rooms or of the database; None for our own bugs."""
     import psycopg
-    from sqlalchemy.exc import OperationalError
+    from sqlalchemy.exc import OperationalError, PendingRollbackError
 
     from migrations.upgrade import SchemaError
     from rules.errors import RulesError
 
-    return isinstance(error, SchemaError | RulesError | psycopg.OperationalError | OperationalError)
+    if isinstance(error, SchemaError | RulesError):
+        return str(error)
+    if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
+        return "The connection to the database was lost; run the command again to go on"
+    if isinstance(error, OperationalError | psycopg.OperationalError):
+        return f"The database can't be reached, or refuses: {getattr(error, 'orig', error)}".strip()
+    return None
 
 
 def _fail(message: str, code: int) -> None:

@@ -27,8 +27,12 @@ app = typer.Typer(
 )
 automation = typer.Typer(no_args_is_help=True, help="The switch: whether changes of sessions are recorded at all.")
 app.add_typer(automation, name="automation")
+token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
+app.add_typer(token, name="token")
 
 Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
+PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+TokenName = Annotated[str, typer.Argument(help="The program's name.")]
 AutomationOff = Annotated[
     bool, typer.Option("--automation-off", help="Create the triggers switched off (only where they don't exist yet).")
 ]
@@ -40,14 +44,19 @@ def run(
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions of the demo.")] = 4.0,
     log_format: Logs = LogFormat.AUTO,
 ) -> None:
-    """Everything in one process: schema, demo data where the database is empty, listener.
+    """Everything in one process: schema, demo data where the database is empty, listener, dashboard.
 
     Without TUTORWATCH_DATABASE_URL it starts an embedded PostgreSQL, kept in .data/.
     """
     _configure_logs(log_format)
-    from scripts.everything import run_everything
+    from listener.settings import ListenerSettings
+    from rules.settings import Thresholds
+    from scripts import environment
+    from scripts.everything import Everything, run_everything
+    from web.settings import WebSettings
 
-    run_everything(demo=demo, seconds_between_sessions=every, version=_version())
+    read = environment.read
+    run_everything(Everything(read(ListenerSettings), read(WebSettings), read(Thresholds), _version(), demo, every))
 
 
 @app.command()
@@ -66,6 +75,26 @@ def listen(log_format: Logs = LogFormat.AUTO) -> None:
 
     async def serve() -> None:
         await run_listener(url, listener, limits, version=_version(), stop=stop_on_signals())
+
+    asyncio.run(serve())
+
+
+@app.command("web")
+def serve_web(log_format: Logs = LogFormat.AUTO) -> None:
+    """The dashboard alone. Start as many as you like, behind a proxy that ends TLS."""
+    _configure_logs(log_format)
+    import asyncio
+
+    from rules.settings import Thresholds
+    from scripts import environment
+    from scripts.signals import stop_on_signals
+    from web.service import run_web
+    from web.settings import WebSettings
+
+    web, limits, url = environment.read(WebSettings), environment.read(Thresholds), environment.database_url()
+
+    async def serve() -> None:
+        await run_web(url, web, limits, _version(), stop_on_signals())
 
     asyncio.run(serve())
 
@@ -183,6 +212,58 @@ def automation_status() -> None:
 
     with _connection() as connection:
         typer.echo(f"Automation is {switch.status(connection)}.")
+
+
+@app.command("create-admin")
+def create_admin(
+    email: Annotated[str, typer.Argument(help="E-mail address of the admin; made a user if the platform has none.")],
+    name: Annotated[str | None, typer.Option(help="Name of a new user.")] = None,
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Gives an admin a password to sign in to the dashboard with."""
+    from scripts import accounts
+
+    password = accounts.read_password(from_stdin=password_stdin)
+    _with_engine(lambda engine: accounts.create_admin(engine, email, password, name=name))
+
+
+@app.command("set-password")
+def set_password(
+    email: Annotated[str, typer.Argument(help="E-mail address of an admin or tutor.")],
+    password_stdin: PasswordStdin = False,
+) -> None:
+    """Sets a user's password, and signs them out everywhere."""
+    from scripts import accounts
+
+    password = accounts.read_password(from_stdin=password_stdin)
+    _with_engine(lambda engine: accounts.set_password(engine, email, password))
+
+
+@token.command("create")
+def create_token(
+    name: TokenName,
+    acts_for: Annotated[str | None, typer.Option(help="E-mail address of the admin in whose name it acts.")] = None,
+) -> None:
+    """Prints a new token, once. Without --acts-for it only reads."""
+    from scripts import accounts
+
+    _with_engine(lambda engine: accounts.create_token(engine, name, acts_for=acts_for))
+
+
+@token.command("list")
+def list_tokens() -> None:
+    """Lists the tokens, without their secrets."""
+    from scripts import accounts
+
+    _with_engine(accounts.list_tokens)
+
+
+@token.command("revoke")
+def revoke_token(name: TokenName) -> None:
+    """Ends a token at once."""
+    from scripts import accounts
+
+    _with_engine(lambda engine: accounts.revoke_token(engine, name))
 
 
 @app.command()

@@ -14,11 +14,12 @@ from listener.settings import ListenerSettings
 from rules.database import DatabaseSettings
 from rules.settings import Thresholds
 from scripts.errors import UsageError
+from web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "TUTORWATCH_"
-ROOMS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, Thresholds)
+ROOMS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, Thresholds)
 FOR_THE_COMMAND_LINE = {
     "TUTORWATCH_LOG_FORMAT": "How logs are written: auto, text or json",
     "TUTORWATCH_TEST_DATABASE_URL": "For the tests: a server whose role may create databases",

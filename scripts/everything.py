@@ -5,9 +5,11 @@ import logging
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import psycopg
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener.service import run_listener
 from listener.settings import ListenerSettings
@@ -15,23 +17,39 @@ from migrations import upgrade
 from rules.database import open_engine
 from rules.settings import Thresholds
 from scripts import environment
+from scripts.accounts import one_time_link
 from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
 from scripts.narration import Narrator
 from scripts.signals import stop_on_signals
+from web.service import run_web
+from web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
+DEMO_ADMIN_EMAIL = "admin@demo.test"
 
-def run_everything(*, demo: bool, seconds_between_sessions: float, version: str) -> None:
+
+@dataclass(frozen=True)
+class Everything:
+    """What `tutorwatch run` runs with."""
+
+    listener: ListenerSettings
+    web: WebSettings
+    limits: Thresholds
+    version: str
+    demo: bool
+    seconds_between_sessions: float
+
+
+def run_everything(everything: Everything) -> None:
     """Runs until interrupted. Without a configured database it uses the embedded one."""
-    settings, limits = environment.read(ListenerSettings), environment.read(Thresholds)
     with _database() as url:
         migrated = upgrade.migrate(url)
         if migrated.before != migrated.after:
             logger.info("Migrated the database to revision %s", migrated.after)
-        asyncio.run(_run(url, settings, limits, demo=demo, pause=seconds_between_sessions, version=version))
+        asyncio.run(_run(url, everything))
 
 
 @contextmanager
@@ -40,28 +58,61 @@ def _database() -> Iterator[str]:
         yield url
         return
     with embedded_server() as url:
-        print(f"Database: psql '{url}'", flush=True)
+        print(f"Database:  psql '{url}'", flush=True)
         yield url
 
 
-async def _run(
-    url: str, settings: ListenerSettings, limits: Thresholds, *, demo: bool, pause: float, version: str
-) -> None:
+async def _run(url: str, everything: Everything) -> None:
     stop = stop_on_signals()
     logging.getLogger("listener.worker").setLevel(logging.WARNING)  # the narrator tells it, with names
     engine = open_engine(url, application_name="tutorwatch-narration")
     narrator = Narrator(engine)
-    helpers = [asyncio.create_task(narrator.run(), name="narration")]
+    has_demo = everything.demo and (await fill_if_empty(url) or await _holds_demo(url))
+    dashboard_at: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
-        if demo and (await fill_if_empty(url) or await _holds_demo(url)):
-            print(f"Demo: a new session every {pause:g} seconds; Ctrl-C ends everything", flush=True)
-            helpers.append(asyncio.create_task(write_demo_sessions(url, narrator.session, pause), name="demo writer"))
-        await run_listener(url, settings, limits, version=version, stop=stop, on_batch=narrator.batch)
+        async with asyncio.TaskGroup() as tasks:
+            helpers = [
+                tasks.create_task(narrator.run(), name="narration"),
+                tasks.create_task(_invite(engine, dashboard_at, has_demo=has_demo), name="invitation"),
+            ]
+            if has_demo:
+                writing = write_demo_sessions(url, narrator.session, everything.seconds_between_sessions)
+                helpers.append(tasks.create_task(writing, name="demo writer"))
+            listening = run_listener(
+                url,
+                everything.listener,
+                everything.limits,
+                version=everything.version,
+                stop=stop,
+                on_batch=narrator.batch,
+            )
+            serving = run_web(
+                url,
+                everything.web,
+                everything.limits,
+                everything.version,
+                stop,
+                on_serving=dashboard_at.set_result,
+            )
+            services = [tasks.create_task(listening, name="listener"), tasks.create_task(serving, name="dashboard")]
+            await asyncio.wait(services)
+            for helper in helpers:
+                helper.cancel()
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
     finally:
-        for helper in helpers:
-            helper.cancel()
-        await asyncio.gather(*helpers, return_exceptions=True)
         await engine.dispose()
+
+
+async def _invite(engine: AsyncEngine, dashboard_at: asyncio.Future[str], *, has_demo: bool) -> None:
+    """Says where the dashboard is; on the demo, with a link that signs its admin in."""
+    address = await dashboard_at
+    if not has_demo:
+        print(f"Dashboard: {address} (`tutorwatch create-admin EMAIL` makes an account)", flush=True)
+        return
+    link = await one_time_link(engine, address, DEMO_ADMIN_EMAIL)
+    print(f"Dashboard: {link}", flush=True)
+    print("           (signs the demo's admin in, once; a new session every few seconds; Ctrl-C ends all)", flush=True)
 
 
 async def fill_if_empty(url: str) -> bool:

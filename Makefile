@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check setup lock clean
+.PHONY: run test check setup bench lock clean
 
 run: setup
 	@$(BIN)/tutorwatch run
@@ -26,6 +26,9 @@ $(VENV)/installed: requirements-dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement requirements-dev.txt
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
+
+bench: setup ## The figures of the README; `tutorwatch bench --help` tells more
+	@$(BIN)/tutorwatch bench all
 
 lock: setup ## Renew both lock files after a change of pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade pyproject.toml --output-file requirements.txt

@@ -56,7 +56,7 @@ async def record(
 ) -> list[Failure]:
     """Counts an attempt for each failing tutor and says when the next one is due, or parks it."""
     values = {
-        "errors": {tutor_id: _describe(error) for tutor_id, error in errors.items()},
+        "errors": {tutor_id: describe(error) for tutor_id, error in errors.items()},
         "most_attempts": most_attempts,
         "delay": delay_seconds,
         "longest_delay": LONGEST_DELAY_SECONDS,
@@ -114,7 +114,8 @@ async def retry(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
     await outbox.add(conn, tutor_ids)
 
 
-def _describe(error: BaseException) -> str:
+def describe(error: BaseException) -> str:
+    """An error as it is kept: its kind and message, without the statement that the driver's wrapper adds."""
     original: Any = getattr(error, "orig", None) or error
-    text_of = f"{type(original).__name__}: {original}".replace("\x00", "")
+    text_of = f"{type(original).__name__}: {original}".replace("\x00", "").encode(errors="replace").decode()
     return text_of[:LONGEST_ERROR]

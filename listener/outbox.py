@@ -56,7 +56,8 @@ async def claim(conn: AsyncConnection, batch_size: int) -> Claim:
 
 async def add_every_tutor(conn: AsyncConnection) -> int:
     """Puts all tutors into the outbox; returns how many there are."""
-    added = await conn.execute(insert(outbox).from_select(["tutor_id"], every_tutor()))
+    every = insert(outbox).from_select(["tutor_id"], every_tutor())
+    added = await conn.execute(every, execution_options={"preserve_rowcount": True})
     return added.rowcount
 
 

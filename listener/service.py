@@ -5,11 +5,14 @@ import logging
 from collections.abc import Callable
 from uuid import uuid4
 
+from sqlalchemy.exc import DBAPIError
+
 from listener.settings import ListenerSettings
-from listener.subscription import Subscription
+from listener.subscription import CHANGES, Subscription
 from listener.worker import Batch, Worker
 from rules.database import open_engine
 from rules.errors import translating_errors
+from rules.notifications import listen
 from rules.schema_version import check_schema
 from rules.settings import Thresholds
 
@@ -40,18 +43,30 @@ async def run_listener(
         schema_is_right.set()
 
     subscription = Subscription(
-        settings.listen_url or database_url,
         listener_id=uuid4(),
         version=version,
-        heartbeat_seconds=settings.heartbeat_seconds,
         wake=lambda: worker.wake(),
-        on_connect=check,
+        check=check,
+        figures=lambda: worker.figures.as_json(),
     )
     worker = Worker(engine, settings, limits, hears=lambda: subscription.hears, on_batch=on_batch)
 
+    async def hear() -> None:
+        await listen(
+            settings.listen_url or database_url,
+            CHANGES,
+            subscription,
+            application_name="tutorwatch-listen",
+            heartbeat_seconds=settings.heartbeat_seconds,
+        )
+
     async def work() -> None:
         await schema_is_right.wait()
-        await worker.run()
+        try:
+            await worker.run()
+        except DBAPIError:
+            await check()  # a schema that is gone or changed explains it better
+            raise
 
     async def stop_in_order() -> None:
         await stop.wait()
@@ -63,7 +78,7 @@ async def run_listener(
 
     try:
         async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(subscription.run(), name="subscription")
+            hearing = tasks.create_task(hear(), name="subscription")
             working = tasks.create_task(work(), name="worker")
             tasks.create_task(stop_in_order(), name="stop")
     except BaseExceptionGroup as group:

@@ -6,6 +6,8 @@ import psycopg
 from psycopg import sql
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
+from migrations.indexes import LOCK_WAIT
+
 _ROW_EVENTS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
 TRIGGERS = {
     "sessions": _ROW_EVENTS,
@@ -55,19 +57,28 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
             connection.execute("SELECT pg_notify('tutorwatch_changes', '')")
 
 
-@retry(
+when_not_busy = retry(
     retry=retry_if_exception_type(psycopg.errors.LockNotAvailable),
     wait=wait_random_exponential(multiplier=0.2, max=2),
     stop=stop_after_delay(60),
     reraise=True,
 )
+"""Tries a short change of a busy table again, for up to a minute."""
+
+
+@when_not_busy
 def _switch_table(connection: psycopg.Connection, table: str, *, on: bool) -> None:
     action = sql.SQL("ENABLE" if on else "DISABLE")
     with connection.transaction():
-        connection.execute("SET LOCAL lock_timeout = '500ms'")
+        wait_briefly(connection)
         for trigger in TRIGGERS[table]:
             connection.execute(
                 sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
                     sql.Identifier("public", table), action, sql.Identifier(trigger)
                 )
             )
+
+
+def wait_briefly(connection: psycopg.Connection) -> None:
+    """Bounds how long the transaction waits for a table, since clients queue up behind it meanwhile."""
+    connection.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(LOCK_WAIT))

@@ -13,6 +13,10 @@ from migrations.sql import execute, read_sql
 
 logger = logging.getLogger(__name__)
 
+LOCK_WAIT = "500ms"
+"""How long a change of a busy table waits for its lock. While it waits, clients queue behind it; below
+`deadlock_timeout` (1 s by default), so that it is never a client that a deadlock ends."""
+
 SETTLING_ROUNDS = 5
 """How often duplicates are settled again when clients add new ones while the unique index is built."""
 
@@ -30,7 +34,7 @@ def create_concurrently(name: str, definition: str, *, unique: bool = False) -> 
             execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")
         logger.info("Building index %s", name)
         execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
-        execute("RESET lock_timeout")
+        execute(f"SET lock_timeout = '{LOCK_WAIT}'")
 
 
 def create_unique_after_settling(name: str, definition: str, *, settle_file: str) -> None:

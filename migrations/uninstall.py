@@ -5,9 +5,17 @@ import logging
 import psycopg
 from psycopg import sql
 
-from migrations.automation import TRIGGERS, switch
+from migrations.automation import TRIGGERS, wait_briefly, when_not_busy
 
 logger = logging.getLogger(__name__)
+
+ANNOUNCING = (
+    "tutorwatch_announce_insert",
+    "tutorwatch_announce_update",
+    "tutorwatch_announce_delete",
+    "tutorwatch_announce_truncate",
+)
+"""The triggers on alerts that no switch concerns: they tell the dashboards."""
 
 _OUR_INDEXES = (
     "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')"
@@ -21,15 +29,8 @@ def uninstall(connection: psycopg.Connection) -> None:
     The platform's tables and all their rows stay, the alerts and insights that we wrote included.
     Can be interrupted and run again; a database without Tutorwatch is left as it is.
     """
-    if _is_installed(connection):
-        switch(connection, on=False)
-    for table, triggers in TRIGGERS.items():
-        for trigger in triggers:
-            connection.execute(
-                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                    sql.Identifier(trigger), sql.Identifier("public", table)
-                )
-            )
+    for table, triggers in [*TRIGGERS.items(), ("alerts", ANNOUNCING)]:
+        _drop_triggers(connection, table, triggers)
     for (index,) in connection.execute(_OUR_INDEXES).fetchall():
         logger.info("Dropping index %s", index)
         connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index)))
@@ -37,5 +38,13 @@ def uninstall(connection: psycopg.Connection) -> None:
     connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
 
 
-def _is_installed(connection: psycopg.Connection) -> bool:
-    return connection.execute("SELECT to_regnamespace('tutorwatch') IS NOT NULL").fetchone() == (True,)
+@when_not_busy
+def _drop_triggers(connection: psycopg.Connection, table: str, triggers: tuple[str, ...]) -> None:
+    with connection.transaction():
+        wait_briefly(connection)
+        for trigger in triggers:
+            connection.execute(
+                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
+                    sql.Identifier(trigger), sql.Identifier("public", table)
+                )
+            )

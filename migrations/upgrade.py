@@ -18,16 +18,12 @@ from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
 from migrations import deployed_schema
-from migrations.indexes import find_invalid
+from migrations.indexes import LOCK_WAIT, find_invalid
 
 logger = logging.getLogger(__name__)
 
 LOCK_KEY = 7_310_118_241
 """Advisory lock of the one migration that may run in a database at a time (an arbitrary number)."""
-
-LOCK_WAIT = "500ms"
-"""How long a change of a busy table waits for its lock. While it waits, clients queue behind it; below
-`deadlock_timeout` (1 s by default), so that it is never a client that a deadlock ends."""
 
 PATIENCE_SECONDS = 300.0
 """How long a busy table is tried again before migrating gives up."""
@@ -71,17 +67,19 @@ def check(database_url: str) -> list[str]:
 
 
 def to_sql(database_url: str, *, automation: bool) -> str:
-    """The statements `migrate` would run on this database, as a script for psql; changes nothing."""
+    """The statements `migrate` would run on this database, as a script for psql, empty if none; changes nothing."""
     script = io.StringIO()
     with _connect(_engine(database_url)) as connection:
         _refuse_problems(connection)
         config = _config(output=script)
         config.attributes |= _facts(connection, automation=automation)
         before = _revision(connection)
+    if before == head_revision():
+        return ""
+    script.write(f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';\n")
     if before is None:
         script.write("CREATE SCHEMA IF NOT EXISTS tutorwatch;\n\n")
-    if before != head_revision():
-        command.upgrade(config, f"{before or 'base'}:head", sql=True)
+    command.upgrade(config, f"{before or 'base'}:head", sql=True)
     return script.getvalue()
 
 

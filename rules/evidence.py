@@ -40,6 +40,7 @@ from rules.sessions import (
     limit,
     parameters,
     poor_first_session,
+    questions_asked,
     recent,
     with_metrics,
 )
@@ -117,15 +118,14 @@ def _shows() -> dict[InsightCategory, ColumnElement[bool]]:
     """What a session that shows the insight looks like."""
     talk = audio.c.tutor_talk_ratio
     checks = audio.c.tutor_checks_understanding_count
-    open_questions, closed_questions = audio.c.open_ended_questions, audio.c.closed_ended_questions
     return {
         InsightCategory.HIGH_ENGAGEMENT: engagement() > limit("insight_high_engagement_above"),
         InsightCategory.BALANCED_TALK_RATIO: talk.between(
             limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to")
         ),
         InsightCategory.FREQUENT_UNDERSTANDING_CHECKS: checks > limit("insight_frequent_checks_above"),
-        InsightCategory.STRONG_QUESTIONING: open_questions
-        > limit("insight_open_questions_share") * (open_questions + closed_questions),
+        InsightCategory.STRONG_QUESTIONING: audio.c.open_ended_questions
+        > limit("insight_open_questions_share") * questions_asked(),
         InsightCategory.HIGH_VISUAL_AIDS: video.c.tutor_uses_visual_aids,
         InsightCategory.POSITIVE_REINFORCEMENT: audio.c.tutor_positive_reinforcement_count
         > limit("insight_reinforcement_above"),

@@ -92,16 +92,20 @@ WRITE_LOCK_WAIT = "500ms"
 """How long our writes wait for a client's row lock: less than `deadlock_timeout` (1 s by default), so that a
 deadlock with a client ends with us, not with the client."""
 
+FEW_TUTORS = 10
+"""Up to so many tutors a kept plan, made for about ten, serves well and saves the planning (more than half of one
+tutor's generation); for larger batches only a plan made for them is good."""
+
 # Locks in the order of their keys, so that two batches with the same tutors wait for each other instead of
 # deadlocking. The filter is evaluated once, before the users are read. Then waits become short: from here
-# on it is clients whom we could meet.
+# on it is clients whom we could meet. And plans are kept or made anew, as the size of the batch asks.
 _LOCK_TUTORS = text("""
     WITH locked AS MATERIALIZED (
         SELECT count(pg_advisory_xact_lock(keys.key)::text) AS locks
         FROM (SELECT DISTINCT hashtextextended(tutor_id, :seed) AS key
               FROM unnest(:tutor_ids) AS tutor_id ORDER BY key) AS keys
     )
-    SELECT users.id, set_config('lock_timeout', :write_lock_wait, true)
+    SELECT users.id, set_config('lock_timeout', :write_lock_wait, true), set_config('plan_cache_mode', :plans, true)
     FROM public.users
     WHERE users.id = ANY(:tutor_ids) AND (SELECT locks FROM locked) > 0
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
@@ -109,5 +113,7 @@ _LOCK_TUTORS = text("""
 
 async def _lock_tutors(conn: AsyncConnection, tutor_ids: Sequence[str]) -> list[str]:
     """Locks the tutors until the transaction ends; returns the ids that are users."""
-    values = {"tutor_ids": sorted(set(tutor_ids)), "seed": LOCK_SEED, "write_lock_wait": WRITE_LOCK_WAIT}
+    ids = sorted(set(tutor_ids))
+    plans = "force_generic_plan" if len(ids) <= FEW_TUTORS else "force_custom_plan"
+    values = {"tutor_ids": ids, "seed": LOCK_SEED, "write_lock_wait": WRITE_LOCK_WAIT, "plans": plans}
     return [row.id for row in await conn.execute(_LOCK_TUTORS, values)]

@@ -21,6 +21,7 @@ from sqlalchemy import (
     any_,
     bindparam,
     case,
+    cast,
     exists,
     func,
     literal_column,
@@ -112,6 +113,11 @@ def poor_first_session() -> ColumnElement[bool]:
 def engagement() -> ColumnElement[Decimal]:
     """The engagement score; the platform's column has no check and may hold NaN, which is no score."""
     return func.nullif(audio.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
+
+
+def questions_asked() -> ColumnElement[Decimal]:
+    """Open and closed questions together; as numeric, because two integers of a client's may not add up to one."""
+    return cast(audio.c.open_ended_questions, Numeric) + audio.c.closed_ended_questions
 
 
 def converted() -> ColumnElement[bool]:

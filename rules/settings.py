@@ -1,9 +1,9 @@
 """The rules' settings: every threshold, window and least-data figure of the specification."""
 
 from decimal import Decimal
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Share = Annotated[Decimal, Field(ge=0, le=1)]
@@ -56,3 +56,13 @@ class Thresholds(BaseSettings):
     insight_reinforcement_above: Average = Field(Decimal(10), description="positive_reinforcement: average above")
     insight_conversion_share: Share = Field(Decimal("0.85"), description="first_session_expert: share converted")
     insight_conversion_least: Least = Field(3, description="first_session_expert: least first sessions")
+
+    @model_validator(mode="after")
+    def _recent_sessions_suffice(self) -> Self:
+        least = max(self.high_talk_ratio_least, self.low_checks_least)
+        if self.recent_sessions < least:
+            raise ValueError(
+                f"TUTORWATCH_RECENT_SESSIONS ({self.recent_sessions}) must be at least the least data of the alerts "
+                f"that look at them ({least}), or they could never open"
+            )
+        return self

@@ -39,6 +39,7 @@ from rules.sessions import (
     limit,
     parameters,
     poor_first_session,
+    questions_asked,
     recent,
     resolved_counts,
     start_of,
@@ -72,7 +73,6 @@ def statistics_query() -> Select[Any]:
 
 def _metrics() -> CTE:
     talk = audio.c.tutor_talk_ratio
-    asked = audio.c.open_ended_questions + audio.c.closed_ended_questions
     return (
         select(
             sessions.c.tutor_id,
@@ -86,7 +86,7 @@ def _metrics() -> CTE:
             func.sum(audio.c.tutor_checks_understanding_count).label("checks"),
             func.sum(audio.c.tutor_positive_reinforcement_count).label("reinforcement"),
             func.sum(audio.c.open_ended_questions).label("open_questions"),
-            func.sum(asked).label("questions"),
+            func.sum(questions_asked()).label("questions"),
             func.count(audio.c.session_id).label("audio_count"),
             _count_where(video.c.tutor_uses_visual_aids).label("visual_aids"),
             func.count(video.c.session_id).label("video_count"),

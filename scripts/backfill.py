@@ -131,7 +131,7 @@ def _report(
         summary.tutors += 1
         head = f"Tutor {summary.tutors}/{len(names)}: {names[tutor_id]} - "
         if tutor_id in failed:
-            yield f"{head}failed: {type(failed[tutor_id]).__name__}: {failed[tutor_id]}"
+            yield f"{head}failed: {failures.describe(failed[tutor_id]).splitlines()[0]}"
         else:
             yield f"{head}{alerts[tutor_id]} alerts, {insights[tutor_id]} insights generated"
 

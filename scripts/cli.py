@@ -281,6 +281,14 @@ def demo(
     asyncio.run(play_demo(environment.database_url(), write=write, pause=every))
 
 
+@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(context: typer.Context) -> None:
+    """Measures latency, backfill and what writers pay; `tutorwatch bench --help` tells more."""
+    from scripts.bench.commands import app as benchmarks
+
+    benchmarks(context.args, prog_name="tutorwatch bench")
+
+
 @app.command()
 def settings() -> None:
     """Lists all settings (environment variables) with their defaults and meaning, as Markdown."""
@@ -366,7 +374,10 @@ def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
         finally:
             await engine.dispose()
 
-    return asyncio.run(open_and_work())
+    try:
+        return asyncio.run(open_and_work())
+    except KeyboardInterrupt:  # before Typer sees it, which ends with 130 and without a word
+        raise CommandError("Interrupted; what was begun is rolled back. Run the command again to go on") from None
 
 
 def _connection() -> "psycopg.Connection":

@@ -82,6 +82,8 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
 
 def _describe(problem: Mapping[str, object]) -> str:
     location = problem["loc"]
-    name = variable(str(location[0])) if isinstance(location, tuple) and location else PREFIX
+    if not location:  # of several settings together: the message names them
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name = variable(str(location[0])) if isinstance(location, tuple) else PREFIX
     shown = "" if name.endswith("_URL") else f" (it is {problem['input']!r})"
     return f"{name}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"

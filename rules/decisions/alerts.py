@@ -69,7 +69,8 @@ def poor_first_session(tutor: TutorStatistics, limits: Thresholds) -> AlertDecis
     """A first session with a student, completed within 7 days, scored < 6.5."""
 
     def finding() -> AlertFinding:
-        score = tutor.lowest_first_session_score or Decimal(0)
+        lowest = tutor.lowest_first_session_score
+        score = Decimal(0) if lowest is None else lowest
         limit, days = limits.poor_first_session_below, limits.poor_first_session_days
         return AlertFinding(
             title="Poor first session",

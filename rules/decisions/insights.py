@@ -158,15 +158,19 @@ def decide_insights(tutor: TutorStatistics, limits: Thresholds) -> list[Insight]
 
 
 LARGEST_VALUE = Decimal("999.99")
-"""The platform's `metric_value` is numeric(5,2): a larger average is stored as this."""
+"""The platform's `metric_value` is numeric(5,2): an average beyond it, either way, is stored as this."""
 
 
 def _strength(category: InsightCategory, text: str, measured: Ratio) -> Insight:
-    return Insight(category, InsightKind.STRENGTH, text, min(measured.rounded(2), LARGEST_VALUE))
+    return Insight(category, InsightKind.STRENGTH, text, _storable(measured))
 
 
 def _growth_area(category: InsightCategory, text: str, measured: Ratio) -> Insight:
-    return Insight(category, InsightKind.GROWTH_AREA, text, min(measured.rounded(2), LARGEST_VALUE))
+    return Insight(category, InsightKind.GROWTH_AREA, text, _storable(measured))
+
+
+def _storable(measured: Ratio) -> Decimal:
+    return max(-LARGEST_VALUE, min(measured.rounded(2), LARGEST_VALUE))
 
 
 def _enough(measured: Ratio, limits: Thresholds) -> bool:

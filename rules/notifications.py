@@ -1,0 +1,174 @@
+"""Hearing PostgreSQL's notifications: a connection that does nothing else, and knows when it is deaf."""
+
+import asyncio
+import logging
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
+
+from rules.database import connection_options
+from rules.errors import TransientError
+
+logger = logging.getLogger(__name__)
+
+FIRST_DELAY_SECONDS = 0.25
+LONGEST_DELAY_SECONDS = 5.0
+FAREWELL_SECONDS = 2.0
+"""How long a stop waits for the database to take leave."""
+CANCEL_SECONDS = 0.1
+
+Connection = psycopg.AsyncConnection[Any]
+
+
+class Hearer:
+    """Who is told, and may take part in the connection's life. What isn't overridden does nothing."""
+
+    async def connected(self, conn: Connection) -> None:
+        """A connection is made and not listening yet; what is raised but database errors ends the listening."""
+
+    async def beating(self, conn: Connection) -> None:
+        """With every heartbeat, the first one included."""
+
+    async def leaving(self, conn: Connection) -> None:
+        """The listening is about to end because it was cancelled."""
+
+    def hearing(self) -> None:
+        """From now on everything is heard; what was announced before may have been missed."""
+
+    def heard(self, payload: str) -> None:
+        """A notification."""
+
+    def deaf(self) -> None:
+        """From now on notifications are missed."""
+
+
+class DeafError(Exception):
+    """Notifications no longer arrive on this connection: connect again."""
+
+
+async def listen(url: str, channel: str, hearer: Hearer, *, application_name: str, heartbeat_seconds: float) -> None:
+    """Listens until cancelled, connecting again whenever the connection is lost or carries nothing any more.
+
+    A notification to itself every so many seconds, on a channel of its own, proves that it hears.
+    """
+    own_channel = f"{channel}_{secrets.token_hex(8)}"
+    subscription = _Subscription(url, channel, own_channel, hearer, application_name, heartbeat_seconds)
+    while True:
+        conn = await subscription.open()
+        try:
+            await subscription.hear(conn)
+        except (psycopg.Error, OSError, DeafError) as error:
+            hearer.deaf()
+            logger.warning(
+                "Lost the connection that hears notifications (%s); connecting again",
+                first_line(error),
+                extra={"action": "deaf"},
+            )
+            await asyncio.sleep(FIRST_DELAY_SECONDS)
+        except asyncio.CancelledError:
+            with suppress(psycopg.Error, OSError, TimeoutError):
+                async with asyncio.timeout(FAREWELL_SECONDS):
+                    await hearer.leaving(conn)
+            raise
+        finally:
+            await conn.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Subscription:
+    url: str
+    channel: str
+    own_channel: str
+    hearer: Hearer
+    application_name: str
+    heartbeat_seconds: float
+
+    async def open(self) -> Connection:
+        """A connection that listens; tried for ever, ever more patiently."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, DeafError)),
+            wait=wait_exponential_jitter(
+                multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
+            ),
+            before_sleep=_log_unreachable,
+        ):
+            with attempt:
+                return await self._open_once()
+        raise AssertionError("retried for ever")
+
+    async def _open_once(self) -> Connection:
+        options = connection_options(self.application_name)
+        conn = await psycopg.AsyncConnection.connect(self.url, autocommit=True, **options)
+        try:
+            await self.hearer.connected(conn)
+            for channel in (self.channel, self.own_channel):
+                await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            await self._beat(conn)
+        except BaseException:
+            await conn.close()
+            raise
+        return conn
+
+    async def hear(self, conn: Connection) -> None:
+        """Passes notifications on until the connection is lost."""
+        logger.debug("Listening on %s", self.channel)
+        self.hearer.hearing()
+        while True:
+            await self._hear_until_next_beat(conn)
+            await self._beat(conn)
+
+    async def _beat(self, conn: Connection) -> None:
+        beating = asyncio.create_task(self._notify(conn))
+        try:
+            await asyncio.wait({beating}, timeout=self.heartbeat_seconds)
+        finally:
+            is_late = not beating.done()
+            if is_late:
+                await _end(beating)
+        if is_late:
+            raise DeafError("the connection doesn't answer")
+        beating.result()
+
+    async def _notify(self, conn: Connection) -> None:
+        await conn.execute("SELECT pg_notify(%s, '')", [self.own_channel])
+        await self.hearer.beating(conn)
+
+    async def _hear_until_next_beat(self, conn: Connection) -> None:
+        """Raises DeafError if the heartbeat before it never came."""
+        has_beaten = False
+        async for notification in conn.notifies(timeout=self.heartbeat_seconds):
+            if notification.channel == self.own_channel:
+                has_beaten = True
+            else:
+                self.hearer.heard(notification.payload)
+        if not has_beaten:
+            raise DeafError("the connection carries no notifications")
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancelled once, psycopg asks the silent server to end the query, for ten seconds; twice, it gives up."""
+    task.cancel()
+    await asyncio.wait({task}, timeout=CANCEL_SECONDS)
+    task.cancel()
+    await asyncio.wait({task})
+
+
+def first_line(error: BaseException) -> str:
+    """An error's first line, for a log line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
+def _log_unreachable(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    delay = state.next_action.sleep if state.next_action else 0.0
+    logger.warning(
+        "The database can't be reached (%s); trying again in %.1f s",
+        first_line(error) if error else "unknown",
+        delay,
+        extra={"action": "unreachable", "attempt": state.attempt_number, "delay_seconds": round(delay, 1)},
+    )

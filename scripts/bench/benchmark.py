@@ -1,0 +1,59 @@
+"""What a benchmark is, and the way from its options to a report on stdout."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Any, Generic, TypeVar
+
+import typer
+
+from scripts.bench import machine
+from scripts.bench.databases import open_server
+from scripts.bench.report import Report, as_table
+
+Options = TypeVar("Options", bound=Any)
+
+Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: well under a minute, for a first look.")]
+JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write the figures to this file too.")]
+
+
+@dataclass(frozen=True)
+class Benchmark(Generic[Options]):
+    """One benchmark: the function behind its command, its options (a frozen dataclass), and what it does.
+
+    A module in `scripts.bench.benchmarks` has one, named BENCHMARK; that is all it takes to add one.
+    """
+
+    name: str
+    command: Callable[..., None]
+    full: Options
+    quick: Options
+    measure: Callable[[str, Options], Report]
+    """Takes a server's URL; leaves nothing behind there."""
+
+    def options(self, *, quick: bool, **given: object) -> Options:
+        """The full or the quick options, with those replaced that were given (None: not given)."""
+        chosen: Options = replace(
+            self.quick if quick else self.full, **{name: value for name, value in given.items() if value is not None}
+        )
+        return chosen
+
+    def run(self, *, quick: bool, json_file: Path | None, **given: object) -> None:
+        """Measures and prints; the whole of a benchmark's command."""
+        run_all([self], quick=quick, json_file=json_file, **given)
+
+
+def run_all(benchmarks: Sequence[Benchmark[Any]], *, quick: bool, json_file: Path | None, **given: object) -> None:
+    """Runs the benchmarks on one server, prints each report as soon as it is there, writes all as JSON."""
+    with open_server() as server_url:
+        where = machine.describe(server_url)
+        typer.echo(str(where))
+        reports: list[Report] = []
+        for benchmark in benchmarks:
+            report = benchmark.measure(server_url, benchmark.options(quick=quick, **given))
+            typer.echo(f"\n{as_table(report)}")
+            reports.append(report)
+            if json_file:
+                found = {"machine": where.as_json(), "benchmarks": [each.as_json() for each in reports]}
+                json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")

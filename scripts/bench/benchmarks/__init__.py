@@ -1,0 +1,1 @@
+"""The benchmarks, a module each: its BENCHMARK makes it a command of `tutorwatch bench`."""

@@ -1,0 +1,315 @@
+"""What Tutorwatch costs the clients that write sessions: with its triggers against without.
+
+One connection that commits row by row, in small alternating blocks; bulk loads (COPY, and one INSERT of many
+rows), each into the same empty table; and many connections at once, where commits wait for each other: without
+triggers, with them, with them and a listener at work, and with what a plain design would have instead, a row
+trigger that notifies (which keeps no record, and which nobody hears here).
+"""
+
+import io
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import psycopg
+import typer
+from psycopg import sql
+
+from migrations import automation
+from scripts.bench.benchmark import Benchmark, JsonFile, Quick
+from scripts.bench.databases import filled_database
+from scripts.bench.dataset import Size
+from scripts.bench.listening import listener
+from scripts.bench.load import find_pgbench, transactions_per_second
+from scripts.bench.progress import say
+from scripts.bench.report import Figure, Report, compared, measured
+from scripts.bench.samples import Samples
+from scripts.bench.turns import in_turns
+
+WARM_UP_ROWS = 5
+"""Rows at the start of each block that don't count: the switch makes the server plan anew."""
+
+STUDENTS_EACH = 25
+ROWS_EACH = 200
+
+
+@dataclass(frozen=True)
+class Options:
+    """Sizes: `blocks` of `block_rows` single rows each way; `copy_rows` and `insert_rows` in one statement,
+    `copies` and `inserts` times each way; `connections` at once for `seconds`, `rounds` times each way."""
+
+    blocks: int
+    block_rows: int
+    copy_rows: int
+    copies: int
+    insert_rows: int
+    inserts: int
+    connections: int
+    seconds: int
+    rounds: int
+
+    @property
+    def tutors(self) -> int:
+        """Enough for the rows that are copied, 200 each."""
+        return max(1, -(-self.copy_rows // ROWS_EACH))
+
+
+def command(
+    blocks: Annotated[int | None, typer.Option(min=1, help="Blocks of single rows, each way [40].")] = None,
+    block_rows: Annotated[int | None, typer.Option(min=1, help="Rows of such a block, one per commit [50].")] = None,
+    copy_rows: Annotated[int | None, typer.Option(min=1, help="Rows of each COPY [100000].")] = None,
+    copies: Annotated[int | None, typer.Option(min=1, help="COPYs, each way [5].")] = None,
+    insert_rows: Annotated[int | None, typer.Option(min=1, help="Rows of one INSERT [1000].")] = None,
+    inserts: Annotated[int | None, typer.Option(min=1, help="Such INSERTs, each way [20].")] = None,
+    connections: Annotated[int | None, typer.Option(min=1, help="Connections that write at once [16].")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [10].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often, each way [3].")] = None,
+    quick: Quick = False,
+    json_file: JsonFile = None,
+) -> None:
+    """What the triggers cost those who write sessions: row by row, in bulk, and many at once."""
+    BENCHMARK.run(
+        quick=quick,
+        json_file=json_file,
+        blocks=blocks,
+        block_rows=block_rows,
+        copy_rows=copy_rows,
+        copies=copies,
+        insert_rows=insert_rows,
+        inserts=inserts,
+        connections=connections,
+        seconds=seconds,
+        rounds=rounds,
+    )
+
+
+def measure(server_url: str, options: Options) -> Report:
+    """Bulk loads first, into an empty table; then the single rows on top of a full one."""
+    with (
+        filled_database(server_url, "writer", Size(options.tutors, ROWS_EACH)) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        connection.execute(_KEEP_ROWS, [options.copy_rows])
+        say("Loading sessions in bulk, with and without triggers")
+        figures = [*_copies(connection, options), *_inserts(connection, options)]
+        _refill(connection)
+        say("Writing row by row, with and without triggers")
+        figures += _single_rows(connection, options)
+        say(f"Writing with {options.connections} connections at once")
+        figures += _many_connections(connection, url, options)
+        return Report("writer", asdict(options), figures, _notes())
+
+
+def _notes() -> tuple[str, ...]:
+    by = "pgbench" if find_pgbench() else "processes with psycopg"
+    return (
+        "every figure includes the commit; single rows and many connections commit each row",
+        f"many connections are {by}; a ratio of transactions per second below 1 is a loss",
+        "a listener at work shares the machine with the server here: that part of its loss isn't the triggers'",
+    )
+
+
+INSERT = sql.SQL("""
+    INSERT INTO public.sessions (tutor_id, student_id, scheduled_start, scheduled_duration, actual_duration,
+                                 subject_id, session_number, status, overall_session_score, completed_at, created_at)
+    VALUES ('bench-tutor-' || {tutor}::int, 'bench-student-' || {student}::int, timezone('utc', now()), 60, 58,
+            md5('bench-subject-1')::uuid, 3, 'completed', 7.5, timezone('utc', now()), timezone('utc', now()))
+""")
+"""One completed session of the numbered tutor and student, as clients write it."""
+# The rows to load again and again, in the order of time.
+_KEEP_ROWS = """
+    CREATE TABLE public.bench_rows AS
+    SELECT * FROM public.sessions ORDER BY scheduled_start, id LIMIT %s
+"""
+
+
+def _copies(connection: psycopg.Connection, options: Options) -> list[Figure]:
+    rows = io.BytesIO()
+    with connection.cursor() as cursor, cursor.copy("COPY public.bench_rows TO STDOUT") as copy:
+        for block in copy:
+            rows.write(block)
+
+    def copy_in() -> float:
+        started = time.perf_counter()
+        with connection.cursor() as cursor, cursor.copy("COPY public.sessions FROM STDIN") as copy:
+            copy.write(rows.getbuffer())
+        return time.perf_counter() - started
+
+    found = _with_and_without(connection, copy_in, rounds=options.copies)
+    return _pair("copy", f"COPY of {options.copy_rows:,} sessions", "s", found)
+
+
+def _inserts(connection: psycopg.Connection, options: Options) -> list[Figure]:
+    def insert() -> float:
+        started = time.perf_counter()
+        connection.execute(
+            "INSERT INTO public.sessions SELECT * FROM public.bench_rows LIMIT %s", [options.insert_rows]
+        )
+        return 1000 * (time.perf_counter() - started)
+
+    found = _with_and_without(connection, insert, rounds=options.inserts)
+    return _pair("insert_many", f"INSERT of {options.insert_rows:,} sessions in one statement", "ms", found)
+
+
+def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figure]:
+    statement = INSERT.format(tutor=sql.Placeholder("tutor"), student=sql.Placeholder("student"))
+
+    def insert_one(row: int) -> float:
+        numbers = {"tutor": 1 + row % options.tutors, "student": 1 + row % (options.tutors * STUDENTS_EACH)}
+        started = time.perf_counter()
+        connection.execute(statement, numbers, prepare=True)
+        return 1000 * (time.perf_counter() - started)
+
+    def insert_block() -> float:
+        times = [insert_one(row) for row in range(WARM_UP_ROWS + options.block_rows)]
+        return Samples(times[WARM_UP_ROWS:]).median
+
+    found = _with_and_without(connection, insert_block, rounds=options.blocks, emptied=False)
+    return _pair("insert_one", "single session per commit", "ms", found)
+
+
+def _many_connections(connection: psycopg.Connection, url: str, options: Options) -> list[Figure]:
+    numbers = {"tutor": options.tutors, "student": options.tutors * STUDENTS_EACH}
+    pgbench = find_pgbench()
+
+    def write(beside: Callable[[], AbstractContextManager[None]]) -> float:
+        _refill(connection)
+        with beside():
+            return transactions_per_second(
+                url,
+                INSERT,
+                numbers,
+                connections=options.connections,
+                seconds=options.seconds,
+                pgbench=pgbench,
+            )
+
+    @contextmanager
+    def triggers_and_listener() -> Iterator[None]:
+        with _triggers(connection, on=True), listener(url):
+            yield
+
+    found = in_turns(
+        {
+            "without": lambda: write(nullcontext),
+            "with": lambda: write(lambda: _triggers(connection, on=True)),
+            "listener": lambda: write(triggers_and_listener),
+            "notify": lambda: write(lambda: _notifying_row_trigger(connection)),
+        },
+        rounds=options.rounds,
+    )
+    without, with_them, to = found["without"], found["with"], "without triggers"
+    what = f"{options.connections} connections at once"
+    return [
+        measured("tps_without", f"{what}, without triggers", "tx/s", without),
+        compared("tps_with", "  with triggers", "tx/s", with_them, without, to=to),
+        compared("tps_listener", "  with triggers and a listener", "tx/s", found["listener"], without, to=to),
+        compared("tps_notify", "  with a row trigger that notifies", "tx/s", found["notify"], without, to=to),
+        compared(
+            "tps_with_to_notify", "  with triggers", "tx/s", with_them, found["notify"], to="notifying row trigger"
+        ),
+    ]
+
+
+def _with_and_without(
+    connection: psycopg.Connection, write: Callable[[], float], *, rounds: int, emptied: bool = True
+) -> dict[str, Samples]:
+    """What `write` returns with the triggers on and off; before each, sessions are removed if `emptied`."""
+
+    def measurement(*, on: bool) -> float:
+        if emptied:
+            _empty(connection)
+        with _triggers(connection, on=on):
+            return write()
+
+    found = in_turns(
+        {"without": lambda: measurement(on=False), "with": lambda: measurement(on=True)},
+        rounds=rounds,
+    )
+    connection.execute("TRUNCATE tutorwatch.outbox")
+    return found
+
+
+def _pair(name: str, what: str, unit: str, found: Mapping[str, Samples]) -> list[Figure]:
+    return [
+        measured(f"{name}_without", f"{what}, without triggers", unit, found["without"]),
+        compared(f"{name}_with", "  with triggers", unit, found["with"], found["without"], to="without triggers"),
+    ]
+
+
+@contextmanager
+def _triggers(connection: psycopg.Connection, *, on: bool) -> Iterator[None]:
+    """Tutorwatch's triggers, switched on while the block runs; they are off otherwise."""
+    if on:
+        automation.switch(connection, on=True)
+    try:
+        yield
+    finally:
+        if on:
+            automation.switch(connection, on=False)
+
+
+@contextmanager
+def _notifying_row_trigger(connection: psycopg.Connection) -> Iterator[None]:
+    connection.execute(_CREATE_NOTIFYING_FUNCTION)
+    connection.execute(_CREATE_NOTIFYING_TRIGGER)
+    try:
+        yield
+    finally:
+        connection.execute("DROP FUNCTION public.bench_notify() CASCADE")
+
+
+_CREATE_NOTIFYING_FUNCTION = """
+    CREATE FUNCTION public.bench_notify() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        PERFORM pg_notify('bench_sessions', NEW.tutor_id);
+        RETURN NULL;
+    END $$
+"""
+_CREATE_NOTIFYING_TRIGGER = """
+    CREATE TRIGGER bench_notify AFTER INSERT ON public.sessions FOR EACH ROW EXECUTE FUNCTION public.bench_notify()
+"""
+
+
+def _empty(connection: psycopg.Connection) -> None:
+    """Removes all sessions; the triggers are off."""
+    connection.execute("TRUNCATE public.sessions CASCADE")
+    connection.execute("TRUNCATE tutorwatch.outbox")
+
+
+def _refill(connection: psycopg.Connection) -> None:
+    """Leaves the kept rows and no others in sessions; the triggers are off."""
+    _empty(connection)
+    connection.execute("INSERT INTO public.sessions SELECT * FROM public.bench_rows")
+    connection.execute("VACUUM (ANALYZE) public.sessions")
+
+
+BENCHMARK = Benchmark(
+    name="writer",
+    command=command,
+    full=Options(
+        blocks=40,
+        block_rows=50,
+        copy_rows=100_000,
+        copies=5,
+        insert_rows=1000,
+        inserts=20,
+        connections=16,
+        seconds=10,
+        rounds=3,
+    ),
+    quick=Options(
+        blocks=10,
+        block_rows=20,
+        copy_rows=10_000,
+        copies=2,
+        insert_rows=1000,
+        inserts=5,
+        connections=16,
+        seconds=1,
+        rounds=2,
+    ),
+    measure=measure,
+)

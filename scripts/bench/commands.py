@@ -1,0 +1,51 @@
+"""`tutorwatch bench`: a command per module in `scripts.bench.benchmarks`, and `all` of them.
+
+Importing this imports all of them: do so only when a benchmark is asked for.
+"""
+
+import logging
+import signal
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import typer
+
+from scripts.bench import benchmarks
+from scripts.bench.benchmark import Benchmark, JsonFile, Quick, run_all
+from scripts.log_format import LogFormat
+from scripts.logs import configure
+
+app = typer.Typer(
+    name="tutorwatch bench",
+    help="Measures Tutorwatch on the server of TUTORWATCH_DATABASE_URL, else on an embedded one, each time in a "
+    "database of its own that is dropped at the end. Others' work on the machine disturbs the times: trust the "
+    "ratios, which are measured in turns.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+def every_benchmark() -> list[Benchmark[Any]]:
+    """The benchmarks of all modules in `scripts.bench.benchmarks`, in the order of their names."""
+    names = sorted(module.name for module in iter_modules(benchmarks.__path__))
+    return [import_module(f"{benchmarks.__name__}.{name}").BENCHMARK for name in names]
+
+
+@app.callback()
+def prepare() -> None:
+    """Logs warnings only, and lets SIGTERM end a benchmark like Ctrl-C: its database goes too."""
+    configure(LogFormat.AUTO, level=logging.WARNING)
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+
+
+@app.command("all")
+def run_every_benchmark(quick: Quick = False, json_file: JsonFile = None) -> None:
+    """Every benchmark, one after the other."""
+    run_all(every_benchmark(), quick=quick, json_file=json_file)
+
+
+for _benchmark in every_benchmark():
+    app.command(_benchmark.name)(_benchmark.command)

@@ -1,0 +1,122 @@
+"""Fixtures: the real application and a real listener, and people in front of headless Chromium."""
+
+import asyncio
+import os
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp.test_utils import TestServer
+from playwright.async_api import Browser, async_playwright
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from listener.service import run_listener
+from listener.settings import ListenerSettings
+from rules.settings import Thresholds
+from tests.browser.people import PASSWORD, Person
+from tests.platform import Platform
+from web import store
+from web.access import lifetime
+from web.access_cookies import SIGN_IN, digest, new_token
+from web.access_passwords import hash_password
+from web.app import create_app
+from web.settings import WebSettings
+
+PATIENCE_MS = 10_000
+
+Visitor = Callable[..., Awaitable[Person]]
+
+
+@pytest.fixture
+async def server(database_url: str, limits: Thresholds) -> AsyncIterator[TestServer]:
+    """The application, serving."""
+    server = TestServer(create_app(database_url, WebSettings(web_port=0), limits, version="9.9"))
+    await server.start_server()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def listener(database_url: str, limits: Thresholds) -> AsyncIterator[None]:
+    """A listener at work on the same database."""
+    stop = asyncio.Event()
+    running = asyncio.create_task(run_listener(database_url, ListenerSettings(), limits, version="9.9", stop=stop))
+    yield
+    stop.set()
+    await running
+
+
+@pytest.fixture
+async def chromium() -> AsyncIterator[Browser]:
+    """The browser itself."""
+    path = os.environ.get("TUTORWATCH_TEST_BROWSER") or shutil.which("chromium")
+    if path is None:
+        pytest.skip("no Chromium: install it, or set TUTORWATCH_TEST_BROWSER")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield browser
+        await browser.close()
+
+
+@pytest.fixture
+async def visitor(
+    chromium: Browser,
+    server: TestServer,
+    engine: AsyncEngine,
+    people: None,  # noqa: ARG001 - who may be signed in
+) -> AsyncIterator[Visitor]:
+    """Opens a browser for somebody, signed in where a user is given; nobody's browser may complain."""
+    visitors: list[Person] = []
+    async with AsyncExitStack() as stack:
+
+        async def open_browser(user_id: str | None = None, **options: Any) -> Person:
+            context = await chromium.new_context(base_url=str(server.make_url("/")), **options)
+            context.set_default_timeout(PATIENCE_MS)
+            stack.push_async_callback(context.close)
+            if user_id:
+                await context.add_cookies(
+                    [{"name": SIGN_IN, "value": await _signed_in(engine, user_id), "url": str(server.make_url("/"))}]
+                )
+            person = Person(await context.new_page())
+            visitors.append(person)
+            return person
+
+        yield open_browser
+    assert [complaint for person in visitors for complaint in person.complaints] == []
+
+
+async def _signed_in(engine: AsyncEngine, user_id: str) -> str:
+    token = new_token()
+    async with engine.begin() as conn:
+        await store.insert_sign_in(conn, digest(token), user_id, lifetime(WebSettings()))
+    return token
+
+
+@pytest.fixture
+async def people(platform: Platform, engine: AsyncEngine) -> None:
+    """Two admins (the first with a password) and a tutor."""
+    await platform.user("dana", role="admin", name="Dana Whitfield")
+    await platform.user("omar", role="admin", name="Omar Haddad")
+    await platform.user("ann", name="Ann Lee")
+    await platform.user("bob", name="Bob Stone")
+    async with engine.begin() as conn:
+        await store.store_password_hash(conn, "dana", hash_password(PASSWORD))
+
+
+async def insert_alert(platform: Platform, tutor: str, title: str = "Tutor no-shows", **more: Any) -> None:
+    """An open critical alert, as a listener writes it."""
+    values: dict[str, Any] = {
+        "alert_type": "no_show_pattern",
+        "severity": "critical",
+        "description": "2 no-shows in 30 days (limit 2)",
+    }
+    await platform.insert("alerts", tutor_id=tutor, title=title, **(values | more))
+
+
+async def newest_session(platform: Platform) -> UUID:
+    """The id of some session."""
+    found: UUID = (await platform.rows("SELECT id FROM sessions ORDER BY scheduled_start DESC LIMIT 1"))[0]
+    return found

@@ -1,0 +1,187 @@
+"""What holds for every page: accessible, within its width, without complaints, whatever clients wrote."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Literal
+
+import pytest
+from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
+from playwright.async_api import expect
+
+from tests.browser.conftest import Visitor, insert_alert, newest_session
+from tests.browser.people import Person
+from tests.platform import Platform
+
+LONG_NAMES = {
+    "latin": ("Maximiliane-Wilhelmine-von-Hohenfels" * 8)[:255],
+    "arabic": ("عبدالرحمنبنعبدالعزيز" * 13)[:255],
+    "chinese": ("欧阳修司马光诸葛亮" * 29)[:255],
+    "devanagari": ("विश्वनाथप्रतापसिंह" * 15)[:255],
+    "markup": ("<script>alert('x')</script><img src=x onerror=alert(1)>{{ 7*7 }}" * 4)[:255],
+    "emoji": ("👩‍🏫🧑🏽‍💻" * 30)[:255],
+}
+NARROWEST = 360
+
+
+async def a_full_platform(platform: Platform) -> Sequence[str]:
+    """Every kind of content, with names and texts of 255 characters; returns the pages that show it."""
+    for user_id, name in LONG_NAMES.items():
+        await platform.user(user_id, name=name)
+        await insert_alert(platform, user_id, title=name, description=name * 3)
+        at = datetime.now(UTC) - timedelta(days=2)
+        audio = {"tutor_talk_ratio": "0.700", "student_engagement_score": "5.0"}
+        await platform.session(user_id, at=at, score="5.0", number=1, audio=audio, video={})
+    await platform.insert("coaching_notes", tutor_id="latin", note_type="manual", content=LONG_NAMES["latin"] * 4)
+    await platform.insert(
+        "tutor_insights", tutor_id="latin", insight_type="strength", category="high_engagement", display_text="Good"
+    )
+    await platform.rows(
+        "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
+        " SELECT 'latin', 5, repeat('DivisionByZero', 40), now(), now(), now() RETURNING 1"
+    )
+    await platform.rows(
+        "INSERT INTO tutorwatch.listeners"
+        " SELECT gen_random_uuid(), repeat('host', 40), 1, '9', now(), now() RETURNING 1"
+    )
+    await resolve_one(platform)
+    session = await newest_session(platform)
+    return [
+        "/",
+        "/?sessions=flagged",
+        "/alerts",
+        "/alerts?status=all",
+        "/alerts?status=resolved&tutor=nobody",
+        "/tutors",
+        "/tutors?name=nobody",
+        "/tutors/latin",
+        "/tutors/bob",
+        "/tutors/markup",
+        f"/sessions/{session}",
+        "/system",
+    ]
+
+
+async def resolve_one(platform: Platform) -> None:
+    await insert_alert(
+        platform,
+        "latin",
+        alert_type="high_talk_ratio",
+        severity="warning",
+        acknowledged=True,
+        acknowledged_by="dana",
+        acknowledged_at=datetime(2026, 1, 2, tzinfo=UTC).replace(tzinfo=None),
+        resolved=True,
+        resolved_at=datetime(2026, 1, 3, tzinfo=UTC).replace(tzinfo=None),
+        action_taken=LONG_NAMES["latin"],
+    )
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_pages_have_no_accessibility_violation(
+    visitor: Visitor, platform: Platform, scheme: Literal["light", "dark"]
+) -> None:
+    pages = await a_full_platform(platform)
+    dana = await visitor("dana", color_scheme=scheme, reduced_motion="reduce")
+    for path in pages:
+        await dana.visit(path)
+        await dana.live()
+        assert await violations(dana) == [], path
+    stranger = await visitor(color_scheme=scheme)
+    await stranger.visit("/sign-in")
+    assert await violations(stranger) == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_changed_states_have_no_accessibility_violation(
+    visitor: Visitor, platform: Platform, scheme: Literal["light", "dark"]
+) -> None:
+    """An open form, a missing page, a table instead of the chart, and a page that has lost its connection."""
+    await a_full_platform(platform)
+    dana = await visitor("dana", color_scheme=scheme, reduced_motion="reduce")
+    await dana.visit("/tutors/latin")
+    await dana.live()
+    await dana.page.locator("li.alert summary").first.click()
+    await dana.page.get_by_text("As a table").click()
+    assert await violations(dana) == []
+    await dana.page.context.set_offline(True)
+    await expect(dana.page.locator("#live")).to_contain_text("Reconnecting")
+    assert await violations(dana) == []
+    await dana.page.context.set_offline(False)
+    await dana.visit("/tutors/nobody-of-that-name")
+    await expect(dana.page.get_by_role("heading", level=1)).to_have_text("Not Found")
+    assert await violations(dana) == []
+    dana.complaints.clear()
+
+
+@pytest.mark.parametrize("width", [NARROWEST, 768, 1440])
+async def test_nothing_is_wider_than_the_page(visitor: Visitor, platform: Platform, width: int) -> None:
+    pages = await a_full_platform(platform)
+    dana = await visitor("dana", viewport={"width": width, "height": 800})
+    for path in pages:
+        await dana.visit(path)
+        if await dana.page.locator("li.alert summary").count():
+            await dana.page.locator("li.alert summary").first.click()
+        assert await dana.page.evaluate("document.documentElement.scrollWidth") <= width, path
+    await dana.page.context.clear_cookies()
+    await dana.visit("/sign-in")
+    assert await dana.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+async def test_what_clients_wrote_is_text(visitor: Visitor, platform: Platform) -> None:
+    await a_full_platform(platform)
+    dana = await visitor("dana")
+    dana.page.on("dialog", lambda dialog: dana.complaints.append(dialog.message))
+    await dana.visit("/tutors/markup")
+    await dana.live()
+    await expect(dana.page.get_by_role("heading", level=1)).to_have_text(LONG_NAMES["markup"])
+    await expect(dana.page.locator("main img")).to_have_count(0)
+
+
+async def test_empty_platform(visitor: Visitor) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/")
+    for text in ("No critical alerts", "Nobody needs attention", "No sessions yet"):
+        await expect(dana.page.get_by_text(text)).to_be_visible()
+    await dana.visit("/alerts")
+    await expect(dana.page.get_by_text("No open alerts")).to_be_visible()
+    await dana.visit("/system")
+    await expect(dana.page.get_by_text("No listener is alive")).to_be_visible()
+
+
+async def test_ten_thousand_alerts(visitor: Visitor, platform: Platform) -> None:
+    await platform.rows(
+        "INSERT INTO alerts (tutor_id, alert_type, severity, title, description)"
+        " SELECT 'ann', 'student_churn_risk', 'critical', 'Churn ' || n, 'Likely' FROM generate_series(1, 10000) AS n"
+        " RETURNING 1"
+    )
+    dana = await visitor("dana", viewport={"width": NARROWEST, "height": 800})
+    await dana.visit("/")
+    await expect(dana.page).to_have_title("(10000) Tutorwatch")
+    await expect(dana.page.locator("#critical .count")).to_contain_text("10,000")
+    await expect(dana.page.locator("#critical li.alert")).to_have_count(1)
+    await dana.visit("/alerts")
+    await expect(dana.page.locator("li.alert")).to_have_count(50)
+    await dana.visit("/tutors/ann")
+    await expect(dana.page.locator("#open-alerts .count")).to_contain_text("100+")
+    assert await dana.page.evaluate("document.documentElement.scrollWidth") <= NARROWEST
+
+
+async def test_keyboard_alone_reaches_the_first_alert(visitor: Visitor, platform: Platform) -> None:
+    await insert_alert(platform, "ann")
+    dana = await visitor("dana")
+    await dana.visit("/")
+    await dana.page.keyboard.press("Tab")
+    await expect(dana.page.get_by_text("Skip to content")).to_be_focused()
+    await dana.page.keyboard.press("Enter")
+    await dana.page.keyboard.press("Tab")
+    await expect(dana.page.locator("#critical").get_by_role("link", name="Ann Lee", exact=True)).to_be_focused()
+
+
+async def violations(person: Person) -> list[str]:
+    """What axe finds wrong with the page as it is now."""
+    found = await Axe().run(person.page)
+    return [
+        f"{violation['id']}: {node['html'][:200]}"
+        for violation in found.response["violations"]
+        for node in violation["nodes"]
+    ]

@@ -1,0 +1,133 @@
+"""A page that stays open: true, or honest about not being so, and never in the way of who is working on it."""
+
+from typing import Any
+
+import psycopg
+from aiohttp.test_utils import TestServer
+from playwright.async_api import expect
+
+from tests.browser.conftest import Visitor, insert_alert
+from tests.platform import Platform
+from web.live import HUB
+
+
+async def test_lost_connection_is_said_and_made_up_for(visitor: Visitor, platform: Platform) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/")
+    await dana.live()
+
+    await dana.page.context.set_offline(True)
+    await expect(dana.page.locator("#live")).to_contain_text("Reconnecting… list as of")
+    await expect(dana.page.locator("html")).to_have_class("stale")
+    await insert_alert(platform, "ann")
+    await expect(dana.row("Ann Lee")).to_have_count(0)
+
+    await dana.page.context.set_offline(False)
+    await expect(dana.row("Ann Lee")).to_be_visible()
+    await dana.live()
+    await expect(dana.page.locator("html")).not_to_have_class("stale")
+    assert all("ERR_INTERNET_DISCONNECTED" in complaint for complaint in dana.complaints)
+    dana.complaints.clear()
+
+
+async def test_deaf_server_is_said_and_made_up_for(visitor: Visitor, server: TestServer) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/alerts")
+    await dana.live()
+    server.app[HUB].deaf()
+    await expect(dana.page.locator("#live")).to_contain_text("Reconnecting… list as of")
+    server.app[HUB].hearing()
+    await dana.live()
+
+
+async def test_ended_sign_in_is_said(
+    visitor: Visitor, server: TestServer, client: psycopg.AsyncConnection[Any]
+) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/alerts")
+    await dana.live()
+    await client.execute("DELETE FROM tutorwatch.sign_ins")
+    server.app[HUB].hearing()
+    await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
+
+
+async def test_second_admin_learns_who_was_first(visitor: Visitor, platform: Platform) -> None:
+    await insert_alert(platform, "ann")
+    dana, omar = await visitor("dana"), await visitor("omar")
+    for person in (dana, omar):
+        await person.visit("/")
+        await person.live()
+    await omar.row("Ann Lee").locator("summary").click()
+    await omar.row("Ann Lee").get_by_label("Action taken").fill("Half a senten")
+
+    await dana.resolve(dana.row("Ann Lee"), "Called her")
+    await expect(dana.row("Ann Lee")).to_have_count(0)
+    await expect(omar.row("Ann Lee")).to_contain_text("somebody was faster")
+    await expect(omar.row("Ann Lee").get_by_label("Action taken")).to_have_value("Half a senten")
+    await expect(omar.page).to_have_title("Tutorwatch")
+
+    await omar.row("Ann Lee").get_by_role("button", name="Resolve alert").click()
+    await expect(omar.row("Ann Lee").get_by_role("alert")).to_contain_text("Dana Whitfield")
+    assert len(omar.complaints) == 1
+    assert "409" in omar.complaints.pop()
+    await omar.page.keyboard.press("Escape")
+    await insert_alert(platform, "bob")
+    await expect(omar.row("Bob Stone")).to_be_visible()
+    await expect(omar.row("Ann Lee")).to_have_count(0)
+
+
+async def test_changes_elsewhere_leave_focus_and_typed_text_alone(visitor: Visitor, platform: Platform) -> None:
+    await insert_alert(platform, "ann")
+    dana = await visitor("dana")
+    await dana.visit("/")
+    await dana.live()
+    await dana.row("Ann Lee").locator("summary").click()
+    field = dana.row("Ann Lee").get_by_label("Action taken")
+    await expect(field).to_be_focused()
+    await field.press_sequentially("Talked ")
+
+    await insert_alert(platform, "bob")
+    await expect(dana.row("Bob Stone")).to_have_class("alert critical is-open arrives")
+    await expect(dana.page).to_have_title("(2) Tutorwatch")
+    await expect(field).to_be_focused()
+    await field.press_sequentially("to her")
+    await expect(field).to_have_value("Talked to her")
+    await dana.page.keyboard.press("Escape")
+    await expect(dana.row("Ann Lee").locator("summary")).to_be_focused()
+
+
+async def test_focus_stays_in_the_panel_when_its_row_goes(visitor: Visitor, platform: Platform) -> None:
+    await insert_alert(platform, "ann")
+    dana = await visitor("dana")
+    await dana.visit("/")
+    await dana.live()
+    await dana.row("Ann Lee").get_by_role("link", name="View details").focus()
+    await platform.rows("UPDATE alerts SET resolved = true RETURNING 1")
+    await expect(dana.page.locator("#critical-title")).to_be_focused()
+
+
+async def test_pages_of_one_browser_share_a_stream(visitor: Visitor, server: TestServer, platform: Platform) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/")
+    await dana.live()
+    others = [await dana.page.context.new_page() for _ in range(7)]
+    for page in others:
+        await page.goto("/alerts")
+        await page.locator("#live.is-live").wait_for()
+    assert len(server.app[HUB].clients) == 1
+
+    await dana.page.close()
+    await insert_alert(platform, "ann")
+    for page in others:
+        await expect(page.locator("li.alert")).to_have_count(1)
+
+
+async def test_relative_times_count_on(visitor: Visitor, platform: Platform) -> None:
+    await insert_alert(platform, "ann")
+    dana = await visitor("dana")
+    await dana.page.clock.install()
+    await dana.visit("/")
+    time = dana.row("Ann Lee").locator("time[data-ago]").last
+    await expect(time).to_have_text("just now")
+    await dana.page.clock.fast_forward(60_000 * 5)
+    await expect(time).to_have_text("5 minutes ago")

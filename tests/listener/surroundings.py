@@ -1,0 +1,217 @@
+"""What the listener's tests have around it: listeners in this process, crowds of tutors, obstacles."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from listener.service import run_listener
+from listener.settings import ListenerSettings
+from listener.worker import Batch
+from rules.generation import LOCK_SEED
+from rules.settings import Thresholds
+from tests.platform import Platform
+from tests.scripts.command import eventually
+
+NEVER = 3600.0
+"""A poll that no test lives to see: what happens then, a wake-up has done."""
+
+
+@dataclass
+class Listening:
+    """A listener in this process."""
+
+    task: asyncio.Task[None]
+    stop: asyncio.Event
+    batches: list[Batch] = field(default_factory=list)
+
+    @property
+    def changes(self) -> int:
+        return sum(batch.changes for batch in self.batches)
+
+    @property
+    def tutors(self) -> int:
+        return sum(batch.tutors for batch in self.batches)
+
+
+@asynccontextmanager
+async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
+    """Runs a listener and stops it at the end; what ends it before ends the test."""
+    batches: list[Batch] = []
+    stop = asyncio.Event()
+    service = run_listener(
+        url, ListenerSettings(**settings), Thresholds(), version="test", stop=stop, on_batch=batches.append
+    )
+    async with beside(service, stop.set) as task:
+        yield Listening(task, stop, batches)
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None], stop: Callable[[], None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Runs work beside the test and stops it at the end; an error of either ends both."""
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            task = tasks.create_task(work)
+            try:
+                yield task
+            finally:
+                stop()
+                await asyncio.wait_for(task, 60)
+    except BaseExceptionGroup as group:
+        raise group.exceptions[0] from None
+
+
+async def listeners_at_work(platform: Platform) -> int:
+    """How many listeners say that they are there."""
+    rows = await platform.rows("SELECT count(*) FROM tutorwatch.listeners")
+    return int(rows[0])
+
+
+async def is_up(platform: Platform, count: int = 1) -> None:
+    """Waits until so many listeners hear notifications."""
+
+    async def all_hear() -> bool:
+        heard = await platform.rows(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
+            " AND application_name = 'tutorwatch-listen' AND state = 'idle'"
+            " AND query LIKE 'INSERT INTO tutorwatch.listeners%%'"
+        )
+        return bool(heard == [count]) and await listeners_at_work(platform) == count
+
+    await eventually(all_hear)
+
+
+async def has_settled(platform: Platform) -> None:
+    """Waits until nothing is left in the outbox: everything in it has been generated and committed."""
+
+    async def is_empty() -> bool:
+        return await platform.rows("SELECT count(*) FROM tutorwatch.outbox") == [0]
+
+    await eventually(is_empty)
+
+
+async def no_shows(platform: Platform, tutors: int, *, each: int = 2, first: int = 1) -> list[str]:
+    """Sessions that tutors missed yesterday, two each by default: enough for an alert. A single statement."""
+    ids = [f"tutor-{number:04}" for number in range(first, first + tutors)]
+    subject = await platform.subject()
+    student = await platform.user("student", role="student")
+    new = [tutor for tutor in ids if tutor not in platform.known_users]
+    platform.known_users.update(new)
+    await platform.connection.execute(
+        "INSERT INTO users (id, email, name, role)"
+        " SELECT id, id || '@example.test', initcap(id), 'tutor' FROM unnest(%s::text[]) AS id",
+        [new],
+    )
+    await platform.connection.execute(
+        "INSERT INTO sessions (tutor_id, student_id, subject_id, scheduled_start, scheduled_duration, session_number,"
+        " status) SELECT tutor, %s, %s, (now() AT TIME ZONE 'UTC') - interval '1 day', 60, 2, 'no_show_tutor'"
+        " FROM unnest(%s::text[]) WITH ORDINALITY AS t (tutor, place), generate_series(1, %s) ORDER BY place",
+        [student, subject, ids, each],
+    )
+    return ids
+
+
+async def alerted(platform: Platform) -> list[str]:
+    """The tutors of all no-show alerts, in order; twice, if there are two."""
+    return await platform.rows("SELECT tutor_id FROM alerts WHERE alert_type = 'no_show_pattern' ORDER BY tutor_id")
+
+
+async def waiting(platform: Platform) -> list[str]:
+    """The tutors in the outbox, in the order in which they will be claimed."""
+    return await platform.rows("SELECT tutor_id FROM tutorwatch.outbox ORDER BY id")
+
+
+@asynccontextmanager
+async def generation_held_up(url: str, tutor: str) -> AsyncIterator[Callable[[], Awaitable[None]]]:
+    """Holds the tutor's lock, so that a generation stops in its middle; yields what lets it go on."""
+    async with await psycopg.AsyncConnection.connect(url, application_name="obstacle") as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, %s))", [tutor, LOCK_SEED])
+        yield connection.rollback
+        await connection.rollback()
+
+
+async def held_up_backend(platform: Platform) -> int:
+    """Waits until a generation is held up; returns its backend."""
+
+    async def waiting_backend() -> list[int]:
+        return await platform.rows(
+            "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
+            " AND datname = current_database() AND application_name LIKE 'tutorwatch%%'"
+        )
+
+    return (await eventually(waiting_backend))[0]
+
+
+class Proxy:
+    """A TCP port before the database: closed until `open`, and able to fall silent."""
+
+    def __init__(self, database_url: str) -> None:
+        target = conninfo_to_dict(database_url)
+        self._database_url = database_url
+        self._host, self._target_port = str(target.get("host") or "localhost"), int(target.get("port") or 5432)
+        self._server: asyncio.Server | None = None
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._silent: set[asyncio.StreamWriter] = set()
+        self._copying: set[asyncio.Task[None]] = set()
+        self.port = 0
+        self.url = ""
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        await self.close()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def open(self) -> None:
+        """Takes connections; always on the same port."""
+        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = make_conninfo(
+            self._database_url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
+        )
+
+    def refuse(self) -> None:
+        """Takes no more connections, and cuts those there are."""
+        if self._server:
+            self._server.close()
+        for writer in self._writers:
+            writer.transport.abort()
+
+    async def close(self) -> None:
+        """The same, and waits until all is cut."""
+        self.refuse()
+        await asyncio.gather(*self._copying)
+        self._writers.clear()
+
+    def fall_silent(self) -> None:
+        """Keeps the connections there are, but passes nothing on: a network that lost them."""
+        self._silent |= self._writers
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if Path(self._host).is_absolute():
+            behind = await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._target_port}")
+        else:
+            behind = await asyncio.open_connection(self._host, self._target_port)
+        self._writers |= {writer, behind[1]}
+        for source, target in ((reader, behind[1]), (behind[0], writer)):
+            copying = asyncio.create_task(self._copy(source, target))
+            self._copying.add(copying)
+            copying.add_done_callback(self._copying.discard)
+
+    async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await source.read(65536):
+                if target not in self._silent:
+                    target.write(data)
+                    await target.drain()
+        target.close()

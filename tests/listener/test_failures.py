@@ -1,0 +1,195 @@
+"""Failing tutors on record: how often, until when, and how they come back."""
+
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from listener import failures
+from listener.failures import Failure
+from listener.subscription import CHANGES
+from tests.platform import Platform
+
+DELAY = 40.0
+
+
+async def fail(
+    engine: AsyncEngine, *tutors: str, times: int = 1, most: int = 100, error: BaseException | None = None
+) -> list[Failure]:
+    """Records failures of these tutors; the state after the last."""
+    latest: list[Failure] = []
+    for _ in range(times):
+        async with engine.begin() as conn:
+            errors = dict.fromkeys(tutors, error or ValueError("no such rule"))
+            latest = await failures.record(conn, errors, most_attempts=most, delay_seconds=DELAY)
+    return latest
+
+
+async def on_record(platform: Platform) -> list[str]:
+    return await platform.rows("SELECT tutor_id FROM tutorwatch.failures ORDER BY 1")
+
+
+def seconds_to_wait(failure: Failure) -> float:
+    assert failure.next_attempt_at
+    return (failure.next_attempt_at - failure.last_failed_at) / timedelta(seconds=1)
+
+
+@pytest.mark.parametrize(
+    ("attempts", "full_delay"),
+    [(1, DELAY), (2, 2 * DELAY), (3, 4 * DELAY), (6, 32 * DELAY), (8, 3600), (60, 3600)],
+)
+async def test_delay_doubles_with_each_attempt_up_to_an_hour(
+    engine: AsyncEngine, platform: Platform, attempts: int, full_delay: float
+) -> None:
+    tutors = ("a", "b", "c", "d")
+    if attempts > 1:
+        await fail(engine, *tutors)
+        await platform.rows("UPDATE tutorwatch.failures SET attempts = %s RETURNING 1", attempts - 1)
+
+    failed = await fail(engine, *tutors)
+
+    assert {(failure.attempts, failure.parked_at) for failure in failed} == {(attempts, None)}
+    spread = [seconds_to_wait(failure) for failure in failed]
+
+    assert all(full_delay / 2 <= delay <= full_delay + 1 for delay in spread)
+    assert len(set(spread)) == 4
+
+
+async def test_tutors_that_failed_together_come_back_apart(engine: AsyncEngine) -> None:
+    failed = await fail(engine, *(f"tutor-{number}" for number in range(60)))
+
+    delays = [seconds_to_wait(failure) for failure in failed]
+    assert max(delays) - min(delays) > DELAY / 4
+    assert min(delays) >= DELAY / 2
+    assert max(delays) <= DELAY + 1
+
+
+async def test_first_and_latest_failure_are_dated(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "a", times=3, error=KeyError("first"))
+    await fail(engine, "a", error=TypeError("latest"))
+
+    assert await platform.rows("SELECT attempts, last_error FROM tutorwatch.failures") == [(4, "TypeError: latest")]
+    assert await platform.rows("SELECT first_failed_at < last_failed_at FROM tutorwatch.failures") == [True]
+
+
+@pytest.mark.parametrize(("most", "parked_after"), [(1, 1), (3, 3)])
+async def test_tutor_is_parked_after_the_last_attempt(engine: AsyncEngine, most: int, parked_after: int) -> None:
+    states = [(await fail(engine, "a", most=most))[0] for _ in range(parked_after)]
+
+    assert [state.parked_at is not None for state in states] == [False] * (parked_after - 1) + [True]
+    assert [state.next_attempt_at is None for state in states] == [False] * (parked_after - 1) + [True]
+
+
+async def test_parked_tutor_that_fails_again_stays_parked_since_then(engine: AsyncEngine) -> None:
+    (parked,) = await fail(engine, "a", times=2, most=2)
+
+    (again,) = await fail(engine, "a", most=2)
+
+    assert (again.attempts, again.parked_at, again.next_attempt_at) == (3, parked.parked_at, None)
+    assert again.last_failed_at > parked.last_failed_at
+
+
+@pytest.mark.parametrize(
+    ("error", "kept"),
+    [
+        pytest.param(ZeroDivisionError("by zero"), "ZeroDivisionError: by zero", id="kind and message"),
+        pytest.param(ValueError("a\x00b"), "ValueError: ab", id="without what PostgreSQL can't store"),
+        pytest.param(ValueError("ü" * 9000), "ValueError: " + "ü" * 1988, id="so many characters of it"),
+        pytest.param(
+            DBAPIError("SELECT secret", {}, psycopg.errors.CheckViolation("too high")),
+            "CheckViolation: too high",
+            id="the database's own words, without the statement",
+        ),
+        pytest.param(
+            ValueError("half a pair: \ud800"),
+            "ValueError: half a pair: ?",
+            id="without what is no text",
+        ),
+    ],
+)
+async def test_error_is_kept_as_it_can_be_stored(
+    engine: AsyncEngine, platform: Platform, error: Exception, kept: str
+) -> None:
+    await fail(engine, "a", error=error)
+
+    assert await platform.rows("SELECT last_error FROM tutorwatch.failures") == [kept]
+
+
+async def test_success_forgets_the_failures_of_those_tutors_only(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "a", "b", "c")
+
+    async with engine.begin() as conn:
+        await failures.clear(conn, ["a", "c", "never failed"])
+        await failures.clear(conn, [])
+
+    assert await on_record(platform) == ["b"]
+
+
+async def test_only_what_is_due_comes_back_and_only_once(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "due", "later")
+    await fail(engine, "parked", most=1)
+    await platform.rows(
+        "UPDATE tutorwatch.failures SET next_attempt_at = now() - interval '1 s' WHERE tutor_id = 'due' RETURNING 1"
+    )
+
+    async with engine.begin() as conn:
+        released = [await failures.release_due(conn), await failures.release_due(conn)]
+
+    assert released == [1, 0]
+    assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox") == ["due"]
+    assert await on_record(platform) == ["due", "later", "parked"]
+
+
+async def test_list_has_names_and_begins_with_the_longest_parked(engine: AsyncEngine, platform: Platform) -> None:
+    for tutor in ("first", "second", "third"):
+        await platform.user(tutor)
+    await fail(engine, "third", times=3)
+    await fail(engine, "nobody", times=1)
+    await fail(engine, "second", most=1)
+    await fail(engine, "first", most=1)
+    await platform.rows(
+        "UPDATE tutorwatch.failures SET parked_at = now() - interval '1 day' WHERE tutor_id = 'first' RETURNING 1"
+    )
+
+    async with engine.connect() as conn:
+        listed = await failures.load(conn)
+
+    assert [(failure.tutor_id, failure.name, failure.attempts) for failure in listed] == [
+        ("first", "First", 1),
+        ("second", "Second", 1),
+        ("nobody", None, 1),
+        ("third", "Third", 3),
+    ]
+
+
+async def test_retry_gives_all_attempts_again_at_once(
+    engine: AsyncEngine, platform: Platform, database_url: str
+) -> None:
+    await fail(engine, "parked", "other", times=2, most=2)
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as ear:
+        await ear.execute(f"LISTEN {CHANGES}".encode())
+        async with engine.begin() as conn:
+            await failures.retry(conn, ["parked", "fine"])
+        assert [n.channel async for n in ear.notifies(timeout=10, stop_after=1)] == [CHANGES]
+
+    state: list[Any] = await platform.rows(
+        "SELECT tutor_id, attempts, parked_at IS NULL, next_attempt_at IS NULL FROM tutorwatch.failures ORDER BY 1"
+    )
+    assert state == [("other", 2, False, True), ("parked", 0, True, True)]
+    assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox ORDER BY 1") == ["fine", "parked"]
+    (failed_again,) = await fail(engine, "parked", most=2)
+    assert (failed_again.attempts, failed_again.parked_at) == (1, None)
+    assert DELAY / 2 <= seconds_to_wait(failed_again) <= DELAY + 1
+
+
+async def test_recording_is_part_of_the_callers_transaction(engine: AsyncEngine, platform: Platform) -> None:
+    async with engine.connect() as conn:
+        await failures.record(conn, {"a": ValueError()}, most_attempts=5, delay_seconds=DELAY)
+        assert await conn.scalar(text("SELECT count(*) FROM tutorwatch.failures")) == 1
+        await conn.rollback()
+
+    assert await on_record(platform) == []

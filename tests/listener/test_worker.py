@@ -1,0 +1,396 @@
+"""The worker: tutors that fail, obstacles that pass, and little to do when there is nothing to do."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from listener import outbox
+from listener.settings import ListenerSettings
+from listener.worker import Batch, Worker
+from rules import generation
+from rules.decisions.alerts import AlertDecision, decide_alerts
+from rules.decisions.statistics import TutorStatistics
+from rules.settings import Thresholds
+from rules.store import store_insights
+from tests.listener.surroundings import (
+    NEVER,
+    alerted,
+    beside,
+    generation_held_up,
+    has_settled,
+    held_up_backend,
+    no_shows,
+    waiting,
+)
+from tests.platform import Platform
+from tests.scripts.command import eventually
+
+POISONED = "tutor-0123"
+
+
+@pytest.fixture(autouse=True)
+def _capture_info(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+
+
+@pytest.fixture
+def poison(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """The tutors for whom the alert rules raise; a test adds and removes some."""
+    poisoned: set[str] = set()
+
+    def decide_or_raise(tutor: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+        if tutor.tutor_id in poisoned:
+            raise ZeroDivisionError(f"poisoned {tutor.tutor_id}")
+        return decide_alerts(tutor, limits)
+
+    monkeypatch.setattr(generation, "decide_alerts", decide_or_raise)
+    return poisoned
+
+
+class Working:
+    """A worker and what it has done."""
+
+    def __init__(self, engine: AsyncEngine, hears: Callable[[], bool], settings: dict[str, Any]) -> None:
+        self.batches: list[Batch] = []
+        self.worker = Worker(
+            engine, ListenerSettings(**settings), Thresholds(), hears=hears, on_batch=self.batches.append
+        )
+
+    @property
+    def failed(self) -> list[tuple[str, int, bool]]:
+        """Tutor, attempts and whether parked, of each failure so far."""
+        return [(f.tutor_id, f.attempts, f.parked_at is not None) for batch in self.batches for f in batch.failed]
+
+
+@asynccontextmanager
+async def working(
+    engine: AsyncEngine, *, hears: Callable[[], bool] = lambda: True, **settings: Any
+) -> AsyncIterator[Working]:
+    """A worker alone, without anything that wakes it."""
+    at_work = Working(engine, hears, {"poll_seconds": NEVER} | settings)
+    async with beside(at_work.worker.run(), at_work.worker.stop):
+        yield at_work
+
+
+def worst(caplog: pytest.LogCaptureFixture, logger: str = "listener.worker") -> list[tuple[str, str]]:
+    """Warnings and errors: level and message."""
+    return [
+        (record.levelname, record.getMessage())
+        for record in caplog.records
+        if record.levelno >= logging.WARNING and record.name == logger
+    ]
+
+
+# A tutor that fails
+
+
+@pytest.mark.parametrize("batch_size", [7, 500])
+async def test_failing_tutor_stops_none_of_the_200_others(
+    engine: AsyncEngine, platform: Platform, poison: set[str], batch_size: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    tutors = await no_shows(platform, 201)
+    poison.add(POISONED)
+
+    async with working(engine, batch_size=batch_size) as at_work:
+        await has_settled(platform)
+
+    assert await alerted(platform) == [tutor for tutor in tutors if tutor != POISONED]
+    assert at_work.failed == [(POISONED, 1, False)]
+    assert await platform.rows("SELECT tutor_id, last_error FROM tutorwatch.failures") == [
+        (POISONED, f"ZeroDivisionError: poisoned {POISONED}")
+    ]
+    assert worst(caplog) == [
+        (
+            "WARNING",
+            f"Generation failed for tutor {POISONED} (attempt 1, will be tried again):"
+            f" ZeroDivisionError: poisoned {POISONED}",
+        )
+    ]
+
+
+async def test_several_failing_tutors_are_each_on_record(
+    engine: AsyncEngine, platform: Platform, poison: set[str]
+) -> None:
+    tutors = await no_shows(platform, 50)
+    poison |= {tutors[0], tutors[24], tutors[25], tutors[49]}
+
+    async with working(engine) as at_work:
+        await has_settled(platform)
+
+    assert sorted(tutor for tutor, _, _ in at_work.failed) == sorted(poison)
+    assert set(await alerted(platform)) == set(tutors) - poison
+
+
+async def test_failing_tutor_is_tried_again_and_parked_at_last(
+    engine: AsyncEngine, platform: Platform, poison: set[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    await no_shows(platform, 200)
+    poison.add(POISONED)
+
+    async with working(engine, failure_attempts=3, failure_delay_seconds=0.2) as at_work:
+
+        async def is_parked() -> bool:
+            return await platform.rows("SELECT parked_at IS NOT NULL FROM tutorwatch.failures") == [True]
+
+        await eventually(is_parked)  # by itself: nothing wakes the worker, and its poll is far away
+        statements = len(at_work.batches)
+        await asyncio.sleep(0.5)
+
+    assert at_work.failed == [(POISONED, 1, False), (POISONED, 2, False), (POISONED, 3, True)]
+    assert len(at_work.batches) == statements
+    assert [level for level, _ in worst(caplog)] == ["WARNING", "WARNING", "ERROR"]
+    assert "attempt 3, parked; mend the cause, then run `tutorwatch retry`" in worst(caplog)[-1][1]
+    assert len(await alerted(platform)) == 199
+
+
+async def test_new_change_gives_a_parked_tutor_one_more_chance(
+    engine: AsyncEngine, platform: Platform, poison: set[str]
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    poison.add(tutor)
+    async with working(engine, failure_attempts=1, poll_seconds=0.1) as at_work:
+        await has_settled(platform)
+        assert at_work.failed == [(tutor, 1, True)]
+
+        await no_shows(platform, 1)
+        await has_settled(platform)
+        assert at_work.failed == [(tutor, 1, True), (tutor, 2, True)]
+        since = await platform.rows("SELECT parked_at < last_failed_at FROM tutorwatch.failures")
+        assert since == [True]
+
+        poison.clear()
+        await no_shows(platform, 1)
+        await has_settled(platform)
+
+    assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
+    assert await alerted(platform) == [tutor]
+    assert len(at_work.failed) == 2
+
+
+async def test_tutor_that_succeeds_at_the_retry_is_forgotten(
+    engine: AsyncEngine, platform: Platform, poison: set[str]
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    poison.add(tutor)
+    async with working(engine, failure_delay_seconds=0.5):
+        await has_settled(platform)
+        assert await platform.rows("SELECT attempts FROM tutorwatch.failures") == [1]
+        poison.clear()
+
+        async def is_forgotten() -> bool:
+            return await platform.rows("SELECT * FROM tutorwatch.failures") == []
+
+        await eventually(is_forgotten)
+
+    assert await alerted(platform) == [tutor]
+
+
+async def test_failing_batch_writes_no_insight_of_its_failing_tutor(
+    engine: AsyncEngine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failure comes after the alerts were written: they must go too."""
+    tutors = await no_shows(platform, 8)
+
+    async def store_or_raise(conn: Any, tutor_ids: Sequence[str], *rest: Any) -> Any:
+        stored = await store_insights(conn, tutor_ids, *rest)
+        if tutors[3] in tutor_ids:
+            raise KeyError("late")
+        return stored
+
+    monkeypatch.setattr(generation, "store_insights", store_or_raise)
+
+    async with working(engine) as at_work:
+        await has_settled(platform)
+
+    assert await alerted(platform) == tutors[:3] + tutors[4:]
+    assert sorted(a.tutor_id for batch in at_work.batches for a in batch.generated.alerts) == tutors[:3] + tutors[4:]
+    assert at_work.failed == [(tutors[3], 1, False)]
+
+
+# What passes by itself
+
+
+async def test_row_that_a_client_has_locked_is_waited_for(
+    engine: AsyncEngine,
+    platform: Platform,
+    database_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(generation, "WRITE_LOCK_WAIT", "50ms")
+    (tutor,) = await no_shows(platform, 1)
+    async with working(engine, poll_seconds=0.1, transient_attempts=20) as at_work:
+        await has_settled(platform)
+        async with await psycopg.AsyncConnection.connect(database_url) as other_client:
+            await other_client.execute("SELECT FROM alerts FOR UPDATE")
+            await no_shows(platform, 1, each=1)
+
+            async def is_retrying() -> bool:
+                return len(worst(caplog, "rules.unit_of_work")) >= 2
+
+            await eventually(is_retrying)
+            assert await waiting(platform) == [tutor]
+
+        await has_settled(platform)
+
+    assert at_work.failed == []
+    assert await platform.rows("SELECT cardinality(session_ids) FROM tutorwatch.alert_evidence") == [3]
+    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (limit 2)"]
+
+
+async def test_row_that_stays_locked_holds_up_its_own_tutor_only(
+    engine: AsyncEngine, platform: Platform, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(generation, "WRITE_LOCK_WAIT", "50ms")
+    tutors = await no_shows(platform, 20)
+    async with working(engine, poll_seconds=0.1, transient_attempts=2, failure_delay_seconds=0.5) as at_work:
+        await has_settled(platform)
+        async with await psycopg.AsyncConnection.connect(database_url) as other_client:
+            await other_client.execute("SELECT FROM alerts WHERE tutor_id = %s FOR UPDATE", [tutors[7]])
+            await no_shows(platform, 20, each=1)
+            await has_settled(platform)
+            counted = await platform.rows(
+                "SELECT tutor_id FROM tutorwatch.alert_evidence WHERE cardinality(session_ids) = 3 ORDER BY 1"
+            )
+            assert counted == tutors[:7] + tutors[8:]
+            assert at_work.failed[0] == (tutors[7], 1, False)
+
+        async def is_through() -> bool:
+            return await platform.rows("SELECT * FROM tutorwatch.failures") == []
+
+        await eventually(is_through)
+
+    assert {tutor for tutor, _, _ in at_work.failed} == {tutors[7]}
+    assert await platform.rows("SELECT DISTINCT cardinality(session_ids) FROM tutorwatch.alert_evidence") == [3]
+
+
+async def test_tutor_that_fails_in_passing_is_no_failure(
+    engine: AsyncEngine, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    attempts = 0
+
+    def lose_the_connection_twice(statistics: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+        nonlocal attempts
+        attempts += 1
+        if attempts <= 2:
+            raise psycopg.OperationalError("the connection is lost")
+        return decide_alerts(statistics, limits)
+
+    monkeypatch.setattr(generation, "decide_alerts", lose_the_connection_twice)
+    async with working(engine, transient_attempts=3) as at_work:
+        await has_settled(platform)
+
+    assert (attempts, at_work.failed) == (3, [])
+    assert await alerted(platform) == [tutor]
+
+
+@pytest.mark.filterwarnings("error::DeprecationWarning")
+async def test_nothing_it_uses_is_deprecated(engine: AsyncEngine, platform: Platform) -> None:
+    await no_shows(platform, 1)
+    async with working(engine):
+        await has_settled(platform)
+
+
+# Waking and resting
+
+
+async def test_wake_up_during_a_batch_means_to_look_once_more(
+    engine: AsyncEngine, platform: Platform, database_url: str
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    async with generation_held_up(database_url, tutor) as let_go, working(engine) as at_work:
+        await held_up_backend(platform)
+        await no_shows(platform, 1, first=2)
+        at_work.worker.wake()
+
+        await let_go()
+
+        await has_settled(platform)
+    assert await alerted(platform) == ["tutor-0001", "tutor-0002"]
+
+
+async def test_change_that_another_listener_gave_back_is_found_without_a_wake_up(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    async with engine.connect() as another:
+        await outbox.claim(another, 1)
+        async with working(engine) as at_work:
+
+            async def has_looked() -> bool:
+                seen = await platform.rows(
+                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND query LIKE '%%changes_held_by_others%%' AND pid <> pg_backend_pid()"
+                    " UNION ALL SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
+                    " AND application_name = 'tutorwatch-test' AND state = 'idle in transaction'"
+                )
+                return bool(seen)
+
+            await eventually(has_looked)
+            await asyncio.sleep(0.2)
+            assert at_work.batches == []
+
+            await another.rollback()
+
+            await has_settled(platform)
+    assert await alerted(platform) == [tutor]
+
+
+@pytest.mark.parametrize(
+    ("hears", "settings"),
+    [
+        pytest.param(True, {"poll_seconds": 0.2, "deaf_poll_seconds": 60}, id="hearing"),
+        pytest.param(False, {"poll_seconds": 60, "deaf_poll_seconds": 0.2}, id="deaf"),
+    ],
+)
+async def test_idle_worker_asks_little(
+    engine: AsyncEngine, platform: Platform, hears: bool, settings: dict[str, float]
+) -> None:
+    statements: list[str] = []
+
+    def count(_conn: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        statements.append(statement)
+
+    event.listen(engine.sync_engine, "before_cursor_execute", count)
+    async with working(engine, hears=lambda: hears, **settings):
+
+        async def three_rounds() -> bool:
+            return sum("FOR UPDATE SKIP LOCKED" in statement for statement in statements) >= 4
+
+        await eventually(three_rounds)
+    rounds = sum("FOR UPDATE SKIP LOCKED" in statement for statement in statements)
+    assert len(statements) <= 4 * rounds
+    assert await platform.rows("SELECT count(*) FROM tutorwatch.outbox") == [0]
+
+
+async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine, platform: Platform) -> None:
+    statements: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    async with working(engine) as at_work:
+
+        async def has_looked() -> bool:
+            return any("changes_held_by_others" in statement for statement in statements)
+
+        await eventually(has_looked)
+        asked = len(statements)
+        await asyncio.sleep(1.5)
+        assert len(statements) == asked
+
+        await no_shows(platform, 1)
+        at_work.worker.wake()
+        await has_settled(platform)
+
+
+async def test_worker_stops_once_however_often_it_is_told(engine: AsyncEngine) -> None:
+    async with working(engine) as at_work:
+        at_work.worker.stop()
+        at_work.worker.stop()
+    at_work.worker.stop()

@@ -1,0 +1,36 @@
+"""What the tests of the migrations share."""
+
+import psycopg
+import pytest
+
+from tests.conftest import database_on
+from tests.migrations.catalog import snapshot
+
+
+@pytest.fixture(scope="session")
+def head_snapshot(server_url: str, migrated_template: str) -> list[str]:
+    """The catalog of an empty database that was migrated in one go."""
+    return snapshot(database_on(server_url, migrated_template))
+
+
+@pytest.fixture(scope="session")
+def platform_snapshot(server_url: str, platform_template: str) -> list[str]:
+    """The catalog of a platform's database that Tutorwatch has not joined."""
+    return snapshot(database_on(server_url, platform_template))
+
+
+@pytest.fixture
+def seeded_url(platform_url: str) -> str:
+    """A platform database with a tutor, a student and a subject, whose ids are 'tutor', 'student' and zeros."""
+    with psycopg.connect(platform_url) as connection:
+        connection.execute("""
+            INSERT INTO users (id, email, name, role) VALUES
+                ('tutor', 'tutor@example.test', 'Tutor', 'tutor'),
+                ('other', 'other@example.test', 'Other', 'tutor'),
+                ('student', 'student@example.test', 'Student', 'student')
+        """)
+        connection.execute(
+            "INSERT INTO subjects (id, name, category)"
+            " VALUES ('00000000-0000-0000-0000-000000000000', 'Algebra', 'math')"
+        )
+    return platform_url

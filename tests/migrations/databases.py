@@ -1,0 +1,27 @@
+"""Databases and roles beyond what the shared fixtures give a test."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+from psycopg import sql
+
+from tests.conftest import database_on
+
+
+@contextmanager
+def cloned(server_url: str, name: str, template: str | None = None, *, owner: str | None = None) -> Iterator[str]:
+    """A database that is dropped at the end."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
+    if template:
+        create += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
+    if owner:
+        create += sql.SQL(" OWNER {}").format(sql.Identifier(owner))
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(drop)
+        connection.execute(create)
+        try:
+            yield database_on(server_url, name)
+        finally:
+            connection.execute(drop)

@@ -1,0 +1,55 @@
+"""Ends a migration in its middle, as a power cut or an impatient operator would."""
+
+from collections.abc import Callable
+
+import psycopg
+import pytest
+from sqlalchemy.exc import SQLAlchemyError
+
+import migrations.indexes
+import migrations.sql
+from migrations import upgrade
+
+MIGRATING = "tutorwatch-migrate"
+"""The name of a migration's connections."""
+
+
+def end_migration(database_url: str) -> None:
+    """Ends the connections of whatever migrates this database."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+            " WHERE application_name = %s AND datname = current_database()",
+            [MIGRATING],
+        )
+
+
+def watch_statements(
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    before: Callable[[str], None] = lambda _: None,
+    after: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Calls these before and after each statement of the revisions."""
+    execute = migrations.sql.execute
+
+    def watched(statements: str) -> None:
+        before(statements)
+        execute(statements)
+        after(statements)
+
+    monkeypatch.setattr("migrations.sql.execute", watched)
+    monkeypatch.setattr("migrations.indexes.execute", watched)
+
+
+def migrate_up_to(database_url: str, statement: str) -> None:
+    """Migrates, and is interrupted before the first statement that contains this text."""
+
+    def end(statements: str) -> None:
+        if statement in statements:
+            end_migration(database_url)
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        watch_statements(monkeypatch, before=end)
+        with pytest.raises(SQLAlchemyError):
+            upgrade.migrate(database_url)

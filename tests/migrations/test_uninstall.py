@@ -1,0 +1,174 @@
+"""Removing Tutorwatch: the platform's schema is as it was, every row is kept, and it can be repeated."""
+
+import asyncio
+from typing import Any
+
+import psycopg
+import pytest
+
+from migrations import automation, upgrade
+from migrations.automation import Automation
+from migrations.uninstall import uninstall
+from tests.migrations.catalog import count_rows, snapshot
+from tests.migrations.interruptions import migrate_up_to
+from tests.migrations.recorded import client_of
+from tests.migrations.waiting import until_blocked
+from tests.platform import Platform
+
+UNINSTALLING = "tutorwatch-uninstall"
+
+
+def remove(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True, application_name=UNINSTALLING) as connection:
+        uninstall(connection)
+
+
+async def fill(database_url: str) -> None:
+    async with client_of(database_url) as connection:
+        platform = Platform(connection)
+        await platform.session(audio={}, video={}, score=8)
+        for alert_type in ("no_show_pattern", "student_churn_risk"):
+            await platform.insert(
+                "alerts", tutor_id="tutor", alert_type=alert_type, severity="critical", title="t", description="d"
+            )
+        await platform.insert(
+            "tutor_insights", tutor_id="tutor", insight_type="strength", category="high_engagement", display_text="d"
+        )
+
+
+async def test_the_platforms_schema_is_as_it_was_and_its_rows_stay(
+    platform_url: str, platform_snapshot: list[str]
+) -> None:
+    assert snapshot(platform_url) == platform_snapshot
+    upgrade.migrate(platform_url)
+    await fill(platform_url)
+    rows = count_rows(platform_url)
+
+    remove(platform_url)
+
+    assert snapshot(platform_url) == platform_snapshot
+    assert count_rows(platform_url) == rows
+    assert rows["alerts"] == 2
+    assert upgrade.current_revision(platform_url) is None
+
+
+def test_of_a_database_that_was_empty_the_platforms_tables_stay(
+    database_url: str, platform_snapshot: list[str]
+) -> None:
+    remove(database_url)
+
+    assert snapshot(database_url) == platform_snapshot
+
+
+def test_it_can_be_repeated(database_url: str, platform_snapshot: list[str]) -> None:
+    for _ in range(2):
+        remove(database_url)
+
+        assert snapshot(database_url) == platform_snapshot
+
+
+@pytest.mark.parametrize("database", ["empty_url", "platform_url"])
+def test_a_database_without_tutorwatch_is_left_as_it_is(request: pytest.FixtureRequest, database: str) -> None:
+    url = request.getfixturevalue(database)
+    before = snapshot(url)
+
+    remove(url)
+
+    assert snapshot(url) == before
+
+
+async def test_migrating_again_works(database_url: str, head_snapshot: list[str]) -> None:
+    await fill(database_url)
+    remove(database_url)
+
+    migrated = upgrade.migrate(database_url)
+
+    assert migrated == upgrade.Migrated(None, upgrade.head_revision(), 0, 0)
+    assert snapshot(database_url) == head_snapshot
+
+
+def test_it_removes_what_is_switched_off(database_url: str, platform_snapshot: list[str]) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        automation.switch(connection, on=False)
+        uninstall(connection)
+
+        assert automation.status(connection) is Automation.MISSING
+    assert snapshot(database_url) == platform_snapshot
+
+
+class Mortal(psycopg.Connection[Any]):
+    """A connection that is lost before its n-th statement."""
+
+    statements_left = 0
+
+    def execute(self, *args: Any, **options: Any) -> psycopg.Cursor[Any]:
+        if not self.statements_left:
+            self.close()
+        self.statements_left -= 1
+        return super().execute(*args, **options)
+
+
+def test_interrupted_anywhere_it_can_be_run_again(database_url: str, platform_snapshot: list[str]) -> None:
+    for statements in range(1, 200):
+        with Mortal.connect(database_url, autocommit=True) as connection:
+            connection.statements_left = statements
+            try:
+                uninstall(connection)
+            except psycopg.OperationalError:
+                continue
+            break
+
+    assert statements > 40
+    assert snapshot(database_url) == platform_snapshot
+
+
+@pytest.mark.parametrize(
+    ("database", "statement"),
+    [
+        pytest.param("empty_url", "The platform's own tables", id="schema only"),
+        pytest.param("platform_url", "tutorwatch_alerts_tutor", id="tables and some indexes"),
+    ],
+)
+def test_it_removes_what_an_interrupted_migration_left(
+    request: pytest.FixtureRequest, database: str, statement: str
+) -> None:
+    url = request.getfixturevalue(database)
+    before = snapshot(url)
+    migrate_up_to(url, statement)
+
+    remove(url)
+
+    assert snapshot(url) == before
+
+
+@pytest.mark.parametrize(
+    ("statement", "table"),
+    [
+        pytest.param("DELETE FROM sessions", "sessions", id="a writer"),
+        pytest.param(
+            "SELECT FROM sessions",
+            "sessions",
+            id="a reader",
+        ),
+    ],
+)
+async def test_an_open_transaction_only_delays_it_and_nobody_else(
+    database_url: str, platform_snapshot: list[str], statement: str, table: str
+) -> None:
+    async with (
+        client_of(database_url) as client,
+        client_of(database_url, options="-c statement_timeout=3s") as other,
+        client_of(database_url) as observer,
+    ):
+        await client.execute("BEGIN")
+        await client.execute(statement.encode())
+        removing = asyncio.create_task(asyncio.to_thread(remove, database_url))
+        try:
+            await until_blocked(observer, UNINSTALLING)
+            await other.execute(f"SELECT FROM {table}".encode())
+            await other.execute(f"DELETE FROM {table} WHERE false".encode())
+        finally:
+            await client.execute("COMMIT")
+            await removing
+
+    assert snapshot(database_url) == platform_snapshot

@@ -1,0 +1,141 @@
+"""What generation asks of the database: a handful of statements, each through an index."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import event
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rules.database import open_engine
+from rules.generation import generate
+from rules.settings import Thresholds
+from rules.statistics import load_statistics
+from tests.conftest import _clone
+from tests.platform import NOW, Platform
+from tests.rules.generating import Generation
+
+Statement = tuple[str, Any]
+
+
+@contextmanager
+def watched(engine: AsyncEngine) -> Iterator[list[Statement]]:
+    """The statements sent through the engine meanwhile, with their parameters."""
+    statements: list[Statement] = []
+
+    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _executemany: bool) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(engine.sync_engine, "before_cursor_execute", note)
+    try:
+        yield statements
+    finally:
+        event.remove(engine.sync_engine, "before_cursor_execute", note)
+
+
+async def write_alerts_and_insights(platform: Platform, tutors: list[str]) -> None:
+    """For each tutor sessions that open two alerts and show two insights."""
+    async with platform.connection.pipeline():
+        for tutor in tutors:
+            for day in range(1, 6):
+                await platform.session(
+                    tutor, days_ago=day, audio={"tutor_talk_ratio": "0.9", "tutor_checks_understanding_count": 1}
+                )
+
+
+async def test_hundred_tutors_cost_as_many_statements_as_one(
+    platform: Platform, engine: AsyncEngine, generation: Generation
+) -> None:
+    tutors = [f"tutor-{number}" for number in range(101)]
+    await write_alerts_and_insights(platform, tutors)
+
+    with watched(engine) as for_one:
+        one = await generation(tutors[100])
+    with watched(engine) as for_hundred:
+        hundred = await generation(*tutors[:100])
+
+    assert (len(one.alerts), len(one.insights)) == (2, 2)
+    assert (len(hundred.alerts), len(hundred.insights)) == (200, 200)
+    assert [statement for statement, _ in for_hundred] == [statement for statement, _ in for_one]
+    assert len(for_one) == 8
+
+
+async def test_tutors_of_whom_nothing_is_found_cost_fewer(
+    platform: Platform, engine: AsyncEngine, generation: Generation
+) -> None:
+    for number in range(20):
+        await platform.user(f"tutor-{number}")
+    with watched(engine) as statements:
+        await generation(*(f"tutor-{number}" for number in range(20)))
+    assert len(statements) == 3
+
+
+_FILL = b"""
+    SET LOCAL session_replication_role = replica;  -- no triggers: it is history
+    INSERT INTO users (id, email, name, role)
+    SELECT 'tutor-' || n, 'tutor-' || n || '@example.test', 'Tutor ' || n, 'tutor'
+    FROM generate_series(0, 999) AS n;
+    INSERT INTO users (id, email, name, role)
+    SELECT 'student-' || n, 'student-' || n || '@example.test', 'Student ' || n, 'student'
+    FROM generate_series(0, 4999) AS n;
+    INSERT INTO subjects (name, category) VALUES ('Algebra', 'math');
+    INSERT INTO sessions (tutor_id, student_id, scheduled_start, completed_at, scheduled_duration, subject_id,
+                          session_number, status, rescheduled_by, overall_session_score)
+    SELECT 'tutor-' || n % 1000, 'student-' || n % 5000, at, at, 60, subjects.id, 1 + n / 5000 % 9,
+           CASE WHEN n % 37 = 0 THEN 'no_show_tutor' WHEN n % 41 = 0 THEN 'rescheduled' ELSE 'completed' END
+               ::session_status,
+           CASE WHEN n % 41 = 0 THEN 'tutor' END::reschedule_by, n % 100 / 10.0
+    FROM generate_series(1, 100000) AS n, subjects,
+         LATERAL (SELECT timestamp '2026-06-15 12:00' - n * interval '5 minutes' AS at) AS dated;
+    INSERT INTO session_audio_metrics (session_id, tutor_talk_ratio, student_engagement_score)
+    SELECT id, 0.7, 7.0 FROM sessions;
+    INSERT INTO session_video_metrics (session_id) SELECT id FROM sessions;
+"""
+
+
+@pytest.fixture
+def large_database_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
+    """A database of a large platform: a thousand tutors, 100,000 sessions with their metrics over a year."""
+    for url in _clone(server_url, worker_id, migrated_template):
+        with psycopg.connect(url) as connection:
+            connection.execute(_FILL)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")
+        yield url
+
+
+def scanned(plan: Any) -> Iterator[str]:
+    """The tables that a plan reads from beginning to end."""
+    if isinstance(plan, dict):
+        if plan.get("Node Type") == "Seq Scan":
+            yield plan["Relation Name"]
+        plan = list(plan.values())
+    if isinstance(plan, list):
+        for part in plan:
+            yield from scanned(part)
+
+
+async def test_generation_reads_no_large_table_from_beginning_to_end(
+    large_database_url: str, limits: Thresholds
+) -> None:
+    engine = open_engine(large_database_url, application_name="tutorwatch-test")
+    async with engine.connect() as conn:
+        with watched(engine) as statistics:
+            [tutor] = await load_statistics(conn, ["tutor-7"], NOW, limits)
+        with watched(engine) as statements:
+            generated = await generate(conn, ["tutor-7"], NOW + timedelta(hours=1), limits)
+        read: dict[str, set[str]] = {}
+        for statement, parameters in statistics + statements:
+            plan = (await conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)).scalar_one()
+            read[statement] = set(scanned(plan if isinstance(plan, list) else json.loads(plan)))
+    await engine.dispose()
+
+    assert tutor.engagement.count > 5
+    assert generated.alerts
+    assert generated.insights
+    large = {"users", "sessions", "session_audio_metrics", "session_video_metrics"}
+    assert {statement: tables for statement, tables in read.items() if tables & large} == {}

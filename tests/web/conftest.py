@@ -1,0 +1,158 @@
+"""Fixtures: the real application under a test client, and people who are signed in."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable
+from html import unescape
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp import ClientResponse, CookieJar, web
+from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rules.settings import Thresholds
+from tests.platform import Platform
+from web import store
+from web.access import lifetime
+from web.access_cookies import SIGN_IN, digest, new_token
+from web.app import create_app
+from web.live import HUB
+from web.settings import WebSettings
+
+Browser = TestClient[web.Request, web.Application]
+Opener = Callable[[], Awaitable[Browser]]
+
+ALERT = UUID("00000000-0000-4000-8000-00000000a1e7")
+SESSION = UUID("00000000-0000-4000-8000-000000005e55")
+
+
+@pytest.fixture
+def settings() -> WebSettings:
+    """The default settings; a test may override the fixture."""
+    return WebSettings(web_port=0)
+
+
+@pytest.fixture
+async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
+    """The application, serving."""
+    server = TestServer(create_app(database_url, settings, limits, version="9.9"))
+    await server.start_server()
+    yield server
+    await server.close()
+
+
+@pytest.fixture
+async def open_browser(server: TestServer) -> AsyncIterator[Opener]:
+    """Opens browsers: each with cookies of its own."""
+    browsers: list[Browser] = []
+
+    async def open_one() -> Browser:
+        browser: Browser = TestClient(server, cookie_jar=CookieJar(unsafe=True))
+        browsers.append(browser)
+        return browser
+
+    yield open_one
+    for browser in browsers:
+        await browser.session.close()
+
+
+@pytest.fixture
+async def nobody(open_browser: Opener) -> Browser:
+    """A stranger's browser."""
+    return await open_browser()
+
+
+@pytest.fixture
+async def people(platform: Platform) -> None:
+    """The users that tests of the dashboard are about: an alert and a session of the tutor Ann."""
+    await platform.user("dana", role="admin", name="Dana Whitfield")
+    await platform.user("omar", role="admin", name="Omar Haddad")
+    await platform.user("ann", name="Ann Lee")
+    await platform.user("bob", name="Bob Stone")
+    await platform.user("sam", role="student", name="Sam Young")
+    await platform.session("ann", student="sam", session_id=SESSION, score="5.1")
+    await insert_alert(platform, alert_id=ALERT)
+
+
+async def insert_alert(
+    platform: Platform,
+    *,
+    tutor: str = "ann",
+    alert_type: str = "no_show_pattern",
+    severity: str = "critical",
+    alert_id: UUID | None = None,
+    **more: Any,
+) -> None:
+    """An open alert, as the listener writes it."""
+    values = {"title": "No-shows", "description": "2 no-shows in 30 days (limit 2)"} | more
+    if alert_id:
+        values["id"] = alert_id
+    await platform.insert("alerts", tutor_id=tutor, alert_type=alert_type, severity=severity, **values)
+
+
+@pytest.fixture
+def sign_in(
+    people: None,  # noqa: ARG001 - who is to sign in
+    engine: AsyncEngine,
+    settings: WebSettings,
+    open_browser: Opener,
+) -> Callable[[str], Awaitable[Browser]]:
+    """Opens a browser in which the user is signed in."""
+
+    async def sign_in_as(user_id: str) -> Browser:
+        token, browser = new_token(), await open_browser()
+        async with engine.begin() as conn:
+            await store.insert_sign_in(conn, digest(token), user_id, lifetime(settings))
+        browser.session.cookie_jar.update_cookies({SIGN_IN: token}, browser.make_url("/"))
+        return browser
+
+    return sign_in_as
+
+
+SignIn = Callable[[str], Awaitable[Browser]]
+
+
+@pytest.fixture
+async def admin(sign_in: SignIn) -> Browser:
+    """The browser of the admin Dana Whitfield."""
+    return await sign_in("dana")
+
+
+@pytest.fixture
+async def hearing(server: TestServer) -> None:
+    """Waits until the application hears notifications."""
+    hub = server.app[HUB]
+    for _ in range(200):
+        if hub.hears:
+            return
+        await asyncio.sleep(0.02)
+    raise AssertionError("the application doesn't listen")
+
+
+async def token_on(browser: Browser, path: str = "/sign-in") -> str:
+    """The token in the first form of a page."""
+    async with browser.get(path) as response:
+        return token_in(await response.text())
+
+
+def token_in(page: str) -> str:
+    """The form token on a page."""
+    found = re.search(r'name="csrf_token" value="([0-9a-f]{64})"', page)
+    assert found, "the page has no form with a token"
+    return found[1]
+
+
+async def post(
+    browser: Browser, path: str, *, page: str = "/alerts", headers: Any = None, **fields: Any
+) -> ClientResponse:
+    """Sends a form as a browser would, with the token of one of the pages."""
+    fields |= {"csrf_token": await token_on(browser, page)}
+    return await browser.post(path, data=fields, headers=headers, allow_redirects=False)
+
+
+async def read_page(browser: Browser, path: str) -> str:
+    """The text of a page; without what makes it safe for HTML."""
+    async with browser.get(path) as response:
+        return unescape(await response.text())

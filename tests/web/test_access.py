@@ -1,0 +1,102 @@
+"""Who may use which route: every route of the dashboard has a row here."""
+
+import re
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, token_on
+from web.access_cookies import SIGN_IN, form_token
+from web.routes import ROUTES, Route
+
+PATTERN = re.compile(r"\{id:[^/]*\}(?=/)")
+VISITORS = ("nobody", "student", "tutor: own", "tutor: other's", "admin")
+USERS = {"student": "sam", "tutor: own": "ann", "tutor: other's": "bob", "admin": "dana"}
+
+TO_SIGN_IN = "303 to /sign-in"
+HOME = {"ann": "303 to /tutors/ann", "bob": "303 to /tutors/bob"}
+
+# What nobody, a student, the tutor Ann (whose alert and session these are), the tutor Bob and an admin get.
+EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
+    ("GET", "/"): (TO_SIGN_IN, 403, HOME["ann"], HOME["bob"], 200),
+    ("GET", "/alerts"): (TO_SIGN_IN, 403, 403, 403, 200),
+    ("GET", "/tutors"): (TO_SIGN_IN, 403, 403, 403, 200),
+    ("GET", "/tutors/ann"): (TO_SIGN_IN, 403, 200, 404, 200),
+    ("GET", f"/sessions/{SESSION}"): (TO_SIGN_IN, 403, 200, 404, 200),
+    ("GET", "/system"): (TO_SIGN_IN, 403, 403, 403, 200),
+    ("GET", "/sign-in"): (200, "303 to /tutors/sam", HOME["ann"], HOME["bob"], "303 to /"),
+    ("POST", "/sign-in"): (400, 400, 400, 400, 400),
+    ("GET", "/sign-in/link"): (400, 400, 400, 400, 400),
+    ("POST", "/sign-in/link"): (400, 400, 400, 400, 400),
+    ("POST", "/sign-out"): (TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN),
+    ("POST", f"/alerts/{ALERT}/acknowledge"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
+    ("POST", f"/alerts/{ALERT}/resolve"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
+    ("POST", "/tutors/ann/notes"): (TO_SIGN_IN, 403, 403, 403, "303 to /tutors/ann"),
+    ("POST", "/system/retry"): (TO_SIGN_IN, 403, 403, 403, "303 to /system"),
+    ("GET", "/events"): (401, 403, 200, 200, 200),
+    ("GET", "/api/critical-alerts"): (401, 403, 403, 403, 200),
+    ("GET", "/api/alerts"): (401, 403, 403, 403, 200),
+    ("GET", "/api/tutors/ann"): (401, 403, 200, 404, 200),
+    ("POST", f"/api/alerts/{ALERT}/acknowledge"): (401, 403, 403, 403, 204),
+    ("POST", f"/api/alerts/{ALERT}/resolve"): (401, 403, 403, 403, 400),
+    ("GET", "/api/openapi.json"): (200, 200, 200, 200, 200),
+    ("GET", "/healthz"): (200, 200, 200, 200, 200),
+    ("GET", "/readyz"): (503, 503, 503, 503, 503),
+    ("GET", "/metrics"): (404, 404, 404, 404, 404),
+}
+
+
+def address(route: Route) -> tuple[str, str]:
+    """The route with the ids of Ann, her alert and her session in its path."""
+    path = route.path
+    if path.startswith(("/alerts/", "/api/alerts/")):
+        start, end = path.split("/{", 1)[0], path.rsplit("/", 1)[1]
+        return route.method, f"{start}/{ALERT}/{end}"
+    return route.method, path.replace("{id}", str(SESSION) if path.startswith("/sessions/") else "ann")
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path.split('{id:')[0]}")
+async def test_route_admits_whom_the_table_says(route: Route, open_browser: Opener, sign_in: SignIn) -> None:
+    asked = address(route)
+    assert asked in EXPECTED, "a new route needs a row in this table"
+
+    answers = {}
+    for visitor in VISITORS:
+        browser = await sign_in(USERS[visitor]) if visitor in USERS else await open_browser()
+        answers[visitor] = await ask(browser, *asked)
+
+    assert answers == dict(zip(VISITORS, EXPECTED[asked], strict=True))
+
+
+def test_every_address_is_in_the_table_of_routes(server: TestServer) -> None:
+    served = {
+        (route.method, route.resource.canonical)
+        for route in server.app.router.routes()
+        if route.resource and route.method != "HEAD" and not isinstance(route.resource, web.StaticResource)
+    }
+
+    assert served == {(route.method, PATTERN.sub("{id}", route.path)) for route in ROUTES}
+
+
+async def ask(browser: Browser, method: str, path: str) -> Any:
+    """The status; of a redirect, where it leads."""
+    sent: dict[str, Any] = {}
+    if path == "/events":
+        sent["headers"] = {"Accept": "text/event-stream"}
+    elif path.startswith("/api/") and method == "POST":
+        sent |= {"headers": {"X-CSRF-Token": await token_of(browser)}, "json": {}}
+    elif method == "POST":
+        sent["data"] = {"csrf_token": await token_of(browser)}
+    async with browser.request(method, path, allow_redirects=False, **sent) as response:
+        location = response.headers.get("Location", "").partition("?")[0]
+        return f"{response.status} to {location}" if location else response.status
+
+
+async def token_of(browser: Browser) -> str:
+    """The form token of whoever is signed in, or of a stranger."""
+    for cookie in browser.session.cookie_jar:
+        if cookie.key == SIGN_IN:
+            return form_token(cookie.value)
+    return await token_on(browser)

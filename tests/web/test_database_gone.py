@@ -1,0 +1,128 @@
+"""Without the database: an explanation within two seconds, and everything recovers by itself."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from rules.settings import Thresholds
+from tests.web.conftest import Browser, token_on
+from tests.web.database_door import DatabaseDoor
+from web.app import create_app
+from web.settings import WebSettings
+
+
+@pytest.fixture
+async def door(database_url: str) -> AsyncIterator[DatabaseDoor]:
+    """The application's way to the database."""
+    with TemporaryDirectory() as folder:
+        door = DatabaseDoor(database_url, Path(folder))
+        await door.open()
+        yield door
+        await door.close()
+
+
+@pytest.fixture
+async def server(
+    door: DatabaseDoor, settings: WebSettings, limits: Thresholds, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[TestServer]:
+    """The application behind the door; soon notices that it is deaf."""
+    monkeypatch.setattr("web.live.LISTEN_BEAT_SECONDS", 0.5)
+    server = TestServer(create_app(door.url, settings, limits, version="9.9"))
+    await server.start_server()
+    yield server
+    await server.close()
+
+
+async def lose(door: DatabaseDoor, how: str) -> None:
+    if how == "refused":
+        await door.shut()
+    else:
+        door.block()
+
+
+async def ask(browser: Browser, path: str, **sent: Any) -> tuple[int, str, str]:
+    """Status, content type and text of an answer, which must come within two seconds."""
+    started = time.monotonic()
+    async with browser.request("POST" if sent else "GET", path, allow_redirects=False, **sent) as response:
+        text = await response.text()
+        assert time.monotonic() - started < 2
+        return response.status, response.content_type, text
+
+
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_pages_say_so_within_two_seconds_and_recover(how: str, admin: Browser, door: DatabaseDoor) -> None:
+    assert (await ask(admin, "/"))[0] == 200
+    await lose(door, how)
+
+    for path in ("/", "/alerts", "/tutors/ann", "/system"):
+        status, content_type, text = await ask(admin, path)
+        assert (status, content_type) == (503, "text/html")
+        assert "The database can&#39;t be reached" in text
+        assert "app.css" in text
+    status, content_type, _ = await ask(admin, "/api/critical-alerts")
+    assert (status, content_type) == (503, "application/problem+json")
+    assert (await ask(admin, "/healthz"))[0] == 200
+    status, _, text = await ask(admin, "/readyz")
+    assert (status, '"database": "no answer"' in text) == (503, True)
+
+    await door.open()
+
+    for path in ("/", "/alerts", "/api/critical-alerts"):
+        assert (await ask(admin, path))[0] == 200
+
+
+@pytest.mark.usefixtures("people")
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_signing_in_says_so_too(how: str, nobody: Browser, door: DatabaseDoor) -> None:
+    token = await token_on(nobody)
+    await lose(door, how)
+
+    form = {"csrf_token": token, "email": "dana@example.test", "password": "correct horse battery"}
+    assert (await ask(nobody, "/sign-in", data=form))[0] == 503
+    assert (await ask(nobody, "/sign-in"))[0] == 200
+
+
+async def test_connections_that_died_unnoticed_fail_nobody(admin: Browser, nobody: Browser, door: DatabaseDoor) -> None:
+    form = {"csrf_token": await token_on(nobody), "email": "dana@example.test", "password": "correct horse battery"}
+    for browser, path, sent in ((admin, "/", {}), (nobody, "/sign-in", {"data": form})):
+        assert (await ask(admin, "/"))[0] == 200
+        await door.shut()
+        await door.open()
+
+        assert (await ask(browser, path, **sent))[0] < 400
+
+
+@pytest.mark.usefixtures("hearing")
+@pytest.mark.parametrize("how", ["refused", "silent"])
+async def test_open_page_is_told_and_hears_again_afterwards(how: str, admin: Browser, door: DatabaseDoor) -> None:
+    async with admin.get("/events") as response:
+        await lose(door, how)
+        async with asyncio.timeout(3):
+            await read_until(response.content, b"event: deaf")
+        await door.open()
+        async with asyncio.timeout(10):
+            await read_until(response.content, b"event: resync")
+        response.close()
+
+
+async def read_until(content: Any, wanted: bytes) -> None:
+    while wanted not in await content.readline():
+        pass
+
+
+async def test_application_starts_without_the_database(
+    door: DatabaseDoor, settings: WebSettings, limits: Thresholds
+) -> None:
+    await door.shut()
+    browser: Browser = TestClient(TestServer(create_app(door.url, settings, limits, version="9.9")))
+    await browser.start_server()
+
+    assert (await ask(browser, "/healthz"))[0] == 200
+    assert (await ask(browser, "/sign-in"))[0] == 200
+    await browser.close()

@@ -1,0 +1,119 @@
+"""Behind a proxy: what it says is believed from its address, and from nobody else's."""
+
+import ipaddress
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from pydantic import ValidationError
+
+from rules.settings import Thresholds
+from tests.web.conftest import Browser, post
+from web.access_cookies import FORM, SIGN_IN
+from web.access_proxies import client_address
+from web.app import create_app
+from web.settings import WebSettings
+
+HERE = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
+ELSEWHERE = (ipaddress.ip_network("10.0.0.0/8"),)
+
+
+@pytest.mark.usefixtures("people")
+class TestSignInProxy:
+    @pytest.fixture
+    def settings(self) -> WebSettings:
+        return WebSettings(web_port=0, web_trusted_proxies=HERE, web_identity_header="X-Forwarded-Email")
+
+    @pytest.mark.parametrize(
+        ("email", "status"),
+        [
+            ("dana@example.test", 200),
+            ("DANA@example.test", 200),
+            ("bob@example.test", 403),
+            ("nobody@example.test", 303),
+            ("", 303),
+        ],
+    )
+    async def test_header_says_who_asks(self, email: str, status: int, nobody: Browser) -> None:
+        async with nobody.get("/alerts", headers={"X-Forwarded-Email": email}, allow_redirects=False) as response:
+            assert response.status == status
+
+    async def test_header_that_came_twice_says_nothing(self, nobody: Browser) -> None:
+        headers = [("X-Forwarded-Email", "dana@example.test"), ("X-Forwarded-Email", "bob@example.test")]
+        async with nobody.get("/alerts", headers=headers, allow_redirects=False) as response:
+            assert response.status == 303
+
+    async def test_forms_need_their_token_here_too(self, nobody: Browser) -> None:
+        nobody.session.headers["X-Forwarded-Email"] = "dana@example.test"
+
+        async with nobody.post("/tutors/ann/notes", data={"content": "Hello"}) as response:
+            assert response.status == 403
+        async with await post(nobody, "/tutors/ann/notes", content="Hello") as response:
+            assert response.status == 303
+
+
+@pytest.mark.usefixtures("people")
+class TestHeaderFromElsewhere:
+    @pytest.fixture
+    def settings(self) -> WebSettings:
+        return WebSettings(web_port=0, web_trusted_proxies=ELSEWHERE, web_identity_header="X-Forwarded-Email")
+
+    async def test_is_ignored(self, nobody: Browser) -> None:
+        headers = {"X-Forwarded-Email": "dana@example.test", "X-Forwarded-Proto": "https"}
+        async with nobody.get("/alerts", headers=headers, allow_redirects=False) as response:
+            assert response.status == 303
+        async with nobody.get("/sign-in", headers=headers) as response:
+            assert [(cookie.key, cookie["secure"]) for cookie in response.cookies.values()] == [(FORM, "")]
+
+
+class TestHttps:
+    @pytest.fixture
+    def settings(self) -> WebSettings:
+        return WebSettings(web_port=0, web_trusted_proxies=HERE)
+
+    async def test_cookies_are_secure_behind_it(self, nobody: Browser) -> None:
+        async with nobody.get("/sign-in", headers={"X-Forwarded-Proto": "https"}) as response:
+            cookies = [(cookie.key, cookie["secure"], cookie["domain"]) for cookie in response.cookies.values()]
+            assert cookies == [(f"__Host-{FORM}", True, "")]
+            assert response.headers["Strict-Transport-Security"].startswith("max-age=")
+
+    async def test_cookie_without_the_prefix_is_not_read_there(self, admin: Browser) -> None:
+        assert SIGN_IN in {cookie.key for cookie in admin.session.cookie_jar}
+
+        headers = {"X-Forwarded-Proto": "https"}
+        async with admin.get("/alerts", headers=headers, allow_redirects=False) as response:
+            assert response.status == 303
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "peer", "expected"),
+    [
+        pytest.param([], "10.0.0.1", "10.0.0.1", id="proxy itself"),
+        pytest.param(["203.0.113.7"], "10.0.0.1", "203.0.113.7", id="through one proxy"),
+        pytest.param(["203.0.113.7, 10.0.0.2"], "10.0.0.1", "203.0.113.7", id="through two"),
+        pytest.param(["198.51.100.1, 203.0.113.7"], "10.0.0.1", "203.0.113.7", id="forged by the client"),
+        pytest.param(["198.51.100.1", "203.0.113.7"], "10.0.0.1", "203.0.113.7", id="forged in a header of its own"),
+        pytest.param(["203.0.113.7"], "192.0.2.9", "192.0.2.9", id="not from a proxy"),
+        pytest.param(["nonsense"], "10.0.0.1", "10.0.0.1", id="nonsense"),
+        pytest.param(["203.0.113.7"], "::ffff:10.0.0.1", "203.0.113.7", id="IPv4 in IPv6"),
+    ],
+)
+async def test_address_is_that_of_the_last_stranger(forwarded: list[str], peer: str, expected: str) -> None:
+    app = create_app("", WebSettings(web_trusted_proxies=ELSEWHERE), Thresholds(), version="1")
+    request = make_mocked_request("GET", "/", headers=[("X-Forwarded-For", each) for each in forwarded], app=app)
+    request.transport.get_extra_info.side_effect = lambda name, *_: (peer, 1234) if name == "peername" else None  # type: ignore[union-attr]
+
+    assert client_address(request) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"web_identity_header": "X-Email"}, "needs TUTORWATCH_WEB_TRUSTED_PROXIES"),
+        ({"web_trusted_proxies": "10.0.0.0/8, nonsense"}, "'nonsense' does not appear to be"),
+        ({"web_url": "tutorwatch.example"}, "must be http"),
+        ({"web_url": "https://tutorwatch.example/path"}, "must be http"),
+    ],
+)
+def test_mistaken_settings_are_refused(values: dict[str, str], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        WebSettings(**values)  # type: ignore[arg-type]

@@ -1,0 +1,64 @@
+"""Addresses that are mistyped, made up or meant badly are answered, never with a failure."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import CookieJar, web
+from aiohttp.test_utils import TestClient, TestServer
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rules.settings import Thresholds
+from tests.platform import Platform
+from web import store
+from web.access import lifetime
+from web.access_cookies import SIGN_IN, digest, new_token
+from web.app import create_app
+from web.settings import WebSettings
+
+Browser = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture
+async def browser(
+    database_url: str, platform: Platform, engine: AsyncEngine, limits: Thresholds
+) -> AsyncIterator[Browser]:
+    """An admin's browser."""
+    await platform.user("dana", role="admin")
+    await platform.user("auth0|5/a b?", name="Ann")
+    settings, token = WebSettings(), new_token()
+    async with engine.begin() as conn:
+        await store.insert_sign_in(conn, digest(token), "dana", lifetime(settings))
+    server = TestServer(create_app(database_url, settings, limits, version="9.9"))
+    async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as browser:
+        browser.session.cookie_jar.update_cookies({SIGN_IN: token}, browser.make_url("/"))
+        yield browser
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "words"),
+    [
+        pytest.param("/sessions/not-a-uuid", 404, "Not Found", id="malformed session"),
+        pytest.param("/sessions/00000000-0000-4000-8000-000000000000", 404, "Not Found", id="unknown session"),
+        pytest.param("/tutors/nobody", 404, "Not Found", id="unknown tutor"),
+        pytest.param("/tutors/dana", 404, "Not Found", id="no tutor"),
+        pytest.param("/tutors/a%00b", 404, "Not Found", id="tutor with a NUL"),
+        pytest.param("/tutors/" + "x" * 129, 404, "Not Found", id="longer than any id"),
+        pytest.param("/?sessions=best", 400, "sessions: must be all, flagged or high", id="unknown kind of sessions"),
+        pytest.param("/?colour=red", 400, "colour: is unknown here", id="unknown filter"),
+        pytest.param("/alerts?severity=loud", 400, "severity", id="unknown severity"),
+        pytest.param("/tutors?after=bm9wZQ", 400, "after: is not a place in this list", id="no place"),
+        pytest.param("/tutors?after=WzEsMl0", 400, "after: is not a place in this list", id="place of numbers"),
+        pytest.param("/tutors?name=a%00", 400, "name: must not contain the NUL character", id="name with a NUL"),
+        pytest.param("/tutors/auth0%7C5%2Fa%20b%3F?before=WyJhIiwiYiJd", 400, "before: is not a place", id="no date"),
+        pytest.param("/tutors/auth0%7C5%2Fa%20b%3F", 200, "Ann", id="an id with every character"),
+    ],
+)
+async def test_answer(browser: Browser, path: str, status: int, words: str) -> None:
+    async with browser.get(path) as response:
+        assert response.status == status
+        assert words in await response.text()
+
+
+async def test_tutors_link_leads_to_them_whatever_their_id(browser: Browser) -> None:
+    async with browser.get("/tutors") as response:
+        assert 'href="/tutors/auth0%7C5%2Fa%20b%3F"' in await response.text()

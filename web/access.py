@@ -1,0 +1,223 @@
+"""Finds out who is asking, and refuses what they may not: the default of every route is "admins only"."""
+
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+from urllib.parse import quote
+
+from aiohttp import web
+from aiohttp.typedefs import Handler
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from web import store
+from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_cookie
+from web.access_origin import refuse_other_sites
+from web.access_proxies import forwarded_identity
+from web.database import ANSWER_SECONDS, first_answer, in_time, is_database_gone
+from web.forms import FORM_FIELD, FORM_TYPES, read_form
+from web.identity import IDENTITY, Access, Identity, Role, SignedInBy
+from web.keys import ENGINE, SETTINGS
+from web.problems import answer_error, wants_json
+from web.redirects import redirect
+from web.settings import WebSettings
+
+logger = logging.getLogger(__name__)
+
+FORM_HEADER = "X-CSRF-Token"
+FORM_SECRET = web.RequestKey("form_secret", str)
+"""The secret behind the form tokens of this browser; new where the browser has none yet."""
+_CHECKED = web.RequestKey("tutor_access_checked", bool)
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is to be known about a route before its handler runs."""
+
+    access: Access
+    names_tutor: bool = False
+    """Its `{id}` is the tutor whom it is about."""
+    is_stream: bool = False
+    """Its answer has no end, so no deadline either."""
+    asks_nobody: bool = False
+    """Answers without looking at who asks, so that it works without the database."""
+
+
+RULES = web.AppKey("rules", dict[web.AbstractRoute, Rule])
+"""The rule of every route; whatever isn't here (an unknown path, a static file) has no handler of ours."""
+
+
+def lifetime(settings: WebSettings) -> store.Lifetime:
+    """How long sign-ins last."""
+    return store.Lifetime(timedelta(hours=settings.web_idle_hours), timedelta(hours=settings.web_session_hours))
+
+
+def require_tutor_access(request: web.Request, tutor_id: str) -> None:
+    """Raises HTTPNotFound for a tutor who asks about somebody else, as if there were nothing.
+
+    A handler of a route for ADMINS_AND_THE_TUTOR must call it before it shows anything, unless the route's path
+    names the tutor.
+    """
+    request[_CHECKED] = True
+    identity = request[IDENTITY]
+    if not identity.is_admin and identity.user_id != tutor_id:
+        raise web.HTTPNotFound
+
+
+async def identify_again(request: web.Request) -> Identity | None:
+    """Who is asking, by what the database says now. Raises DatabaseGoneError and other database errors."""
+    return await first_answer(lambda: _identify(request))
+
+
+@web.middleware
+async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Sets `request[IDENTITY]` where somebody is known."""
+    rule = _rule_of(request)
+    if rule and rule.asks_nobody:
+        return await handler(request)
+    try:
+        identity = await identify_again(request)
+    except Exception as error:
+        is_needed = rule is not None and rule.access is not Access.ANYONE
+        if is_needed or not is_database_gone(error):
+            raise
+        identity = None
+    if identity:
+        request[IDENTITY] = identity
+    return await handler(request)
+
+
+@web.middleware
+async def authorize(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lets through who may; bounds how long the handler takes."""
+    rule = _rule_of(request)
+    if rule is None:
+        return await handler(request)
+    if not all(_may_be_stored(part) for part in request.match_info.values()):
+        raise web.HTTPNotFound
+    if refusal := _refuse(request, rule.access):
+        return refusal
+    if request.method not in _SAFE_METHODS:
+        await _require_own_form(request, rule.access)
+    if rule.names_tutor and rule.access is Access.ADMINS_AND_THE_TUTOR:
+        require_tutor_access(request, request.match_info["id"])
+    if rule.is_stream:
+        return await handler(request)
+    response = await in_time(_call(handler, request), ANSWER_SECONDS)
+    if rule.access is Access.ADMINS_AND_THE_TUTOR and not request[IDENTITY].is_admin and _CHECKED not in request:
+        raise RuntimeError(f"{request.path} was shown to a tutor without asking whether they may see it")
+    return response
+
+
+def _may_be_stored(text: str) -> bool:
+    """Whether PostgreSQL could hold it at all: what it couldn't, it doesn't hold."""
+    return text.isprintable() or ("\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text))
+
+
+async def _call(handler: Handler, request: web.Request) -> web.StreamResponse:
+    return await handler(request)
+
+
+def _rule_of(request: web.Request) -> Rule | None:
+    return request.app[RULES].get(request.match_info.route)
+
+
+def _refuse(request: web.Request, access: Access) -> web.Response | None:
+    """The answer for somebody who may not; None if they may."""
+    if access is Access.ANYONE:
+        return None
+    identity = request.get(IDENTITY)
+    if identity is None:
+        return _ask_to_sign_in(request)
+    is_tutor = identity.role is Role.TUTOR
+    if identity.is_admin or access is Access.SIGNED_IN or (access is Access.ADMINS_AND_THE_TUTOR and is_tutor):
+        if request.method in _SAFE_METHODS or identity.may_act:
+            return None
+        return answer_error(request, 403, "This token only reads: it was not made out for a person.")
+    if request.path == "/" and is_tutor:
+        return redirect(f"/tutors/{quote(identity.user_id, safe='')}")
+    return answer_error(request, 403)
+
+
+def _ask_to_sign_in(request: web.Request) -> web.Response:
+    if wants_json(request) or "text/event-stream" in request.headers.get("Accept", ""):
+        return answer_error(request, 401, headers={"WWW-Authenticate": "Bearer"})
+    asked = request.path_qs if request.method in _SAFE_METHODS else "/"
+    return redirect("/sign-in" if asked == "/" else f"/sign-in?next={quote(asked, safe='')}")
+
+
+async def _require_own_form(request: web.Request, access: Access) -> None:
+    """Raises HTTPForbidden unless it was sent from a page of ours, by its form token; programs' tokens do without."""
+    identity = request.get(IDENTITY)
+    if identity and identity.by is SignedInBy.PROGRAM:
+        return
+    refuse_other_sites(request)
+    given = request.headers.get(FORM_HEADER)
+    if given is None and request.content_type in FORM_TYPES:
+        given = (await read_form(request)).get(FORM_FIELD)
+    if given is None or not any(is_form_token(given, secret) for secret in _form_secrets(request, access)):
+        raise web.HTTPForbidden(text="This form is out of date. Go back, load the page again and send it once more.")
+
+
+def _form_secrets(request: web.Request, access: Access) -> list[str]:
+    """Of a browser that is signed in, its sign-in; a sign-in form may still be open in another tab."""
+    identity = request.get(IDENTITY)
+    sign_in = read_cookie(request, SIGN_IN) if identity and identity.by is SignedInBy.COOKIE else None
+    if sign_in is None:
+        return [request[FORM_SECRET]]
+    return [sign_in, request[FORM_SECRET]] if access is Access.ANYONE else [sign_in]
+
+
+async def _identify(request: web.Request) -> Identity | None:
+    if request.path.startswith("/api/") and (token := _bearer(request)):
+        return await _identify_program(request, token)
+    if email := forwarded_identity(request):
+        return await _identify_forwarded(request, email)
+    if sign_in := read_cookie(request, SIGN_IN):
+        return await _identify_browser(request, sign_in)
+    return None
+
+
+def _bearer(request: web.Request) -> str:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else ""
+
+
+async def _identify_program(request: web.Request, token: str) -> Identity | None:
+    async with _statements(request).connect() as conn:
+        known = await store.find_token(conn, digest(token))
+        if known and known.is_stale:
+            await store.touch_token(conn, digest(token))
+    return _identity(known.account, SignedInBy.PROGRAM) if known else None
+
+
+async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
+    async with _statements(request).connect() as conn:
+        account = await store.find_account(conn, email)
+    return _identity(account, SignedInBy.HEADER, form_token(request[FORM_SECRET])) if account else None
+
+
+async def _identify_browser(request: web.Request, token: str) -> Identity | None:
+    async with _statements(request).connect() as conn:
+        known = await store.find_sign_in(conn, digest(token), lifetime(request.app[SETTINGS]))
+        if known and known.is_stale and _is_a_persons_act(request):
+            await store.touch_sign_in(conn, digest(token))
+    return _identity(known.account, SignedInBy.COOKIE, form_token(token)) if known else None
+
+
+def _is_a_persons_act(request: web.Request) -> bool:
+    """Whether somebody did something: an open page that refreshes itself must not keep them signed in for ever."""
+    return request.method not in _SAFE_METHODS or request.headers.get("Sec-Fetch-Dest", "document") == "document"
+
+
+def _statements(request: web.Request) -> AsyncEngine:
+    """Each statement by itself, without the round trips of a transaction."""
+    return request.app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
+
+
+def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> Identity | None:
+    try:
+        role = Role(account.role)
+    except ValueError:
+        return None  # a role that the platform has added: nothing here is for them
+    return Identity(account.user_id, account.name, role, csrf_token, by)

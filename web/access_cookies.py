@@ -1,0 +1,82 @@
+"""Our cookies: the sign-in, the secret behind form tokens of those who have none, and the flash message."""
+
+import base64
+import hashlib
+import hmac
+import json
+import secrets
+from collections.abc import Mapping
+
+from aiohttp import web
+
+from web.access_proxies import is_https
+
+SIGN_IN = "tutorwatch_session"
+FORM = "tutorwatch_form"
+FLASH = "tutorwatch_flash"
+
+FLASH_SECONDS = 60
+LONGEST_FLASH = 1000
+
+
+def new_token() -> str:
+    """A secret of 256 bits, for a cookie, a link or a program."""
+    return secrets.token_urlsafe(32)
+
+
+def digest(token: str) -> bytes:
+    """What is stored of a token. It is random, so that nothing slower than SHA-256 is needed."""
+    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+
+
+def form_token(secret: str) -> str:
+    """The token that forms carry, derived from the browser's secret: another site can neither read nor guess it."""
+    return hmac.new(secret.encode("utf-8", "surrogateescape"), b"form token", hashlib.sha256).hexdigest()
+
+
+def is_form_token(given: str, secret: str) -> bool:
+    """Whether the token belongs to the secret."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), form_token(secret).encode())
+
+
+def read_cookie(request: web.Request, name: str) -> str | None:
+    """The cookie's value, or None."""
+    return request.cookies.get(_full_name(request, name)) or None
+
+
+def set_cookie(request: web.Request, response: web.StreamResponse, name: str, value: str, max_age: float) -> None:
+    """For this host only, out of reach of scripts, and never sent by another site's forms."""
+    response.set_cookie(
+        _full_name(request, name),
+        value,
+        max_age=int(max_age),
+        path="/",
+        httponly=True,
+        samesite="Lax",
+        secure=is_https(request),
+    )
+
+
+def drop_cookie(request: web.Request, response: web.StreamResponse, name: str) -> None:
+    """Has the browser forget the cookie."""
+    response.del_cookie(_full_name(request, name), path="/", httponly=True, samesite="Lax", secure=is_https(request))
+
+
+def set_flash(request: web.Request, response: web.StreamResponse, kind: str, text: str) -> None:
+    """A message for the next page: `kind` is "done" or "error"."""
+    message = json.dumps({"kind": kind, "text": text[:LONGEST_FLASH]})
+    set_cookie(request, response, FLASH, base64.urlsafe_b64encode(message.encode()).decode(), FLASH_SECONDS)
+
+
+def read_flash(request: web.Request) -> Mapping[str, str] | None:
+    """The message for this page: its `kind` and `text`."""
+    try:
+        message = json.loads(base64.urlsafe_b64decode(read_cookie(request, FLASH) or ""))
+        return {"kind": str(message["kind"]), "text": str(message["text"])}
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _full_name(request: web.Request, name: str) -> str:
+    """Behind https with the prefix that keeps other hosts of the domain from setting it."""
+    return f"__Host-{name}" if is_https(request) else name

@@ -1,0 +1,72 @@
+"""What a trusted proxy says about a request, and what isn't believed from anybody else."""
+
+import ipaddress
+from collections.abc import Sequence
+
+from aiohttp import web
+
+from web.keys import SETTINGS
+from web.settings import Network, WebSettings
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+def comes_from_proxy(request: web.BaseRequest, settings: WebSettings) -> bool:
+    """Whether the connection itself comes from one of the trusted proxies."""
+    address = _parse(_peer(request))
+    return address is not None and _is_in(address, settings.web_trusted_proxies)
+
+
+def client_address(request: web.Request) -> str:
+    """The browser's address: through trusted proxies, the last one that none of them vouches for."""
+    settings = request.app[SETTINGS]
+    peer = _peer(request)
+    if not comes_from_proxy(request, settings):
+        return peer
+    hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", []) for hop in value.split(",")]
+    for hop in reversed(hops):
+        address = _parse(hop)
+        if address is None:
+            break
+        peer = str(address)
+        if not _is_in(address, settings.web_trusted_proxies):
+            break
+    return peer
+
+
+def is_https(request: web.Request) -> bool:
+    """Whether the browser speaks https, by the setting or by what a trusted proxy says."""
+    settings = request.app[SETTINGS]
+    if settings.web_url:
+        return settings.web_url.startswith("https://")
+    if comes_from_proxy(request, settings) and (scheme := request.headers.get("X-Forwarded-Proto")):
+        return scheme.split(",")[-1].strip().lower() == "https"
+    return request.secure
+
+
+def forwarded_identity(request: web.Request) -> str | None:
+    """The e-mail address that the sign-in proxy vouches for; None without one, or from anybody else."""
+    settings = request.app[SETTINGS]
+    if not settings.web_identity_header or not comes_from_proxy(request, settings):
+        return None
+    values = request.headers.getall(settings.web_identity_header, [])
+    # Two values: the client's own came through beside the proxy's, and nobody can tell which is which.
+    return values[0].strip() or None if len(values) == 1 else None
+
+
+def _peer(request: web.BaseRequest) -> str:
+    peername = request.transport.get_extra_info("peername") if request.transport else None
+    return str(peername[0]) if isinstance(peername, tuple) else ""
+
+
+def _parse(text: str) -> Address | None:
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0].strip("[]"))
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address
+
+
+def _is_in(address: Address, networks: Sequence[Network]) -> bool:
+    return any(address in network for network in networks)

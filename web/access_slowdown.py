@@ -1,0 +1,75 @@
+"""Failed sign-ins slow down the next ones: by account, so that one password isn't guessed, and by address."""
+
+import hashlib
+import ipaddress
+import math
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from web import store
+
+WINDOW = timedelta(minutes=15)
+"""How long a failed attempt counts."""
+LONGEST_WAIT_SECONDS = 60.0
+FREE_BY_ACCOUNT = 5
+FREE_BY_ADDRESS = 20
+"""An address gets more: it may be a whole office."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt that may go on; noted as failed until it is known better."""
+
+    account: bytes
+    note_ids: tuple[int, ...]
+
+
+class TooManyAttemptsError(Exception):
+    """The next attempt must wait for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(f"wait for {seconds:.0f} s")
+        self.seconds = math.ceil(seconds)
+
+
+async def begin_attempt(conn: AsyncConnection, *, email: str, address: str) -> Attempt:
+    """Notes an attempt, before anything is said about it; the caller commits.
+
+    Raises TooManyAttemptsError, whether or not there is such an account.
+    """
+    account, client = _digest("account", email.strip().casefold()), _digest("address", _network(address))
+    by_account, by_address = await store.load_failures(conn, [account, client], WINDOW)
+    wait = max(_wait(by_account, FREE_BY_ACCOUNT), _wait(by_address, FREE_BY_ADDRESS))
+    if wait > 0:
+        raise TooManyAttemptsError(wait)
+    return Attempt(account, tuple(await store.insert_failures(conn, [account, client])))
+
+
+async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:
+    """It was the right password: the account's failures are forgotten, and this one of the address."""
+    await store.forget_failures(conn, attempt.note_ids, of=attempt.account)
+
+
+def _wait(failures: store.Failures, free: int) -> float:
+    """Seconds still to wait: none for the first few, then 1, 2, 4, ... since the latest."""
+    if failures.count < free:
+        return 0.0
+    delay = min(2.0 ** min(failures.count - free, 30), LONGEST_WAIT_SECONDS)
+    return max(delay - failures.seconds_since, 0.0)
+
+
+def _network(address: str) -> str:
+    """IPv6 clients have a whole /64 to themselves."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv4Address):
+        return str(parsed)
+    return str(ipaddress.ip_network((parsed, 64), strict=False))
+
+
+def _digest(kind: str, subject: str) -> bytes:
+    return hashlib.sha256(f"{kind}:{subject}".encode("utf-8", "surrogatepass")).digest()

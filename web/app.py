@@ -1,0 +1,64 @@
+"""The application: what it holds, in which order it opens, and what every request passes through."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import aiohttp_jinja2
+import jinja2
+from aiohttp import web
+
+from rules.settings import Thresholds
+from web import presentation
+from web.access import authorize, identify
+from web.access_passwords import Passwords
+from web.api import SUMMARY, SummaryCache
+from web.database import open_web_engine
+from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, VERSION
+from web.live import close_streams, hub_context
+from web.observation import FIGURES, HttpFigures, observe
+from web.problems import answer_errors
+from web.responses import complete, provide_context, provide_identity
+from web.routes import add_routes
+from web.settings import WebSettings
+from web.static_files import StaticFiles
+
+TEMPLATES = Path(__file__).parent / "templates"
+LARGEST_BODY = 256 * 1024
+"""Bytes of a request's body: the longest text in any script, encoded for a form."""
+
+
+def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, version: str) -> web.Application:
+    """The dashboard; it opens its connections when it is started, and closes them when it is stopped."""
+    app = web.Application(
+        middlewares=[observe, provide_context, answer_errors, identify, provide_identity, authorize],
+        client_max_size=LARGEST_BODY,
+    )
+    app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
+    app[FIGURES], app[PASSWORDS], app[SUMMARY] = HttpFigures(), Passwords(), SummaryCache()
+    static = StaticFiles()
+    add_routes(app)
+    static.add_to(app)
+    _set_up_templates(app, static)
+    app.on_response_prepare.append(complete)
+    app.cleanup_ctx.extend([_engine_context, hub_context])
+    app.on_shutdown.append(close_streams)
+    return app
+
+
+def _set_up_templates(app: web.Application, static: StaticFiles) -> None:
+    environment = aiohttp_jinja2.setup(
+        app,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+        undefined=jinja2.StrictUndefined,
+        autoescape=True,
+        trim_blocks=False,
+        default_helpers=False,
+    )
+    environment.globals["static_url"] = static.url
+    presentation.register(environment)
+
+
+async def _engine_context(app: web.Application) -> AsyncIterator[None]:
+    app[ENGINE] = open_web_engine(app[DATABASE_URL])
+    yield
+    await app[ENGINE].dispose()

@@ -1,0 +1,104 @@
+"""How requests reach the database: never for longer than a person would wait."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+import psycopg
+from sqlalchemy import event, text
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rules.database import open_engine
+from rules.errors import TransientError, is_transient
+
+KEPT_CONNECTIONS = 5
+FIRST_ANSWER_SECONDS = 1.5
+"""How long the first, tiny query of a request may take: longer, and the database counts as gone."""
+ANSWER_SECONDS = 10.0
+"""How long a request may take in all."""
+STATEMENT_SECONDS = 8.0
+CANCEL_SECONDS = 1.0
+"""How long the database may take to end a query that nobody waits for any more."""
+
+T = TypeVar("T")
+
+
+class DatabaseGoneError(Exception):
+    """The database doesn't answer in time. Answered with 503; the next request tries again."""
+
+
+def open_web_engine(database_url: str) -> AsyncEngine:
+    """An engine for pages: a statement that takes longer than any page may is ended by the server."""
+    engine = open_engine(database_url, application_name="tutorwatch-web", keep_connections=KEPT_CONNECTIONS)
+
+    @event.listens_for(engine.sync_engine, "connect")
+    def _bound_statements(connection: Any, _record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute(f"SET statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
+        cursor.close()
+        connection.commit()
+
+    return engine
+
+
+async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
+    """The work's result, or DatabaseGoneError after so many seconds.
+
+    Work that is late is cancelled and not waited for: cancelling a query asks the database, which may be silent.
+    """
+    task = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait({task}, timeout=seconds)
+    except asyncio.CancelledError:
+        _abandon(task)
+        raise
+    if not done:
+        _abandon(task)
+        raise DatabaseGoneError("no answer in time")
+    return task.result()
+
+
+async def first_answer(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """The answer to a request's first, small question. Raises DatabaseGoneError and other database errors.
+
+    Asks once more where a connection that was kept turns out to be lost: the database may well be there.
+    """
+    return await in_time(_ask_twice(ask), FIRST_ANSWER_SECONDS)
+
+
+async def require_database(engine: AsyncEngine) -> None:
+    """Raises DatabaseGoneError, or another database error, unless the database answers soon.
+
+    For what may then take longer, because others are at the same thing.
+    """
+    await first_answer(lambda: _ping(engine))
+
+
+async def _ask_twice(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    try:
+        return await ask()
+    except DBAPIError as error:
+        if not error.connection_invalidated:
+            raise
+        return await ask()
+
+
+async def _ping(engine: AsyncEngine) -> None:
+    async with engine.connect() as conn:
+        await conn.execute(text("SELECT"))
+
+
+def is_database_gone(error: BaseException) -> bool:
+    """Whether an error means that the database can't be reached or doesn't answer in time."""
+    if isinstance(error, DatabaseGoneError | TransientError | PoolTimeoutError):
+        return True
+    return isinstance(error, DBAPIError | psycopg.Error) and is_transient(error)
+
+
+def _abandon(task: asyncio.Task[Any]) -> None:
+    """Cancelled once, psycopg asks the server to end the query; cancelled again, it closes the connection."""
+    task.add_done_callback(lambda done: done.cancelled() or done.exception())
+    task.cancel()
+    asyncio.get_running_loop().call_later(CANCEL_SECONDS, task.cancel)

@@ -1,0 +1,238 @@
+"""Live updates: one connection hears that alerts changed, and every open page is told."""
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from aiohttp import web
+from aiohttp_sse import EventSourceResponse, sse_response
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from rules.errors import translating_errors
+from rules.notifications import Connection, Hearer, listen
+from rules.schema_version import check_schema
+from web.access import identify_again, require_tutor_access
+from web.database import is_database_gone
+from web.identity import IDENTITY
+from web.keys import DATABASE_URL, ENGINE, SETTINGS
+
+logger = logging.getLogger(__name__)
+
+CHANNEL = "tutorwatch_alerts"
+"""The channel that the triggers on alerts notify; the payload is a tutor's id, or empty for several."""
+
+LISTEN_BEAT_SECONDS = 5.0
+PING_SECONDS = 15.0
+SEND_SECONDS = 10.0
+"""How long a browser may take to accept an event."""
+MOST_PENDING = 100
+"""Events that wait for one browser; one that is further behind is let go, and connects again by itself."""
+RECHECK_SECONDS = 15.0
+"""How soon a stream ends after its sign-in did."""
+REFRESH_SECONDS = 60.0
+"""How often pages are told to look again, for what no notification announces: sessions, time that passes."""
+UNANNOUNCED_REFRESH_SECONDS = 5.0
+"""The same on a server where the triggers can't notify (see migrations/sql/announcing_v1.sql)."""
+GLANCE_SECONDS = 5.0
+"""How soon it is noticed that a browser has gone."""
+RECONNECT_MILLISECONDS = 2000
+
+
+class EventName(StrEnum):
+    """What pages are told."""
+
+    ALERTS = "alerts"
+    """Alerts changed: of one tutor, or of several."""
+    RESYNC = "resync"
+    """Something may have changed: look again."""
+    DEAF = "deaf"
+    """From now on changes may be missed; RESYNC ends it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that pages are told; `tutor_id` is None where it may concern anybody."""
+
+    name: EventName
+    tutor_id: str | None = None
+
+    @property
+    def data(self) -> str:
+        """The event's data, as JSON."""
+        return json.dumps({"tutor_id": self.tutor_id} if self.name is EventName.ALERTS else {})
+
+
+@dataclass(eq=False)
+class Client:
+    """An open page; `tutor_id` is the only tutor it may hear of, None for all."""
+
+    tutor_id: str | None
+    pending: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(MOST_PENDING))
+    is_dropped: bool = False
+
+    def offer(self, event: Event) -> None:
+        """Queues the event if it is for this page; marks the page as dropped once it is too far behind."""
+        if self.tutor_id is not None and event.tutor_id not in (None, self.tutor_id):
+            return
+        try:
+            self.pending.put_nowait(event)
+        except asyncio.QueueFull:
+            self.is_dropped = True
+
+    async def next(self, seconds: float) -> Event | None:
+        """The next event; None if there is none for so long."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.pending.get()
+        except TimeoutError:
+            return None
+
+
+class Hub(Hearer):
+    """Passes what is heard on to all open pages. `changes` counts what may have altered alerts."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self.clients: set[Client] = set()
+        self.hears = False
+        self.is_announced = True
+        self.changes = 0
+        self.times_deaf = 0
+
+    @contextmanager
+    def subscription(self, tutor_id: str | None) -> Iterator[Client]:
+        """A page that hears of everything, or of one tutor; told at once whether the list it has may be stale.
+
+        It may have missed what happened between being rendered and now: so it looks again.
+        """
+        client = Client(tutor_id)
+        client.offer(Event(EventName.RESYNC if self.hears else EventName.DEAF))
+        self.clients.add(client)
+        try:
+            yield client
+        finally:
+            self.clients.discard(client)
+
+    def publish(self, event: Event) -> None:
+        """Tells every page that it concerns; never waits."""
+        self.changes += 1
+        for client in tuple(self.clients):
+            client.offer(event)
+
+    def close(self) -> None:
+        """Ends all streams."""
+        for client in self.clients:
+            client.is_dropped = True
+            client.offer(Event(EventName.DEAF))
+
+    async def connected(self, conn: Connection) -> None:
+        """Raises SchemaMismatchError; notes whether this server's triggers can notify at all."""
+        with translating_errors():
+            async with self._engine.connect() as checking:
+                await check_schema(checking)
+        cursor = await conn.execute("SELECT current_setting('max_prepared_transactions') = '0'")
+        self.is_announced = await cursor.fetchone() == (True,)
+        if not self.is_announced:
+            logger.warning(
+                "This server has max_prepared_transactions set: alerts can't be announced, pages refresh every %d s",
+                UNANNOUNCED_REFRESH_SECONDS,
+                extra={"action": "not_announced"},
+            )
+
+    def hearing(self) -> None:
+        """The connection listens (again)."""
+        self.hears = True
+        self.publish(Event(EventName.RESYNC))
+
+    def heard(self, payload: str) -> None:
+        """Alerts changed: of this tutor, or of several."""
+        self.publish(Event(EventName.ALERTS, payload or None))
+
+    def deaf(self) -> None:
+        """The connection is lost."""
+        self.hears = False
+        self.times_deaf += 1
+        self.publish(Event(EventName.DEAF))
+
+    @property
+    def refresh_seconds(self) -> float:
+        """How often pages look again without being told of a change."""
+        return REFRESH_SECONDS if self.is_announced else UNANNOUNCED_REFRESH_SECONDS
+
+
+HUB = web.AppKey("hub", Hub)
+LISTENING = web.AppKey("listening", asyncio.Task[None])
+"""Ends only by an error that no waiting mends: a schema that isn't this program's."""
+
+
+async def hub_context(app: web.Application) -> AsyncIterator[None]:
+    """Listens from the application's start to its end."""
+    app[HUB] = Hub(app[ENGINE])
+    listening = listen(
+        app[SETTINGS].listen_url or app[DATABASE_URL],
+        CHANNEL,
+        app[HUB],
+        application_name="tutorwatch-web-listen",
+        heartbeat_seconds=LISTEN_BEAT_SECONDS,
+    )
+    app[LISTENING] = asyncio.create_task(listening, name="listening")
+    yield
+    app[LISTENING].cancel()
+    await asyncio.gather(app[LISTENING], return_exceptions=True)
+
+
+async def close_streams(app: web.Application) -> None:
+    """Before the server waits for open requests to end."""
+    app[HUB].close()
+
+
+async def events(request: web.Request) -> web.StreamResponse:
+    """`/events`: server-sent events for an open page, until it closes or its sign-in ends."""
+    identity = request[IDENTITY]
+    require_tutor_access(request, identity.user_id)
+    with request.app[HUB].subscription(None if identity.is_admin else identity.user_id) as client:
+        async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
+            try:
+                await _tell(request, stream, client)
+            except (ConnectionError, TimeoutError):
+                logger.debug("A browser has gone", extra={"action": "browser_gone"})
+    if client.pending.full() and request.transport:
+        request.transport.abort()  # it doesn't read, so it wouldn't read a farewell either
+    return stream
+
+
+async def _tell(request: web.Request, stream: EventSourceResponse, client: Client) -> None:
+    hub = request.app[HUB]
+    recheck_at = time.monotonic() + RECHECK_SECONDS
+    refresh_at = time.monotonic() + hub.refresh_seconds
+    while not client.is_dropped and _is_connected(request):
+        event = await client.next(GLANCE_SECONDS)
+        if event is None and hub.hears and time.monotonic() >= refresh_at:
+            event = Event(EventName.RESYNC)
+        if event:
+            await stream.send(event.data, event=event.name, retry=RECONNECT_MILLISECONDS)
+            refresh_at = time.monotonic() + hub.refresh_seconds
+        if time.monotonic() >= recheck_at:
+            if not await _is_still_signed_in(request):
+                return
+            recheck_at = time.monotonic() + RECHECK_SECONDS
+
+
+def _is_connected(request: web.Request) -> bool:
+    return request.transport is not None and not request.transport.is_closing()
+
+
+async def _is_still_signed_in(request: web.Request) -> bool:
+    try:
+        identity = await identify_again(request)
+    except Exception as error:
+        if is_database_gone(error):
+            return True  # nobody can sign out either; asked again when it is back
+        raise
+    before = request[IDENTITY]
+    return identity is not None and (identity.user_id, identity.role) == (before.user_id, before.role)

@@ -1,0 +1,272 @@
+"""The pages: each handler reads what its page shows, and renders it."""
+
+import base64
+import binascii
+import json
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+import aiohttp_jinja2
+from aiohttp import web
+
+from rules.life import Outcome
+from web import queries
+from web.access import require_tutor_access
+from web.charts import Chart, chart
+from web.figures import figures_of
+from web.identity import IDENTITY
+from web.keys import ENGINE, LIMITS
+from web.models import (
+    LONGEST_ID,
+    LONGEST_TEXT,
+    AlertsRequest,
+    AlertStatus,
+    FieldError,
+    InvalidInputError,
+    PlatformAlertType,
+    Severity,
+    encode_cursor,
+    parse_alerts_request,
+)
+from web.presentation import path_part
+
+SESSIONS_IN_LISTS = 3
+"""How many of an alert's sessions a list shows; the tutor's page shows more."""
+TUTORS_PER_PAGE = 50
+
+
+async def dashboard(request: web.Request) -> web.StreamResponse:
+    """`/`: the platform's figures, critical alerts, who stands out, recent sessions."""
+    _only_knows(request, "sessions")
+    shown = _sessions_shown(request.query.get("sessions", ""))
+    now, limits = datetime.now(UTC), request.app[LIMITS]
+    figures = await figures_of(request.app[ENGINE]).read(request.app[ENGINE], now, limits)
+    async with request.app[ENGINE].connect() as conn:
+        summary = await queries.critical_summary(conn, now)
+        evidence = await queries.evidence_of(
+            conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS
+        )
+        board = queries.scoreboard(figures.averages, await queries.open_alert_counts(conn))
+        names = await queries.names_of(conn, [standing.tutor_id for standing in (*board.top, *board.attention)])
+        sessions = await queries.recent_sessions(conn, now, shown)
+    return _render(
+        "dashboard.html",
+        request,
+        now,
+        critical_count=summary.total,
+        metrics=figures.metrics,
+        active_tutors=len(figures.averages),
+        summary=summary,
+        evidence=evidence,
+        board=board,
+        names=names,
+        sessions=sessions,
+        sessions_shown=shown,
+    )
+
+
+async def alerts(request: web.Request) -> web.StreamResponse:
+    """`/alerts`: all alerts, filtered and paged."""
+    asked = parse_alerts_request(request.query)
+    now = datetime.now(UTC)
+    async with request.app[ENGINE].connect() as conn:
+        page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
+        evidence = await queries.evidence_of(conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS)
+        critical_count = await queries.critical_count(conn)
+    return _render(
+        "alerts.html",
+        request,
+        now,
+        critical_count=critical_count,
+        wanted=asked.filter,
+        is_first_page=asked.cursor is None,
+        page=page,
+        evidence=evidence,
+        next_url=_next_alerts_url(request, asked, page),
+        first_url=_url(request, cursor=None),
+        statuses=list(AlertStatus),
+        severities=list(Severity),
+        types=list(PlatformAlertType),
+    )
+
+
+async def tutors(request: web.Request) -> web.StreamResponse:
+    """`/tutors`: all tutors by name, searched and paged."""
+    _only_knows(request, "name", "after")
+    name = _text(request, "name").strip()
+    after = _tutor_position(request.query.get("after", ""))
+    now = datetime.now(UTC)
+    async with request.app[ENGINE].connect() as conn:
+        page = await queries.tutors_page(conn, now, name=name, after=after, limit=TUTORS_PER_PAGE)
+        critical_count = await queries.critical_count(conn)
+    return _render(
+        "tutors.html",
+        request,
+        now,
+        critical_count=critical_count,
+        name=name,
+        page=page,
+        is_first_page=after is None,
+        next_url=_url(request, after=_encode(list(page.after))) if page.after else None,
+        first_url=_url(request, after=None),
+    )
+
+
+async def tutor(request: web.Request) -> web.StreamResponse:
+    """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
+    _only_knows(request, "before")
+    tutor_id = request.match_info["id"]
+    if not _may_be_user_id(tutor_id):
+        raise web.HTTPNotFound
+    before = _session_position(request.query.get("before", ""))
+    now, is_admin = datetime.now(UTC), request[IDENTITY].is_admin
+    async with request.app[ENGINE].connect() as conn:
+        overview = await queries.tutor_overview(conn, tutor_id, now, request.app[LIMITS], sessions_older_than=before)
+        if overview is None:
+            raise web.HTTPNotFound
+        notes = await queries.coaching_notes_of(conn, tutor_id) if is_admin else ()
+        critical_count = await queries.critical_count(conn) if is_admin else 0
+    older = overview.sessions.older
+    return _render(
+        "tutor.html",
+        request,
+        now,
+        critical_count=critical_count,
+        tutor=overview,
+        charts=_trend_charts(overview),
+        notes=notes,
+        longest_text=LONGEST_TEXT,
+        is_first_page=before is None,
+        older_url=_url(request, before=_encode([older[0].isoformat(), older[1].hex])) if older else None,
+        first_url=_url(request, before=None),
+    )
+
+
+async def session(request: web.Request) -> web.StreamResponse:
+    """`/sessions/{id}`: one session's figures, and which alerts and insights rest on it."""
+    session_id = _uuid(request.match_info["id"])
+    now = datetime.now(UTC)
+    async with request.app[ENGINE].connect() as conn:
+        details = await queries.session_details(conn, session_id)
+        if details is None:
+            raise web.HTTPNotFound
+        tutor_id = details.row.tutor_id
+        require_tutor_access(request, tutor_id)
+        resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id)
+        insights = await queries.insights_of(conn, tutor_id, shown_by=session_id)
+        critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
+    return _render(
+        "session.html",
+        request,
+        now,
+        critical_count=critical_count,
+        session=details,
+        alerts=resting_alerts,
+        insights=insights,
+    )
+
+
+async def system(request: web.Request) -> web.StreamResponse:
+    """`/system`: how Tutorwatch itself is doing, in plain words."""
+    async with request.app[ENGINE].connect() as conn:
+        state = await queries.system_state(conn)
+        critical_count = await queries.critical_count(conn)
+    return _render("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)
+
+
+async def sign_in(request: web.Request) -> web.StreamResponse:
+    """`GET /sign-in`: the form; whoever is signed in already is sent to where they belong."""
+    identity = request.get(IDENTITY)
+    if identity is not None:
+        raise web.HTTPSeeOther("/" if identity.is_admin else f"/tutors/{path_part(identity.user_id)}")
+    return _render("sign_in.html", request, datetime.now(UTC), next=request.query.get("next", ""))
+
+
+def _render(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
+    page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
+    return aiohttp_jinja2.render_template(template, request, page | values)
+
+
+def _trend_charts(overview: queries.TutorOverview) -> tuple[Chart, ...]:
+    trend = overview.trend
+    return (
+        chart("score", "Session score", [(day.day, day.score) for day in trend], scale=(0, 5, 10)),
+        chart("engagement", "Student engagement", [(day.day, day.engagement) for day in trend], scale=(0, 5, 10)),
+        chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)),
+    )
+
+
+def _next_alerts_url(request: web.Request, asked: AlertsRequest, page: queries.AlertsPage) -> str | None:
+    if page.next_cursor is None:
+        return None
+    return _url(request, cursor=encode_cursor(asked.filter, page.next_cursor))
+
+
+def _url(request: web.Request, **changed: str | None) -> str:
+    """This page's URL with some parameters changed; None takes one out."""
+    query = {name: value for name, value in request.query.items() if value} | changed
+    kept = {name: value for name, value in query.items() if value is not None}
+    path = request.rel_url.raw_path
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def _only_knows(request: web.Request, *names: str) -> None:
+    unknown = [FieldError(name, "is unknown here") for name in request.query if name not in names]
+    if unknown:
+        raise InvalidInputError(unknown)
+
+
+def _text(request: web.Request, name: str) -> str:
+    value = request.query.get(name, "")
+    if "\x00" in value:
+        raise InvalidInputError([FieldError(name, "must not contain the NUL character")])
+    return value
+
+
+def _sessions_shown(value: str) -> queries.SessionsShown:
+    try:
+        return queries.SessionsShown(value or "all")
+    except ValueError:
+        raise InvalidInputError([FieldError("sessions", "must be all, flagged or high")]) from None
+
+
+def _may_be_user_id(text: str) -> bool:
+    return "\x00" not in text and 0 < len(text) <= LONGEST_ID
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise web.HTTPNotFound from None
+
+
+def _encode(position: list[str]) -> str:
+    """A place in a list as text for a URL."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def _decode(parameter: str, text: str) -> tuple[str, str]:
+    try:
+        first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+    except (ValueError, TypeError, binascii.Error):
+        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None
+    if not isinstance(first, str) or not isinstance(second, str) or "\x00" in first + second:
+        raise InvalidInputError([FieldError(parameter, "is not a place in this list")])
+    return first, second
+
+
+def _tutor_position(text: str) -> tuple[str, str] | None:
+    return _decode("after", text) if text else None
+
+
+def _session_position(text: str) -> tuple[datetime, UUID] | None:
+    if not text:
+        return None
+    held_at, session_id = _decode("before", text)
+    try:
+        return datetime.fromisoformat(held_at).astimezone(UTC), UUID(hex=session_id)
+    except (ValueError, OverflowError):
+        raise InvalidInputError([FieldError("before", "is not a place in this list")]) from None

@@ -1,0 +1,251 @@
+"""How values read on a page: instants, figures and closed sets in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment
+
+from rules.decisions.statistics import Ratio, round_half_up
+from web.queries.dashboard import Compared
+from web.queries.evidence import EvidenceSession
+from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
+
+NOTHING = "\N{EN DASH}"
+"""What stands where a figure isn't known."""
+
+_LABELS = {
+    "poor_first_session": "Poor first session",
+    "no_show_pattern": "No-show pattern",
+    "high_talk_ratio": "High talk ratio",
+    "low_understanding_checks": "Few understanding checks",
+    "high_reschedule_rate": "High reschedule rate",
+    "declining_performance": "Declining performance",
+    "student_frustration_detected": "Student frustration",
+    "student_churn_risk": "Student churn risk",
+    "no_show_tutor": "Tutor did not show up",
+    "no_show_student": "Student did not show up",
+    "math": "Mathematics",
+}
+
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_JUST_NOW = timedelta(seconds=10)
+_RELATIVE_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a figure moved: `direction` is up, down or level; `is_better` is None where it didn't move."""
+
+    direction: str
+    change: str
+    before: str
+    is_better: bool | None
+
+
+def register(environment: Environment) -> None:
+    """Gives the templates their filters."""
+    environment.filters.update(
+        ago=ago,
+        amount=amount,
+        average=average,
+        band=band,
+        day=day,
+        figures=figures,
+        iso=iso,
+        label=label,
+        moment=moment,
+        path_part=path_part,
+        percent=percent,
+        plural=plural,
+        session_outcome=session_outcome,
+        share=share,
+        telling=telling,
+    )
+    environment.globals.update(
+        score_trend=score_trend,
+        share_trend=share_trend,
+        count_trend=count_trend,
+    )
+
+
+def label(name: str) -> str:
+    """A member of one of the platform's enums in words; names this program doesn't know read well enough."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
+def plural(count: int, noun: str) -> str:
+    """`2 critical alerts`, `1 critical alert`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def ago(instant: datetime, now: datetime) -> str:
+    """How long ago, as `app.js` counts it on: `12 seconds ago`; beyond 30 days and ahead of now, the day."""
+    passed = now - instant
+    if passed > _RELATIVE_FOR or passed < -timedelta(minutes=1):
+        return day(instant, now)
+    if passed < _JUST_NOW:
+        return "just now"
+    seconds = int(passed.total_seconds())
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size)
+    return f"{plural(seconds // size, unit)} ago"
+
+
+def day(instant: datetime | date, now: datetime) -> str:
+    """`18 Nov`, with the year where it isn't this one."""
+    text = f"{instant.day} {_MONTHS[instant.month - 1]}"
+    return text if instant.year == now.year else f"{text} {instant.year}"
+
+
+def moment(instant: datetime) -> str:
+    """`18 Nov 2026, 14:02 UTC`."""
+    utc = instant.astimezone(UTC)
+    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc:%H:%M} UTC"
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def iso(instant: datetime) -> str:
+    """An instant for a `datetime` attribute."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def path_part(text: str) -> str:
+    """A client's id as one part of a path, whatever characters it has."""
+    return quote(text, safe="")
+
+
+def amount(figure: Decimal | None, places: int = 1) -> str:
+    """A figure rounded half up, or a dash."""
+    return NOTHING if figure is None else f"{round_half_up(figure, places):,f}"
+
+
+def average(ratio: Ratio, places: int = 1) -> str:
+    """An average rounded half up, or a dash."""
+    return str(ratio.rounded(places)) if ratio.count else NOTHING
+
+
+def percent(fraction: Decimal | None, places: int = 0) -> str:
+    """A fraction as a percentage rounded half up: `44%`."""
+    return NOTHING if fraction is None else f"{round_half_up(fraction * 100, places)}%"
+
+
+def share(ratio: Ratio, places: int = 0) -> str:
+    """A part of a whole as a percentage rounded half up, or a dash."""
+    return percent(ratio.total / ratio.count, places) if ratio.count else NOTHING
+
+
+def band(score: Decimal | None) -> str:
+    """Where a score lies: `low` (flagged), `high`, or nothing in particular."""
+    if score is None:
+        return ""
+    if score < FLAGGED_BELOW:
+        return "low"
+    return "high" if score >= HIGH_FROM else ""
+
+
+def score_trend(compared: Compared) -> Trend | None:
+    """An average against the one before; None where either is missing."""
+    if not compared.recent.count or not compared.earlier.count:
+        return None
+    recent, earlier = compared.recent.rounded(1), compared.earlier.rounded(1)
+    return _trend(recent - earlier, change=str(abs(recent - earlier)), before=str(earlier), more_is_better=True)
+
+
+def share_trend(compared: Compared, *, more_is_better: bool, places: int = 0) -> Trend | None:
+    """A share against the one before, in percentage points; None where either is missing."""
+    if not compared.recent.count or not compared.earlier.count:
+        return None
+    recent, earlier = (
+        round_half_up(ratio.total * 100 / ratio.count, places) for ratio in (compared.recent, compared.earlier)
+    )
+    points = abs(recent - earlier)
+    change = f"{points} point" if str(points) == "1" else f"{points} points"
+    return _trend(recent - earlier, change=change, before=f"{earlier}%", more_is_better=more_is_better)
+
+
+def count_trend(recent: int, earlier: int, *, more_is_better: bool) -> Trend:
+    """A number against the one before."""
+    change = f"{abs(recent - earlier):,}"
+    return _trend(Decimal(recent - earlier), change=change, before=f"{earlier:,}", more_is_better=more_is_better)
+
+
+def _trend(difference: Decimal, *, change: str, before: str, more_is_better: bool) -> Trend:
+    if difference == 0:
+        return Trend("level", change, before, None)
+    is_up = difference > 0
+    return Trend("up" if is_up else "down", change, before, is_up is more_is_better)
+
+
+def session_outcome(session: SessionRow) -> str:
+    """How a session ended, in words."""
+    if session.status == "rescheduled" and session.rescheduled_by:
+        return f"Rescheduled by the {session.rescheduled_by}"
+    return label(session.status)
+
+
+def telling(session: EvidenceSession, rule: str) -> str:
+    """What a session says about an alert type or an insight category: `scored 5.8`, `talk ratio 72%`.
+
+    Nothing where the rule's own words say it already.
+    """
+    if rule in ("no_show_pattern", "high_reschedule_rate", "first_session_expert"):
+        return ""
+    if session.status != "completed":
+        return label(session.status).lower()
+    match rule:
+        case "high_talk_ratio" | "balanced_talk_ratio":
+            return f"talk ratio {percent(session.talk_ratio)}"
+        case "low_understanding_checks" | "frequent_understanding_checks" | "infrequent_understanding_checks":
+            return plural(int(session.checks or 0), "check")
+        case "high_engagement" | "low_engagement":
+            return f"engagement {amount(session.engagement)}"
+    return f"scored {session.score}" if session.score is not None else "no score"
+
+
+def figures(group: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A session's metrics, each in words: `("Tutor talk ratio", "44%")`."""
+    return [(_figure_label(name), _figure_value(name, value)) for name, value in group.items()]
+
+
+_FIGURE_LABELS = {
+    "avg_student_response_delay": "Average response delay",
+    "concept_re_explanation_count": "Concepts explained again",
+    "student_on_screen_attention_pct": "On-screen attention",
+    "active_tab_focus_pct": "Active tab focus",
+    "tutor_uses_visual_aids": "Visual aids used",
+    "student_taking_notes_duration": "Student taking notes",
+    "whiteboard_usage_minutes": "Whiteboard in use",
+    "messaging_app_detected": "Messaging app seen",
+    "gaming_detected": "Gaming seen",
+    "tutor_checks_understanding_count": "Understanding checks",
+    "tutor_positive_reinforcement_count": "Positive reinforcements",
+    "distraction_events_count": "Distractions",
+    "student_initiated_questions": "Questions by the student",
+    "student_frustration_count": "Signs of frustration",
+    "student_confusion_count": "Signs of confusion",
+}
+_MINUTES = {"student_taking_notes_duration", "whiteboard_usage_minutes"}
+_OUT_OF_TEN = ("_score",)
+
+
+def _figure_label(name: str) -> str:
+    return _FIGURE_LABELS.get(name) or label(name.removesuffix("_count").removesuffix("_score"))
+
+
+def _figure_value(name: str, value: Any) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if name.endswith(("_ratio", "_pct")):
+        return percent(value)
+    if name.endswith(_OUT_OF_TEN):
+        return f"{amount(value)} of 10"
+    if name == "avg_student_response_delay":
+        return f"{amount(value)} s"
+    return f"{value:,} min" if name in _MINUTES else f"{value:,}"

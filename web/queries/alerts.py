@@ -1,0 +1,248 @@
+"""Reads alerts: the critical ones that need somebody, pages of all of them, and those of one tutor or session."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, any_, func, literal, or_, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.tables import NaiveUtc, alert_evidence, alert_resolutions, alerts, users
+from web.models import AlertFilter, AlertStatus, Cursor
+from web.queries.tables import shown_at
+
+CRITICAL_TUTORS = 5
+"""How many tutors the summary of critical alerts shows (specification, "Dashboard")."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRow:
+    """An alert with the names of those who acted on it; a name is None where that person is gone."""
+
+    id: UUID
+    tutor_id: str
+    tutor_name: str
+    alert_type: str
+    severity: str
+    title: str
+    description: str
+    triggered_at: datetime
+    session_id: UUID | None
+    acknowledged: bool
+    acknowledged_by: str | None
+    acknowledged_at: datetime | None
+    resolved: bool
+    resolved_by: str | None
+    resolved_at: datetime | None
+    action_taken: str | None
+    outcome: str | None
+
+    @property
+    def status(self) -> str:
+        """Where the alert is in its life: open, acknowledged or resolved."""
+        if self.resolved:
+            return "resolved"
+        return "acknowledged" if self.acknowledged else "open"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsPage:
+    """Some alerts, newest first; `next_cursor` is None on the last page."""
+
+    rows: tuple[AlertRow, ...]
+    next_cursor: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalTutor:
+    """A tutor with open critical alerts: how many, and the newest."""
+
+    tutor_id: str
+    name: str
+    alert: AlertRow
+    critical_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class CriticalSummary:
+    """The critical alerts that aren't resolved as of `read_at`: all counted, some tutors shown, newest alert first."""
+
+    total: int
+    tutor_count: int
+    tutors: tuple[CriticalTutor, ...]
+    read_at: datetime
+
+
+async def critical_summary(conn: AsyncConnection, now: datetime) -> CriticalSummary:
+    """The tutors with unresolved critical alerts, at most five. One statement."""
+    rows = list(await conn.execute(_critical_query()))
+    tutors = tuple(CriticalTutor(row.tutor_id, row.tutor_name, _to_alert(row), row.critical_count) for row in rows)
+    total, tutor_count = (rows[0].total, rows[0].tutor_count) if rows else (0, 0)
+    return CriticalSummary(total=total, tutor_count=tutor_count, tutors=tutors, read_at=now)
+
+
+async def alerts_page(
+    conn: AsyncConnection, wanted: AlertFilter, cursor: Cursor | None = None, limit: int = 50
+) -> AlertsPage:
+    """The alerts that pass the filter, newest first, after the cursor. One statement."""
+    query = _alerts().where(*_conditions(wanted)).order_by(*_newest_first()).limit(limit + 1)
+    if cursor:
+        after = tuple_(literal(cursor.triggered_at, NaiveUtc), literal(cursor.alert_id))
+        query = query.where(tuple_(alerts.c.triggered_date, alerts.c.id) < after)
+    rows = tuple(_to_alert(row) for row in await conn.execute(query))
+    if len(rows) <= limit:
+        return AlertsPage(rows, None)
+    last = rows[limit - 1]
+    return AlertsPage(rows[:limit], Cursor(last.triggered_at, last.id))
+
+
+async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
+    """A tutor's alerts that aren't resolved: critical first, then newest."""
+    query = (
+        _alerts()
+        .where(alerts.c.tutor_id == tutor_id, ~alerts.c.resolved)
+        .order_by(alerts.c.severity.desc(), *_newest_first())
+        .limit(limit)
+    )
+    return tuple(_to_alert(row) for row in await conn.execute(query))
+
+
+async def resolved_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
+    """A tutor's resolved alerts, latest resolved first."""
+    resolved_at = func.coalesce(alerts.c.resolved_at, alerts.c.triggered_date)
+    query = (
+        _alerts()
+        .where(alerts.c.tutor_id == tutor_id, alerts.c.resolved)
+        .order_by(resolved_at.desc(), alerts.c.id.desc())
+        .limit(limit)
+    )
+    return tuple(_to_alert(row) for row in await conn.execute(query))
+
+
+async def alerts_resting_on(conn: AsyncConnection, tutor_id: str, session_id: UUID) -> tuple[AlertRow, ...]:
+    """The tutor's alerts, of whatever status, that have counted the session, newest first."""
+    counted = (
+        select(alert_evidence.c.alert_id)
+        .where(
+            alert_evidence.c.tutor_id == tutor_id,
+            literal(session_id) == any_(alert_evidence.c.counted_session_ids),
+        )
+        .scalar_subquery()
+    )
+    query = (
+        _alerts()
+        .where(alerts.c.tutor_id == tutor_id, or_(alerts.c.session_id == session_id, alerts.c.id.in_(counted)))
+        .order_by(*_newest_first())
+        .limit(50)
+    )
+    return tuple(_to_alert(row) for row in await conn.execute(query))
+
+
+_TUTOR = users.alias("tutor")
+_ACKNOWLEDGER = users.alias("acknowledger")
+_RESOLVER = users.alias("resolver")
+
+
+def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
+    return select(
+        alerts.c.id,
+        alerts.c.tutor_id,
+        _TUTOR.c.name.label("tutor_name"),
+        alerts.c.alert_type,
+        alerts.c.severity,
+        alerts.c.title,
+        alerts.c.description,
+        shown_at(alerts.c.triggered_date).label("triggered_at"),
+        alerts.c.session_id,
+        alerts.c.acknowledged,
+        _ACKNOWLEDGER.c.name.label("acknowledged_by"),
+        shown_at(alerts.c.acknowledged_at).label("acknowledged_at"),
+        alerts.c.resolved,
+        _RESOLVER.c.name.label("resolved_by"),
+        shown_at(alerts.c.resolved_at).label("resolved_at"),
+        alerts.c.action_taken,
+        alert_resolutions.c.outcome,
+        *more,
+    ).select_from(
+        alerts.join(_TUTOR, _TUTOR.c.id == alerts.c.tutor_id)
+        .outerjoin(_ACKNOWLEDGER, _ACKNOWLEDGER.c.id == alerts.c.acknowledged_by)
+        .outerjoin(alert_resolutions, alert_resolutions.c.alert_id == alerts.c.id)
+        .outerjoin(_RESOLVER, _RESOLVER.c.id == alert_resolutions.c.resolved_by)
+    )
+
+
+def _critical_query() -> Select[Any]:
+    """Each tutor's newest critical alert, of the five tutors whose newest is the newest."""
+    ranked = (
+        select(
+            alerts.c.id,
+            func.count().over(partition_by=alerts.c.tutor_id).label("critical_count"),
+            func.row_number().over(partition_by=alerts.c.tutor_id, order_by=_newest_first()).label("place"),
+            func.count().over().label("total"),
+        )
+        .where(~alerts.c.resolved, alerts.c.severity == "critical")
+        .subquery("ranked")
+    )
+    newest = (
+        select(ranked.c.id, ranked.c.critical_count, ranked.c.total, func.count().over().label("tutor_count"))
+        .where(ranked.c.place == 1)
+        .subquery("newest")
+    )
+    return (
+        _alerts(newest.c.critical_count, newest.c.total, newest.c.tutor_count)
+        .join(newest, newest.c.id == alerts.c.id)
+        .order_by(*_newest_first())
+        .limit(CRITICAL_TUTORS)
+    )
+
+
+def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
+    conditions = list(_status_conditions(wanted.status))
+    if wanted.severity:
+        conditions.append(alerts.c.severity == wanted.severity.value)
+    if wanted.type:
+        conditions.append(alerts.c.alert_type == wanted.type.value)
+    if wanted.tutor:
+        named = select(users.c.id).where(users.c.name.icontains(wanted.tutor, autoescape=True))
+        conditions.append(alerts.c.tutor_id.in_(named))
+    return conditions
+
+
+def _status_conditions(status: AlertStatus) -> tuple[ColumnElement[bool], ...]:
+    match status:
+        case AlertStatus.UNRESOLVED:
+            return (~alerts.c.resolved,)
+        case AlertStatus.OPEN:
+            return (~alerts.c.resolved, ~alerts.c.acknowledged)
+        case AlertStatus.ACKNOWLEDGED:
+            return (~alerts.c.resolved, alerts.c.acknowledged)
+        case AlertStatus.RESOLVED:
+            return (alerts.c.resolved,)
+    return ()
+
+
+def _newest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return alerts.c.triggered_date.desc(), alerts.c.id.desc()
+
+
+def _to_alert(row: Row[Any]) -> AlertRow:
+    return AlertRow(
+        id=row.id,
+        tutor_id=row.tutor_id,
+        tutor_name=row.tutor_name,
+        alert_type=row.alert_type,
+        severity=row.severity,
+        title=row.title,
+        description=row.description,
+        triggered_at=row.triggered_at,
+        session_id=row.session_id,
+        acknowledged=row.acknowledged,
+        acknowledged_by=row.acknowledged_by,
+        acknowledged_at=row.acknowledged_at,
+        resolved=row.resolved,
+        resolved_by=row.resolved_by,
+        resolved_at=row.resolved_at,
+        action_taken=row.action_taken,
+        outcome=row.outcome,
+    )

@@ -1,0 +1,244 @@
+"""Reads tutoring sessions: the latest of all tutors or of one, and one with everything known about it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, literal, select, true, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.sessions import status
+from rules.tables import NaiveUtc, users
+from web.queries.tables import (
+    AUDIO_FIGURES,
+    SCREEN_FIGURES,
+    VIDEO_FIGURES,
+    audio,
+    feedback,
+    held_at,
+    number,
+    screen,
+    sessions,
+    shown_at,
+    subjects,
+    video,
+)
+
+FLAGGED_BELOW = Decimal("6.5")
+"""A session scored lower is flagged (specification, "Dashboard")."""
+HIGH_FROM = Decimal("8.5")
+"""A session scored this or higher is high (specification, "Dashboard")."""
+
+_DATED_LOOSELY = timedelta(days=1)
+"""How far ahead of now a session may be dated and still count as recent: clients date loosely."""
+
+
+class SessionsShown(StrEnum):
+    """Which of the recent sessions to show."""
+
+    ALL = "all"
+    FLAGGED = "flagged"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionRow:
+    """A session as lists show it; `engagement`, `talk_ratio` and `checks` are None without audio."""
+
+    id: UUID
+    tutor_id: str
+    tutor_name: str
+    student_name: str
+    subject: str
+    session_number: int
+    held_at: datetime
+    status: str
+    rescheduled_by: str | None
+    score: Decimal | None
+    engagement: Decimal | None
+    talk_ratio: Decimal | None
+    checks: Decimal | None
+    rating: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionDetails:
+    """One session with all its figures; a group of figures that was never recorded is None."""
+
+    row: SessionRow
+    scheduled_start: datetime
+    scheduled_minutes: int
+    actual_minutes: int | None
+    summary: str | None
+    technical_issues: bool
+    technical_issues_description: str | None
+    homework_assigned: bool
+    follow_up_booked: bool
+    feedback_text: str | None
+    audio: Mapping[str, Any] | None
+    video: Mapping[str, Any] | None
+    screen: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionsPage:
+    """Some of a tutor's sessions, latest first; `older` marks where the next page begins."""
+
+    rows: tuple[SessionRow, ...]
+    older: tuple[datetime, UUID] | None
+
+
+async def recent_sessions(
+    conn: AsyncConnection, now: datetime, shown: SessionsShown = SessionsShown.ALL, *, limit: int = 20
+) -> tuple[SessionRow, ...]:
+    """The latest sessions that ended one way or another, of all tutors, latest first."""
+    query = (
+        _ended_sessions()
+        .where(held_at(sessions) <= literal(now + _DATED_LOOSELY, NaiveUtc), _is_shown(shown))
+        .order_by(*_latest_first())
+        .limit(limit)
+    )
+    return tuple(_to_row(row) for row in await conn.execute(query))
+
+
+async def sessions_of(
+    conn: AsyncConnection, tutor_id: str, *, older_than: tuple[datetime, UUID] | None = None, limit: int = 20
+) -> SessionsPage:
+    """A tutor's sessions that ended one way or another, latest first."""
+    query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).order_by(*_latest_first()).limit(limit + 1)
+    if older_than:
+        held, session_id = older_than
+        query = query.where(
+            tuple_(held_at(sessions), sessions.c.id) < tuple_(literal(held, NaiveUtc), literal(session_id))
+        )
+    rows = tuple(_to_row(row) for row in await conn.execute(query))
+    if len(rows) <= limit:
+        return SessionsPage(rows, None)
+    last = rows[limit - 1]
+    return SessionsPage(rows[:limit], (last.held_at, last.id))
+
+
+async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDetails | None:
+    """One session with everything that is known about it, or None."""
+    query = _rows(
+        shown_at(sessions.c.scheduled_start).label("scheduled_start"),
+        sessions.c.scheduled_duration,
+        sessions.c.actual_duration,
+        sessions.c.ai_summary,
+        sessions.c.technical_issues,
+        sessions.c.technical_issues_description,
+        sessions.c.homework_assigned,
+        sessions.c.follow_up_booked,
+        feedback.c.feedback_text,
+        audio.c.session_id.label("audio_id"),
+        video.c.session_id.label("video_id"),
+        screen.c.session_id.label("screen_id"),
+        *(number(audio.c[name]).label(f"audio_{name}") for name in AUDIO_FIGURES),
+        *(number(video.c[name]).label(f"video_{name}") for name in VIDEO_FIGURES),
+        *(number(screen.c[name]).label(f"screen_{name}") for name in SCREEN_FIGURES),
+        joined=_everything()
+        .outerjoin(video, video.c.session_id == sessions.c.id)
+        .outerjoin(screen, screen.c.session_id == sessions.c.id),
+    ).where(sessions.c.id == session_id)
+    row = (await conn.execute(query)).one_or_none()
+    return _to_details(row) if row else None
+
+
+def _ended_sessions() -> Select[Any]:
+    return _rows(joined=_everything()).where(sessions.c.status.not_in([status("scheduled"), status("in_progress")]))
+
+
+def _rows(*more: ColumnElement[Any], joined: FromClause) -> Select[Any]:
+    return select(
+        sessions.c.id,
+        sessions.c.tutor_id,
+        _TUTOR.c.name.label("tutor_name"),
+        _STUDENT.c.name.label("student_name"),
+        subjects.c.name.label("subject"),
+        sessions.c.session_number,
+        shown_at(held_at(sessions)).label("held_at"),
+        sessions.c.status,
+        sessions.c.rescheduled_by,
+        sessions.c.overall_session_score.label("score"),
+        number(audio.c.student_engagement_score).label("engagement"),
+        audio.c.tutor_talk_ratio.label("talk_ratio"),
+        audio.c.tutor_checks_understanding_count.label("checks"),
+        feedback.c.student_satisfaction_rating.label("rating"),
+        *more,
+    ).select_from(joined)
+
+
+_TUTOR = users.alias("tutor")
+_STUDENT = users.alias("student")
+
+
+def _everything() -> FromClause:
+    return (
+        sessions.join(_TUTOR, _TUTOR.c.id == sessions.c.tutor_id)
+        .join(_STUDENT, _STUDENT.c.id == sessions.c.student_id)
+        .join(subjects, subjects.c.id == sessions.c.subject_id)
+        .outerjoin(audio, audio.c.session_id == sessions.c.id)
+        .outerjoin(feedback, feedback.c.session_id == sessions.c.id)
+    )
+
+
+def _is_shown(shown: SessionsShown) -> ColumnElement[bool]:
+    score = sessions.c.overall_session_score
+    match shown:
+        case SessionsShown.FLAGGED:
+            return and_(sessions.c.status == status("completed"), score < FLAGGED_BELOW)
+        case SessionsShown.HIGH:
+            return and_(sessions.c.status == status("completed"), score >= HIGH_FROM)
+    return true()
+
+
+def _latest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return held_at(sessions).desc(), sessions.c.id.desc()
+
+
+def _to_row(row: Row[Any]) -> SessionRow:
+    return SessionRow(
+        id=row.id,
+        tutor_id=row.tutor_id,
+        tutor_name=row.tutor_name,
+        student_name=row.student_name,
+        subject=row.subject,
+        session_number=row.session_number,
+        held_at=row.held_at,
+        status=row.status,
+        rescheduled_by=row.rescheduled_by,
+        score=row.score,
+        engagement=row.engagement,
+        talk_ratio=row.talk_ratio,
+        checks=row.checks,
+        rating=row.rating,
+    )
+
+
+def _to_details(row: Row[Any]) -> SessionDetails:
+    values = row._mapping  # noqa: SLF001 - Row's API
+    return SessionDetails(
+        row=_to_row(row),
+        scheduled_start=row.scheduled_start,
+        scheduled_minutes=row.scheduled_duration,
+        actual_minutes=row.actual_duration,
+        summary=row.ai_summary,
+        technical_issues=row.technical_issues,
+        technical_issues_description=row.technical_issues_description,
+        homework_assigned=row.homework_assigned,
+        follow_up_booked=row.follow_up_booked,
+        feedback_text=row.feedback_text,
+        audio=_group(values, "audio", AUDIO_FIGURES),
+        video=_group(values, "video", VIDEO_FIGURES),
+        screen=_group(values, "screen", SCREEN_FIGURES),
+    )
+
+
+def _group(values: Mapping[Any, Any], group: str, figures: tuple[str, ...]) -> Mapping[str, Any] | None:
+    if values[f"{group}_id"] is None:
+        return None
+    return {name: values[f"{group}_{name}"] for name in figures}

@@ -1,0 +1,397 @@
+"""Reads tutors: the list of all of them, and one with all that is known."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Date,
+    Row,
+    Select,
+    String,
+    and_,
+    any_,
+    bindparam,
+    cast,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    true,
+    tuple_,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.statistics import Ratio
+from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
+from rules.settings import Thresholds
+from rules.tables import NaiveUtc, coaching_notes, sessions, tutor_insights, users
+from rules.tutors import every_tutor
+from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
+from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, open_alert_counts
+from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
+from web.queries.sessions import SessionsPage, sessions_of
+from web.queries.tables import feedback, shown_at, tutors
+
+TREND_DAYS = 30
+EVIDENCE_SESSIONS = 10
+"""How many of an alert's sessions a tutor's page lists."""
+MOST_OPEN_ALERTS = 100
+MOST_RESOLVED_ALERTS = 20
+MOST_NOTES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TutorListRow:
+    """A tutor in the list of all; the average is of the last 30 days, None without a scored session."""
+
+    tutor_id: str
+    name: str
+    average: Decimal | None
+    session_count: int
+    alerts: AlertCounts
+
+
+@dataclass(frozen=True, slots=True)
+class TutorsPage:
+    """Some tutors by name; `after` marks where the next page begins."""
+
+    rows: tuple[TutorListRow, ...]
+    after: tuple[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TutorFigures:
+    """A tutor's figures of the last 30 days, the score also of the 30 days before."""
+
+    score: Compared
+    engagement: Ratio
+    rating: Ratio
+    conversion: Ratio
+    completed: int
+    no_shows: int
+    reschedules: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrendDay:
+    """A tutor's averages of one day (UTC); None where that day has none."""
+
+    day: date
+    sessions: int
+    score: Decimal | None
+    engagement: Decimal | None
+    rating: Decimal | None
+
+
+@dataclass(frozen=True, slots=True)
+class InsightRow:
+    """An active insight with the latest sessions that show it, those that still exist."""
+
+    id: UUID
+    insight_type: str
+    category: str
+    text: str
+    metric_value: Decimal | None
+    detected_at: datetime
+    last_confirmed_at: datetime | None
+    samples: tuple[EvidenceSession, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAlert:
+    """An alert that isn't resolved, with why it stands."""
+
+    alert: AlertRow
+    evidence: Evidence
+
+
+@dataclass(frozen=True, slots=True)
+class TutorOverview:
+    """All that a tutor's page shows but the coaching notes."""
+
+    tutor_id: str
+    name: str
+    member_since: date | None
+    figures: TutorFigures
+    trend: tuple[TrendDay, ...]
+    insights: tuple[InsightRow, ...]
+    open_alerts: tuple[OpenAlert, ...]
+    resolved_alerts: tuple[AlertRow, ...]
+    sessions: SessionsPage
+
+    @property
+    def strengths(self) -> tuple[InsightRow, ...]:
+        """What the tutor does well, achievements included."""
+        return tuple(insight for insight in self.insights if insight.insight_type != "growth_area")
+
+    @property
+    def growth_areas(self) -> tuple[InsightRow, ...]:
+        """What the tutor could do better."""
+        return tuple(insight for insight in self.insights if insight.insight_type == "growth_area")
+
+
+@dataclass(frozen=True, slots=True)
+class CoachingNote:
+    """A note about a tutor, for admins' eyes; `author` is None where that person is gone."""
+
+    id: UUID
+    note_type: str
+    content: str
+    author: str | None
+    created_at: datetime
+
+
+async def tutors_page(
+    conn: AsyncConnection,
+    now: datetime,
+    *,
+    name: str = "",
+    after: tuple[str, str] | None = None,
+    limit: int = 50,
+) -> TutorsPage:
+    """Tutors in the order of their names, those whose name contains `name`. Three statements."""
+    query = (
+        select(users.c.id, users.c.name)
+        .where(users.c.id.in_(every_tutor()))
+        .order_by(users.c.name, users.c.id)
+        .limit(limit + 1)
+    )
+    if name:
+        query = query.where(users.c.name.icontains(name, autoescape=True))
+    if after:
+        query = query.where(tuple_(users.c.name, users.c.id) > tuple_(literal(after[0]), literal(after[1])))
+    found = list(await conn.execute(query))
+    shown = found[:limit]
+    ids = [row.id for row in shown]
+    averages, counts = await _averages_of(conn, ids, now), await open_alert_counts(conn, ids)
+    rows = tuple(
+        TutorListRow(
+            tutor_id=row.id,
+            name=row.name,
+            average=averages[row.id].total / averages[row.id].count if row.id in averages else None,
+            session_count=averages[row.id].count if row.id in averages else 0,
+            alerts=counts.get(row.id, NO_ALERTS),
+        )
+        for row in shown
+    )
+    return TutorsPage(rows, (shown[-1].name, shown[-1].id) if len(found) > limit else None)
+
+
+async def tutor_name(conn: AsyncConnection, tutor_id: str) -> str | None:
+    """The name of the tutor with this id; None for anybody else, and for nobody."""
+    query = select(users.c.name).where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
+    name: str | None = await conn.scalar(query)
+    return name
+
+
+async def tutor_overview(
+    conn: AsyncConnection,
+    tutor_id: str,
+    now: datetime,
+    limits: Thresholds,
+    *,
+    sessions_older_than: tuple[datetime, UUID] | None = None,
+) -> TutorOverview | None:
+    """All that is known of a tutor, or None if there is no such tutor. A fixed number of statements."""
+    header = await _header(conn, tutor_id)
+    if header is None:
+        return None
+    open_alerts = await open_alerts_of(conn, tutor_id, limit=MOST_OPEN_ALERTS)
+    evidence = await evidence_of(conn, [alert.id for alert in open_alerts], sessions_each=EVIDENCE_SESSIONS)
+    return TutorOverview(
+        tutor_id=header.id,
+        name=header.name,
+        member_since=header.member_since,
+        figures=await _figures(conn, tutor_id, now, limits),
+        trend=await _trend(conn, tutor_id, now),
+        insights=await insights_of(conn, tutor_id),
+        open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
+        resolved_alerts=await resolved_alerts_of(conn, tutor_id, limit=MOST_RESOLVED_ALERTS),
+        sessions=await sessions_of(conn, tutor_id, older_than=sessions_older_than),
+    )
+
+
+async def insights_of(conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | None = None) -> tuple[InsightRow, ...]:
+    """A tutor's active insights with their sample sessions; with `shown_by`, those that rest on that session."""
+    query = (
+        select(
+            tutor_insights.c.id,
+            tutor_insights.c.insight_type,
+            tutor_insights.c.category,
+            tutor_insights.c.display_text,
+            tutor_insights.c.metric_value,
+            shown_at(tutor_insights.c.detected_at).label("detected_at"),
+            shown_at(tutor_insights.c.last_confirmed_at).label("last_confirmed_at"),
+            tutor_insights.c.sample_sessions,
+        )
+        .where(tutor_insights.c.tutor_id == tutor_id, tutor_insights.c.is_active)
+        .order_by(tutor_insights.c.insight_type, tutor_insights.c.category, tutor_insights.c.id)
+    )
+    if shown_by:
+        query = query.where(literal(shown_by) == any_(tutor_insights.c.sample_sessions))
+    rows = list(await conn.execute(query))
+    samples = await sessions_by_id(conn, [session_id for row in rows for session_id in row.sample_sessions or ()])
+    return tuple(
+        InsightRow(
+            id=row.id,
+            insight_type=row.insight_type,
+            category=row.category,
+            text=row.display_text,
+            metric_value=row.metric_value,
+            detected_at=row.detected_at,
+            last_confirmed_at=row.last_confirmed_at,
+            samples=tuple(samples[sample] for sample in row.sample_sessions or () if sample in samples),
+        )
+        for row in rows
+    )
+
+
+async def coaching_notes_of(
+    conn: AsyncConnection, tutor_id: str, *, limit: int = MOST_NOTES
+) -> tuple[CoachingNote, ...]:
+    """The latest notes about a tutor, latest first; for admins only."""
+    query = (
+        select(
+            coaching_notes.c.id,
+            coaching_notes.c.note_type,
+            coaching_notes.c.content,
+            users.c.name.label("author"),
+            shown_at(coaching_notes.c.created_at).label("created_at"),
+        )
+        .select_from(coaching_notes.outerjoin(users, users.c.id == coaching_notes.c.created_by))
+        .where(coaching_notes.c.tutor_id == tutor_id)
+        .order_by(coaching_notes.c.created_at.desc(), coaching_notes.c.id.desc())
+        .limit(limit)
+    )
+    return tuple(
+        CoachingNote(row.id, row.note_type, row.content, row.author, row.created_at)
+        for row in await conn.execute(query)
+    )
+
+
+async def _header(conn: AsyncConnection, tutor_id: str) -> Row[Any] | None:
+    query: Select[Any] = (
+        select(users.c.id, users.c.name, tutors.c.member_since)
+        .select_from(users.outerjoin(tutors, tutors.c.user_id == users.c.id))
+        .where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
+    )
+    found: Row[Any] | None = (await conn.execute(query)).one_or_none()
+    return found
+
+
+async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime) -> dict[str, Ratio]:
+    score = sessions.c.overall_session_score
+    query = (
+        select(sessions.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
+        .where(
+            sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))),
+            sessions.c.status == status("completed"),
+            dated(sessions) >= literal(now - WINDOW, NaiveUtc),
+            score.is_not(None),
+        )
+        .group_by(sessions.c.tutor_id)
+    )
+    return {row.tutor_id: Ratio(row.total, row.sessions) for row in await conn.execute(query)}
+
+
+async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, limits: Thresholds) -> TutorFigures:
+    values = parameters([tutor_id], now, limits) | {"tutor_id": tutor_id, "recent": now - WINDOW}
+    row = (await conn.execute(_figures_query(), values | {"earlier": now - 2 * WINDOW})).one()
+    return TutorFigures(
+        score=Compared(
+            Ratio(row.recent_score or Decimal(0), row.recent_scores),
+            Ratio(row.earlier_score or Decimal(0), row.earlier_scores),
+        ),
+        engagement=Ratio(row.engagement or Decimal(0), row.engagements),
+        rating=Ratio(Decimal(row.rating or 0), row.ratings),
+        conversion=Ratio(Decimal(row.converted), row.first_sessions),
+        completed=row.completed,
+        no_shows=row.no_shows,
+        reschedules=row.reschedules,
+    )
+
+
+def _figures_query() -> Select[Any]:
+    recent_start, earlier_start = bindparam("recent", type_=NaiveUtc), bindparam("earlier", type_=NaiveUtc)
+    completed = sessions.c.status == status("completed")
+    is_recent = and_(completed, dated(sessions) >= recent_start)
+    is_earlier = and_(completed, dated(sessions) < recent_start)
+    first = and_(is_recent, sessions.c.session_number == 1)
+    no_show = and_(sessions.c.status == status("no_show_tutor"), sessions.c.scheduled_start >= start_of("no_show"))
+    moved = and_(
+        sessions.c.status == status("rescheduled"),
+        sessions.c.rescheduled_by == "tutor",
+        sessions.c.scheduled_start >= start_of("reschedule"),
+    )
+    score, rating = sessions.c.overall_session_score, feedback.c.student_satisfaction_rating
+    oldest = func.least(earlier_start, start_of("no_show"), start_of("reschedule"), type_=NaiveUtc)
+    figures: tuple[ColumnElement[Any], ...] = (
+        func.sum(score).filter(is_recent).label("recent_score"),
+        func.count(score).filter(is_recent).label("recent_scores"),
+        func.sum(score).filter(is_earlier).label("earlier_score"),
+        func.count(score).filter(is_earlier).label("earlier_scores"),
+        func.sum(engagement()).filter(is_recent).label("engagement"),
+        func.count(engagement()).filter(is_recent).label("engagements"),
+        func.sum(rating).filter(is_recent).label("rating"),
+        func.count(rating).filter(is_recent).label("ratings"),
+        _count_where(first).label("first_sessions"),
+        _count_where(and_(first, converted())).label("converted"),
+        _count_where(is_recent).label("completed"),
+        _count_where(no_show).label("no_shows"),
+        _count_where(moved).label("reschedules"),
+    )
+    return (
+        select(*figures)
+        .select_from(with_metrics().outerjoin(feedback, feedback.c.session_id == sessions.c.id))
+        .where(
+            sessions.c.tutor_id == bindparam("tutor_id", type_=String),
+            or_(dated(sessions) >= oldest, sessions.c.scheduled_start >= oldest),
+        )
+    )
+
+
+async def _trend(conn: AsyncConnection, tutor_id: str, now: datetime) -> tuple[TrendDay, ...]:
+    today = now.astimezone(UTC).date()
+    days = [today - timedelta(days=ago) for ago in reversed(range(TREND_DAYS))]
+    start, end = (datetime.combine(day, time(), UTC) for day in (days[0], today + timedelta(days=1)))
+    query = _trend_query(tutor_id, start, end)
+    held = {row.day: row for row in await conn.execute(query)}
+    return tuple(_trend_day(day, held.get(day)) for day in days)
+
+
+def _trend_query(tutor_id: str, start: datetime, end: datetime) -> Select[Any]:
+    day = cast(dated(sessions), Date)
+    return (
+        select(
+            day.label("day"),
+            _count_where(true()).label("sessions"),
+            func.avg(sessions.c.overall_session_score).label("score"),
+            func.avg(engagement()).label("engagement"),
+            func.avg(feedback.c.student_satisfaction_rating).label("rating"),
+        )
+        .select_from(with_metrics().outerjoin(feedback, feedback.c.session_id == sessions.c.id))
+        .where(
+            sessions.c.tutor_id == tutor_id,
+            sessions.c.status == status("completed"),
+            dated(sessions) >= literal(start, NaiveUtc),
+            dated(sessions) < literal(end, NaiveUtc),
+        )
+        .group_by(day)
+    )
+
+
+def _trend_day(day: date, row: Row[Any] | None) -> TrendDay:
+    if row is None:
+        return TrendDay(day, 0, None, None, None)
+    return TrendDay(day, row.sessions, row.score, row.engagement, row.rating)
+
+
+def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    return func.count(literal_column("*")).filter(condition)

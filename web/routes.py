@@ -1,0 +1,78 @@
+"""Every address of the dashboard, and who may use it."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from web import actions, api, live, operations, pages
+from web.access import RULES, Rule
+from web.identity import Access
+from web.keys import VERSION
+from web.openapi import Described, Operation, document
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+ALERT = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
+"""An alert's id in a path; whatever looks otherwise is an unknown address."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An address. GET routes answer HEAD, too."""
+
+    method: str
+    path: str
+    handler: Handler
+    access: Access = Access.ADMINS
+    operation: Operation | None = None
+    """What the OpenAPI document says of it; every route of JSON has one, but the document itself."""
+
+
+ROUTES = [
+    Route("GET", "/", pages.dashboard),
+    Route("GET", "/alerts", pages.alerts),
+    Route("GET", "/tutors", pages.tutors),
+    Route("GET", "/tutors/{id}", pages.tutor, Access.ADMINS_AND_THE_TUTOR),
+    Route("GET", "/sessions/{id}", pages.session, Access.ADMINS_AND_THE_TUTOR),
+    Route("GET", "/system", pages.system),
+    Route("GET", "/sign-in", pages.sign_in, Access.ANYONE),
+    Route("POST", "/sign-in", actions.sign_in, Access.ANYONE),
+    Route("GET", "/sign-in/link", actions.show_link, Access.ANYONE),
+    Route("POST", "/sign-in/link", actions.use_link, Access.ANYONE),
+    Route("POST", "/sign-out", actions.sign_out, Access.SIGNED_IN),
+    Route("POST", f"/alerts/{ALERT}/acknowledge", actions.acknowledge),
+    Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
+    Route("POST", "/tutors/{id}/notes", actions.add_note),
+    Route("POST", "/system/retry", actions.retry),
+    Route("GET", "/events", live.events, Access.ADMINS_AND_THE_TUTOR),
+    Route("GET", "/api/critical-alerts", api.critical_alerts, operation=api.CRITICAL_ALERTS),
+    Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
+    Route("GET", "/api/tutors/{id}", api.tutor, Access.ADMINS_AND_THE_TUTOR, api.TUTOR),
+    Route("POST", f"/api/alerts/{ALERT}/acknowledge", api.acknowledge, operation=api.ACKNOWLEDGE),
+    Route("POST", f"/api/alerts/{ALERT}/resolve", api.resolve, operation=api.RESOLVE),
+    Route("GET", "/api/openapi.json", api.openapi, Access.ANYONE),
+    Route("GET", "/healthz", operations.healthz, Access.ANYONE),
+    Route("GET", "/readyz", operations.readyz, Access.ANYONE),
+    Route("GET", "/metrics", operations.metrics, Access.ANYONE),
+]
+
+_ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
+_STREAMS = {"/events"}
+
+
+def add_routes(app: web.Application) -> None:
+    """Adds all routes, each with its rule, and the document that describes those of JSON."""
+    described = [Described(r.method, r.path.replace(ALERT, "{id}"), r.operation) for r in ROUTES if r.operation]
+    app[api.DOCUMENT] = document(described, version=app[VERSION])
+    app[RULES] = {}
+    for route in ROUTES:
+        resource = app.router.add_resource(route.path)
+        rule = Rule(
+            route.access,
+            names_tutor="/tutors/{id}" in route.path,
+            is_stream=route.path in _STREAMS,
+            asks_nobody=route.path in _ASKS_NOBODY,
+        )
+        for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
+            app[RULES][resource.add_route(method, route.handler)] = rule

@@ -1,0 +1,81 @@
+"""The dashboard as a process: started, served and stopped."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from aiohttp import web
+
+from rules.settings import Thresholds
+from web.app import create_app
+from web.live import LISTENING
+from web.observation import AccessLog
+from web.operations import exposition
+from web.settings import WebSettings
+
+logger = logging.getLogger(__name__)
+
+GRACE_SECONDS = 5.0
+"""How long a stop waits for requests in flight."""
+
+
+async def run_web(
+    database_url: str,
+    settings: WebSettings,
+    limits: Thresholds,
+    version: str,
+    stop: asyncio.Event,
+    *,
+    on_serving: Callable[[str], None] = lambda _url: None,
+) -> None:
+    """Serves the dashboard until `stop` is set; then requests in flight are finished, within the grace time.
+
+    Calls `on_serving` with the dashboard's address once it answers there.
+
+    Serves without the database, too: pages then say so. Raises SchemaMismatchError once the schema is seen
+    not to be the one this program needs, and OSError for a port that is taken.
+    """
+    app = create_app(database_url, settings, limits, version=version)
+    runner = web.AppRunner(app, access_log_class=AccessLog, access_log=logger, shutdown_timeout=GRACE_SECONDS)
+    operators = web.AppRunner(_metrics_app(app), access_log=None)
+    try:
+        await runner.setup()
+        await _serve(runner, settings.web_host, settings.web_port)
+        if settings.web_metrics_port is not None:
+            await operators.setup()
+            await _serve(operators, settings.web_metrics_host, settings.web_metrics_port)
+        on_serving(settings.web_url or _address(runner))
+        await _until(stop, app[LISTENING])
+    finally:
+        await operators.cleanup()
+        await runner.cleanup()
+
+
+async def _serve(runner: web.AppRunner, host: str, port: int) -> None:
+    await web.TCPSite(runner, host, port).start()
+    logger.info("Serving on %s", _address(runner), extra={"action": "serving"})
+
+
+def _address(runner: web.AppRunner) -> str:
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def _until(stop: asyncio.Event, listening: asyncio.Task[None]) -> None:
+    """Waits for the stop; raises what ended the listening, which otherwise never ends."""
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({stopping, listening}, return_when=asyncio.FIRST_COMPLETED)
+        if listening.done():
+            listening.result()
+    finally:
+        stopping.cancel()
+
+
+def _metrics_app(app: web.Application) -> web.Application:
+    async def metrics(_request: web.Request) -> web.StreamResponse:
+        return await exposition(app)
+
+    operators = web.Application()
+    operators.router.add_get("/metrics", metrics)
+    return operators

@@ -1,0 +1,218 @@
+// What only a script can do: pages that stay true while they are open, actions without a reload, times that
+// count on. Every page works without it.
+
+import { Events } from "./events.js";
+import { morph } from "./morph.js";
+
+const REFRESH_GAP_MS = 500;
+const REFRESH_RETRY_MS = 2_000;
+
+const { events: eventsUrl, refresh: refreshSeconds } = document.body.dataset;
+const status = document.getElementById("live");
+const announcer = document.getElementById("announcer");
+
+// Times
+
+const UNITS = [[86_400, "day"], [3_600, "hour"], [60, "minute"], [1, "second"]];
+const RELATIVE_SECONDS = 30 * 86_400;
+const JUST_NOW_SECONDS = 10;
+
+// As `ago` in web/presentation.py; null where the day stands instead, which doesn't change.
+function ago(seconds) {
+  if (seconds > RELATIVE_SECONDS || seconds < -60) return null;
+  if (seconds < JUST_NOW_SECONDS) return "just now";
+  const [size, unit] = UNITS.find(([size]) => seconds >= size);
+  const count = Math.floor(seconds / size);
+  return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
+}
+
+// The server's clock may differ from this one: times count from its own.
+let clockAheadMs = 0;
+
+function setClock(asOf) {
+  if (asOf) clockAheadMs = Date.parse(asOf) - Date.now();
+}
+
+function countOn() {
+  for (const time of document.querySelectorAll("time[data-ago]")) {
+    const text = ago((Date.now() + clockAheadMs - Date.parse(time.dateTime)) / 1000);
+    if (text && time.textContent !== text) time.textContent = text;
+  }
+}
+
+// What the header says about how true the page is
+
+let trueAt = new Date();
+let isSignedOut = false;
+
+function say(text, isLive) {
+  status?.classList.toggle("is-live", isLive);
+  status?.classList.toggle("is-lost", !isLive);
+  document.documentElement.classList.toggle("stale", !isLive);
+  if (status && status.textContent !== text) status.textContent = text;
+}
+
+function sayLost() {
+  const time = trueAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, false);
+}
+
+// Refreshing: the page is fetched again, and what is marked live is brought up to date in place
+
+let isRefreshing = false;
+let isWanted = false;
+let refreshedAt = 0;
+let timer = 0;
+
+// At once, unless it was just done; any number of calls meanwhile make one more.
+function refreshSoon(waitMs = 0) {
+  isWanted = true;
+  if (isRefreshing || isSignedOut) return;
+  clearTimeout(timer);
+  timer = setTimeout(refresh, Math.max(waitMs, refreshedAt + REFRESH_GAP_MS - Date.now()));
+}
+
+async function refresh() {
+  isRefreshing = true;
+  isWanted = false;
+  refreshedAt = Date.now();
+  const isFresh = await fetchPage().then(show, () => false);
+  isRefreshing = false;
+  if (isFresh && events.hears) say("Live", true);
+  if (!isFresh) sayLost();
+  if (isWanted) refreshSoon();
+  else if (!isFresh) refreshSoon(REFRESH_RETRY_MS);
+}
+
+async function fetchPage() {
+  const response = await fetch(location.href, {
+    headers: { Accept: "text/html" },
+    cache: "no-store",
+    signal: AbortSignal.timeout(10_000),
+  });
+  if (response.redirected) {
+    isSignedOut = true;
+    events.stop();
+  }
+  if (!response.ok || response.redirected) throw new Error(`Answered ${response.status}`);
+  return new DOMParser().parseFromString(await response.text(), "text/html");
+}
+
+function show(page) {
+  const focused = document.activeElement;
+  const panel = focused?.closest("[data-live]");
+  for (const shown of document.querySelectorAll("[data-live][id]")) {
+    if (!page.getElementById(shown.id)) shown.remove();
+  }
+  for (const fresh of page.querySelectorAll("[data-live][id]")) {
+    const shown = document.getElementById(fresh.id);
+    if (shown) morph(shown, fresh);
+    else place(fresh);
+  }
+  if (panel?.isConnected && !focused.isConnected) focusHeading(panel);
+  announce(page.title);
+  trueAt = new Date(refreshedAt);
+  setClock(page.getElementById("live")?.dataset.asOf);
+  countOn();
+  return true;
+}
+
+// A panel that wasn't there before: after the one it follows in the fresh page.
+function place(fresh) {
+  for (let before = fresh.previousElementSibling; before; before = before.previousElementSibling) {
+    const shown = before.id && document.getElementById(before.id);
+    if (shown) {
+      shown.after(document.importNode(fresh, true));
+      return;
+    }
+  }
+}
+
+function focusHeading(panel) {
+  const heading = panel.querySelector("h2") ?? panel;
+  heading.tabIndex = -1;
+  heading.focus({ preventScroll: true });
+}
+
+function announce(title) {
+  if (title === document.title) return;
+  document.title = title;
+  const count = /^\((\d+)\)/.exec(title)?.[1] ?? "No";
+  announcer.textContent = `${count} critical ${count === "1" ? "alert" : "alerts"}`;
+}
+
+// Actions
+
+async function act(form) {
+  const button = form.querySelector("button");
+  const problem = form.querySelector("[data-problem]");
+  button.setAttribute("aria-busy", "true");
+  const trouble = await send(form);
+  button.removeAttribute("aria-busy");
+  problem.hidden = !trouble;
+  problem.textContent = trouble;
+  if (!trouble) finish(form, button);
+  refreshSoon();
+}
+
+// What went wrong, in words; nothing if it went well.
+async function send(form) {
+  try {
+    const response = await fetch(form.action, {
+      method: "POST",
+      headers: { Accept: "application/json" },
+      body: new URLSearchParams(new FormData(form)),
+      signal: AbortSignal.timeout(15_000),
+    });
+    if (response.ok) return "";
+    const { detail, title } = await response.json().catch(() => ({}));
+    return detail ?? title ?? "That did not work. Reload the page and try again.";
+  } catch {
+    return "Not sent: the server can't be reached. Try again.";
+  }
+}
+
+function finish(form, button) {
+  announcer.textContent = `Done: ${button.textContent.trim().replace(/\s+/g, " ")}`;
+  const hadFocus = form.contains(document.activeElement);
+  const details = form.closest("details");
+  if (details) details.open = false;
+  form.reset();
+  // The button is about to go: the focus stays near for those who use the keyboard.
+  if (hadFocus) (form.closest("li")?.querySelector("summary") ?? form.querySelector("textarea"))?.focus();
+}
+
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (!form.matches("form[data-action]")) return;
+  event.preventDefault();
+  if (!form.querySelector("[aria-busy]")) act(form);
+});
+
+document.addEventListener("toggle", ({ target }) => {
+  if (target.matches?.("details.resolve[open]")) target.querySelector("textarea").focus();
+}, { capture: true });
+
+document.addEventListener("keydown", (event) => {
+  const details = event.key === "Escape" && event.target.closest?.("details.resolve[open]");
+  if (!details) return;
+  details.open = false;
+  details.querySelector("summary").focus();
+});
+
+// Life
+
+const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost });
+
+setClock(status?.dataset.asOf);
+countOn();
+setInterval(countOn, 1_000);
+
+if (events) {
+  events.start();
+  if (refreshSeconds) setInterval(() => events.hears && refreshSoon(), refreshSeconds * 1_000);
+  window.addEventListener("offline", () => events.reconnect());
+  window.addEventListener("online", () => events.reconnect());
+  window.addEventListener("pagehide", () => events.stop());
+  window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
+}

@@ -3,12 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check setup bench lock clean
+.PHONY: run test check browser setup bench lock clean
 
 run: setup
 	@$(BIN)/tutorwatch run
 
-test: check
+test: check browser
 	@$(BIN)/pytest --numprocesses auto
 
 check: setup
@@ -16,6 +16,12 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
+
+browser: ## For the tests: Chromium, from Debian's packages where none is installed
+	@test -n "$$TUTORWATCH_TEST_BROWSER" || command -v chromium google-chrome >/dev/null || { \
+		echo "Installing Chromium for the browser tests ..."; \
+		{ apt-get update --quiet --quiet; apt-get install --yes --quiet --quiet chromium; } >/dev/null 2>&1; } \
+		|| { echo "No Chromium: install one, or set TUTORWATCH_TEST_BROWSER to a browser of that family"; exit 1; }
 
 setup: $(VENV)/installed
 

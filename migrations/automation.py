@@ -45,16 +45,14 @@ def status(connection: psycopg.Connection) -> Automation:
 def switch(connection: psycopg.Connection, *, on: bool) -> None:
     """Enables or disables all triggers; on a connection in autocommit mode.
 
-    Switching on puts every tutor in the outbox, because nothing was recorded while it was off. Each
+    Switching on puts every tutor in the outbox, together with the last table, because nothing was recorded before. Each
     table is a short transaction of its own (two locks at once could deadlock with a client) that is
     tried again when the table is busy, for up to a minute: then psycopg's LockNotAvailable is raised.
     """
-    for table in TRIGGERS:
+    *tables, last = TRIGGERS
+    for table in tables:
         _switch_table(connection, table, on=on)
-    if on:
-        with connection.transaction():
-            connection.execute("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
-            connection.execute("SELECT pg_notify('tutorwatch_changes', '')")
+    _switch_table(connection, last, on=on, then_look_at_everyone=on)
 
 
 when_not_busy = retry(
@@ -67,7 +65,7 @@ when_not_busy = retry(
 
 
 @when_not_busy
-def _switch_table(connection: psycopg.Connection, table: str, *, on: bool) -> None:
+def _switch_table(connection: psycopg.Connection, table: str, *, on: bool, then_look_at_everyone: bool = False) -> None:
     action = sql.SQL("ENABLE" if on else "DISABLE")
     with connection.transaction():
         wait_briefly(connection)
@@ -77,6 +75,9 @@ def _switch_table(connection: psycopg.Connection, table: str, *, on: bool) -> No
                     sql.Identifier("public", table), action, sql.Identifier(trigger)
                 )
             )
+        if then_look_at_everyone:
+            connection.execute("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
+            connection.execute("SELECT pg_notify('tutorwatch_changes', '')")
 
 
 def wait_briefly(connection: psycopg.Connection) -> None:

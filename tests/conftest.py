@@ -28,7 +28,7 @@ _numbers = itertools.count(1)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """A developer's own settings must not change what the tests see."""
     for name in os.environ:
-        if name.startswith("TUTORWATCH_") and name != "TUTORWATCH_TEST_DATABASE_URL":
+        if name.startswith("TUTORWATCH_") and not name.startswith("TUTORWATCH_TEST_"):
             monkeypatch.delenv(name)
 
 

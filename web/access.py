@@ -1,6 +1,5 @@
 """Finds out who is asking, and refuses what they may not: the default of every route is "admins only"."""
 
-import logging
 from dataclasses import dataclass
 from datetime import timedelta
 from urllib.parse import quote
@@ -20,8 +19,6 @@ from web.keys import ENGINE, SETTINGS
 from web.problems import answer_error, wants_json
 from web.redirects import redirect
 from web.settings import WebSettings
-
-logger = logging.getLogger(__name__)
 
 FORM_HEADER = "X-CSRF-Token"
 FORM_SECRET = web.RequestKey("form_secret", str)

@@ -52,9 +52,9 @@ async def listener(database_url: str, limits: Thresholds) -> AsyncIterator[None]
 @pytest.fixture
 async def chromium() -> AsyncIterator[Browser]:
     """The browser itself."""
-    path = os.environ.get("TUTORWATCH_TEST_BROWSER") or shutil.which("chromium")
+    path = os.environ.get("TUTORWATCH_TEST_BROWSER") or shutil.which("chromium") or shutil.which("google-chrome")
     if path is None:
-        pytest.skip("no Chromium: install it, or set TUTORWATCH_TEST_BROWSER")
+        pytest.fail("no Chromium: `make browser` installs it, or set TUTORWATCH_TEST_BROWSER to one")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
         yield browser

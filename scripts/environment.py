@@ -86,5 +86,5 @@ def _describe(problem: Mapping[str, object]) -> str:
     if not location:  # of several settings together: the message names them
         return str(problem["msg"]).removeprefix("Value error, ")
     name = variable(str(location[0])) if isinstance(location, tuple) else PREFIX
-    shown = "" if name.endswith("_URL") else f" (it is {problem['input']!r})"
+    shown = "" if name.endswith(("_URL", "_TOKEN")) else f" (it is {problem['input']!r})"
     return f"{name}: {str(problem['msg']).removeprefix('Value error, ')}{shown}"

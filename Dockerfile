@@ -1,12 +1,13 @@
 # One image for every role: listener (the default), web, migrate, backfill.
 FROM python:3.11-slim AS build
-RUN python -m venv /opt/tutorwatch
-ENV PATH="/opt/tutorwatch/bin:$PATH" PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-COPY requirements.txt .
-RUN pip install --require-hashes --requirement requirements.txt
+COPY requirements.txt requirements-build.txt ./
+RUN python -m venv /opt/tutorwatch && /opt/tutorwatch/bin/pip install --require-hashes --requirement requirements.txt
+RUN python -m venv /opt/build && /opt/build/bin/pip install --require-hashes --requirement requirements-build.txt
 COPY . .
-RUN pip install --no-deps --no-build-isolation .
+RUN /opt/build/bin/pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && /opt/tutorwatch/bin/pip install --no-deps /wheels/*.whl
 
 FROM python:3.11-slim
 RUN useradd --system --uid 10001 --no-create-home tutorwatch

@@ -36,9 +36,10 @@ $(VENV)/installed: requirements-dev.txt pyproject.toml
 bench: setup ## The figures of the README; `tutorwatch bench --help` tells more
 	@$(BIN)/tutorwatch bench all
 
-lock: setup ## Renew both lock files after a change of pyproject.toml
+lock: setup ## Renew the lock files after a change of pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade pyproject.toml --output-file requirements.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --all-extras --constraint requirements.txt pyproject.toml --output-file requirements-dev.txt
+	@echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade --constraint requirements-dev.txt - --output-file requirements-build.txt
 
 clean: ## Removes what make made, the demo's database included
 	rm -rf $(VENV) .data build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError
+from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
 from listener.settings import ListenerSettings
 from listener.subscription import CHANGES, Subscription
 from listener.worker import Batch, Worker
 from rules.database import open_engine
-from rules.errors import translating_errors
-from rules.notifications import listen
+from rules.errors import TransientError, translating_errors
+from rules.notifications import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
 from rules.schema_version import check_schema
 from rules.settings import Thresholds
 
@@ -51,6 +52,15 @@ async def run_listener(
     )
     worker = Worker(engine, settings, limits, hears=lambda: subscription.hears, on_batch=on_batch)
 
+    async def first_check() -> None:
+        """Waits for the database; the subscription, which waits for it too, says so."""
+        async for attempt in AsyncRetrying(
+            retry=retry_if_exception_type(TransientError),
+            wait=wait_exponential_jitter(multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS),
+        ):
+            with attempt:
+                await check()
+
     async def hear() -> None:
         await listen(
             settings.listen_url or database_url,
@@ -61,7 +71,7 @@ async def run_listener(
         )
 
     async def work() -> None:
-        await schema_is_right.wait()
+        await first_check()
         try:
             await worker.run()
         except DBAPIError:

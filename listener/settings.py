@@ -3,13 +3,15 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from rules.database import DatabaseUrl
+
 
 class ListenerSettings(BaseSettings):
     """How the listener listens, claims and retries. Read from the environment, prefix TUTORWATCH_."""
 
     model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
-    listen_url: str | None = Field(
+    listen_url: DatabaseUrl | None = Field(
         None,
         description="Direct URL for LISTEN, where the database URL goes through a transaction-pooling proxy",
     )

@@ -1,12 +1,26 @@
 """Connections to the platform's database."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import psycopg
-from pydantic import Field
+from psycopg.conninfo import conninfo_to_dict
+from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+
+def _is_conninfo(url: str | None) -> str | None:
+    """libpq's own opinion; its message is left out, because it may quote the password."""
+    try:
+        conninfo_to_dict(url or "")
+    except psycopg.Error:
+        raise ValueError("is no URL or connection string of libpq's: check its form and its %-escapes") from None
+    return url
+
+
+DatabaseUrl = Annotated[str, Field(min_length=1), AfterValidator(_is_conninfo)]
+"""Whatever libpq takes: a URL, or `key=value` pairs."""
 
 
 class DatabaseSettings(BaseSettings):
@@ -14,8 +28,8 @@ class DatabaseSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
-    database_url: str | None = Field(
-        None, min_length=1, description="libpq URL of the platform's database; unset: the embedded one of `make run`"
+    database_url: DatabaseUrl | None = Field(
+        None, description="libpq URL of the platform's database; unset: the embedded one of `make run`"
     )
 
 

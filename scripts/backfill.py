@@ -14,6 +14,7 @@ from listener import failures
 from rules.decisions.alerts import Severity
 from rules.errors import TransientError, translating_errors
 from rules.generation import Generated, generate_each
+from rules.notifications import first_line
 from rules.schema_version import check_schema
 from rules.settings import Thresholds
 from rules.tutors import load_names
@@ -67,12 +68,12 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     print(f"Processing {len(names)} tutors...", file=out, flush=True)
     summary = Summary()
     ids = list(names)
-    with _progress(len(ids), out) as advance:
+    with _progress(len(ids), out) as (say, advance):
         for start in range(0, len(ids), options.batch_size):
             batch = ids[start : start + options.batch_size]
             generated, failed = await _generate(engine, limits, batch, summary, options)
             for line in _report(batch, names, generated, failed, summary):
-                print(line, file=out, flush=True)
+                say(line)
             advance(len(batch))
     print("\n".join(summary.lines()), file=out, flush=True)
     return summary
@@ -108,7 +109,7 @@ async def _generate(
         return await in_transaction(engine, work, attempts=ATTEMPTS)
     except TransientError as error:
         raise CommandError(
-            f"The database went away after {done.tutors} tutors ({error}); run the backfill again to go on"
+            f"The database went away after {done.tutors} tutors ({first_line(error)}); run the backfill again to go on"
         ) from error
 
 
@@ -137,16 +138,24 @@ def _report(
 
 
 @contextmanager
-def _progress(total: int, out: TextIO) -> Iterator[Callable[[int], None]]:
-    """A progress bar on stderr, where that is a terminal; yields what to call with each step's size."""
+def _progress(total: int, out: TextIO) -> Iterator[tuple[Callable[[str], None], Callable[[int], None]]]:
+    """A progress bar on stderr, where that is a terminal; yields how to write a line, and how to advance."""
+
+    def write(line: str) -> None:
+        print(line, file=out, flush=True)
+
     if not sys.stderr.isatty():
-        yield lambda _steps: None
+        yield write, lambda _steps: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    # Lines that go to the same terminal must pass through the bar; lines to a file must not.
-    with Progress(*columns, console=Console(stderr=True), redirect_stdout=out.isatty()) as progress:
+    with Progress(*columns, console=Console(stderr=True), redirect_stdout=False) as progress:
         bar = progress.add_task("Backfill", total=total)
-        yield lambda steps: progress.advance(bar, steps)
+
+        def write_above_the_bar(line: str) -> None:
+            progress.console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+        # Lines for the same terminal must pass through the bar; lines to a file must not.
+        yield write_above_the_bar if out.isatty() else write, lambda steps: progress.advance(bar, steps)

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from listener.service import run_listener
 from listener.settings import ListenerSettings
 from migrations import upgrade
 from rules.database import open_engine
+from rules.notifications import first_line
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link
@@ -45,6 +47,7 @@ class Everything:
 
 def run_everything(everything: Everything) -> None:
     """Runs until interrupted. Without a configured database it uses the embedded one."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the services take it over: clean up, too
     with _database() as url:
         migrated = upgrade.migrate(url)
         if migrated.before != migrated.after:
@@ -118,8 +121,11 @@ async def _invite(engine: AsyncEngine, dashboard_at: asyncio.Future[str], *, has
 async def fill_if_empty(url: str) -> bool:
     """Fills an empty database with the demo data; returns whether it did."""
     async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
-        if not await dataset.is_empty(conn):
-            return False
+        try:
+            if not await dataset.is_empty(conn):
+                return False
+        except psycopg.errors.UndefinedTable:
+            raise CommandError("The platform's tables aren't there: run `tutorwatch migrate`") from None
         await dataset.fill(conn, dataset.build(datetime.now(UTC)))
         logger.info("Filled the empty database with the demo data")
         return True
@@ -139,7 +145,9 @@ async def play_demo(url: str, *, write: bool, pause: float) -> None:
     if write:
         stop = stop_on_signals()
         writing = asyncio.create_task(write_demo_sessions(url, print, pause))
-        await stop.wait()
+        await asyncio.wait({writing, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
+        if writing.done():
+            writing.result()
         writing.cancel()
 
 
@@ -157,5 +165,6 @@ async def write_demo_sessions(url: str, tell: Callable[[str], None], pause: floa
                 async for written in live.sessions(conn, rng, lambda: datetime.now(UTC)):
                     tell(written.describe())
                     await asyncio.sleep(pause)
-        except psycopg.OperationalError:
+        except psycopg.Error as error:  # the database is away, or a client has deleted what it was about to use
+            logger.warning("The demo's writer starts anew: %s", first_line(error))
             await asyncio.sleep(pause)

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener.worker import Batch
+from rules.errors import TransientError, translating_errors
 from rules.tutors import load_names
 
 
@@ -34,8 +36,9 @@ class Narrator:
 
     async def _name(self, tutor_id: str) -> str:
         if tutor_id not in self._names:
-            async with self._engine.connect() as conn:
-                self._names |= await load_names(conn, [tutor_id])
+            with suppress(TransientError), translating_errors():  # then the id must do
+                async with self._engine.connect() as conn:
+                    self._names |= await load_names(conn, [tutor_id])
         return self._names.get(tutor_id, tutor_id)
 
     @staticmethod

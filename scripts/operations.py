@@ -50,7 +50,7 @@ async def print_failures(engine: AsyncEngine) -> None:
     for failure in failing:
         name = f"{failure.name} ({failure.tutor_id})" if failure.name else failure.tutor_id
         outlook = _outlook(failure)
-        typer.echo(f"{name}: {outlook}, {failure.attempts} attempts, last error: {failure.last_error}")
+        typer.echo(f"{name}: {outlook}, {failure.attempts} attempts, last error: {failure.last_error.splitlines()[0]}")
 
 
 async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:

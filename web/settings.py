@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from rules.database import DatabaseUrl
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -37,7 +39,7 @@ class WebSettings(BaseSettings):
     web_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its own for /metrics, without a token (unset: none)"
     )
-    listen_url: str | None = Field(
+    listen_url: DatabaseUrl | None = Field(
         None,
         description="Direct URL for LISTEN, where the database URL goes through a transaction-pooling proxy",
     )

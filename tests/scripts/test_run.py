@@ -185,7 +185,6 @@ async def test_run_after_a_killed_one_stops_its_server(folder: Path) -> None:
     assert servers_of(folder) == []
 
 
-@pytest.mark.xfail(strict=True, reason="until the services start, SIGTERM ends the process without any cleaning up")
 async def test_sigterm_during_the_start_leaves_no_server(folder: Path) -> None:
     with running(folder) as everything:
         await printed_url(everything)
@@ -198,7 +197,6 @@ async def test_sigterm_during_the_start_leaves_no_server(folder: Path) -> None:
     await eventually(is_gone, within=5)
 
 
-@pytest.mark.xfail(strict=True, reason="the demo's writer takes everything down with a foreign key violation")
 async def test_deleting_a_tutor_of_the_demo_does_not_end_everything(folder: Path, empty_url: str) -> None:
     with running(folder, "--every", "0.02", url=empty_url) as everything:
         await everything.line("  session  ")
@@ -218,7 +216,6 @@ async def test_deleting_a_tutor_of_the_demo_does_not_end_everything(folder: Path
         assert everything.is_running
 
 
-@pytest.mark.xfail(strict=True, reason="a look-up of a name that fails ends the narrator, and everything with it")
 async def test_narrator_without_a_database_tells_ids_instead_of_names(capsys: pytest.CaptureFixture[str]) -> None:
     engine = open_engine("postgresql://127.0.0.1:1/none", application_name="test")
     narrator = Narrator(engine)

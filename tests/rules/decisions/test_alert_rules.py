@@ -379,7 +379,7 @@ def test_stricter_setting_silences_the_rule(
     rule: Any, figures: TutorStatistics, stricter: dict[str, Any], verdict: Verdict, limits: Thresholds
 ) -> None:
     assert rule(figures, limits).verdict is Verdict.HOLDS
-    assert rule(figures, Thresholds(**stricter)).verdict is verdict
+    assert rule(figures, Thresholds(**({"recent_sessions": 20} | stricter))).verdict is verdict
 
 
 def test_counted_alert_has_a_finding_so_that_an_open_one_can_be_refreshed(limits: Thresholds) -> None:

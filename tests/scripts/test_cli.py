@@ -169,7 +169,7 @@ def test_unreachable_database_is_told_without_its_password(command: list[str]) -
 
 @pytest.mark.parametrize(
     "command",
-    [command for command in (["status"], ["migrate"], ["automation", "status"], ["demo"])],
+    [["status"], ["migrate"], ["automation", "status"], ["demo"]],
     ids=words,
 )
 def test_malformed_database_url_is_told_without_its_password(command: list[str]) -> None:

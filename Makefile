@@ -3,13 +3,16 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: run test check browser setup bench lock clean
+.PHONY: run test soak check browser setup bench lock clean
 
 run: setup
 	@$(BIN)/tutorwatch run
 
 test: check browser
 	@$(BIN)/pytest --numprocesses auto
+
+soak: setup ## The fault tests, many times over; ends with the table of the README
+	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults --numprocesses auto
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -1,5 +1,6 @@
 """The switch: enables and disables the triggers that record changes."""
 
+from collections.abc import Collection
 from enum import StrEnum
 
 import psycopg
@@ -8,11 +9,11 @@ from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_rand
 
 from migrations.indexes import LOCK_WAIT
 
-_ROW_EVENTS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
+ROW_EVENTS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
 TRIGGERS = {
-    "sessions": _ROW_EVENTS,
-    "session_audio_metrics": _ROW_EVENTS,
-    "session_video_metrics": _ROW_EVENTS,
+    "sessions": ROW_EVENTS,
+    "session_audio_metrics": ROW_EVENTS,
+    "session_video_metrics": ROW_EVENTS,
     "alerts": ("tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate"),
 }
 """Our triggers, by the platform's table they are on."""
@@ -27,19 +28,31 @@ class Automation(StrEnum):
     MISSING = "missing"
 
 
+def triggers(connection: psycopg.Connection) -> dict[tuple[str, str], bool]:
+    """Of each of our triggers that exists, by table and name: whether it fires (for clients, not only for replicas)."""
+    rows = connection.execute(
+        "SELECT c.relname, tgname, tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
+        " WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY(%s) AND tgname = ANY(%s)",
+        [list(TRIGGERS), list(ROW_EVENTS)],
+    )
+    return {(table, name): is_on for table, name, is_on in rows if name in TRIGGERS[table]}
+
+
+def state_of(are_on: Collection[bool]) -> Automation:
+    """What these triggers amount to."""
+    if not are_on:
+        return Automation.MISSING
+    if all(are_on):
+        return Automation.ON
+    return Automation.PARTLY if any(are_on) else Automation.OFF
+
+
 def status(connection: psycopg.Connection) -> Automation:
     """Reads the triggers' state from the catalogs."""
-    states = connection.execute(
-        "SELECT tgenabled <> 'D' FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        " WHERE c.relnamespace = 'public'::regnamespace AND c.relname = ANY(%s) AND tgname = ANY(%s)",
-        [list(TRIGGERS), list(_ROW_EVENTS)],
-    ).fetchall()
-    enabled = sum(1 for (is_enabled,) in states if is_enabled)
-    if len(states) < sum(map(len, TRIGGERS.values())):
+    found = triggers(connection)
+    if len(found) < sum(map(len, TRIGGERS.values())):
         return Automation.MISSING
-    if enabled == 0:
-        return Automation.OFF
-    return Automation.ON if enabled == len(states) else Automation.PARTLY
+    return state_of(found.values())
 
 
 def switch(connection: psycopg.Connection, *, on: bool) -> None:

@@ -13,12 +13,14 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from migrations import deployed_schema
+from migrations import deployed_schema, repair
 from migrations.indexes import LOCK_WAIT, find_invalid
+from migrations.installed import Kind, find_damage
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +37,13 @@ class SchemaError(Exception):
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did: revisions before and after (None: none yet), and the duplicates it settled."""
+    """What a migration did: revisions before and after (None: none yet), the duplicates it settled, what it mended."""
 
     before: str | None
     after: str
     settled_alerts: int
     settled_insights: int
+    mended: tuple[str, ...] = ()
 
 
 def head_revision() -> str:
@@ -63,7 +66,14 @@ def check(database_url: str) -> list[str]:
         _refuse_newer(connection)
         problems = deployed_schema.find_problems(connection)
         pending = _pending(_revision(connection))
-    return problems + [f"revision {revision} ({subject}) is not applied" for revision, subject in pending]
+    problems += [f"revision {revision} ({subject}) is not applied" for revision, subject in pending]
+    return problems or damage(database_url)
+
+
+def damage(database_url: str) -> list[str]:
+    """What isn't as the newest revision left it, a line each. Of a database at that revision."""
+    with _open(database_url, autocommit=True) as connection:
+        return [str(each) for each in find_damage(connection)]
 
 
 def to_sql(database_url: str, *, automation: bool) -> str:
@@ -75,7 +85,7 @@ def to_sql(database_url: str, *, automation: bool) -> str:
         config.attributes |= _facts(connection, automation=automation)
         before = _revision(connection)
     if before == head_revision():
-        return ""
+        return _repair_script(database_url, automation=automation)
     script.write(f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';\n")
     if before is None:
         script.write("CREATE SCHEMA IF NOT EXISTS tutorwatch;\n\n")
@@ -85,6 +95,8 @@ def to_sql(database_url: str, *, automation: bool) -> str:
 
 def migrate(database_url: str, *, automation: bool = True) -> Migrated:
     """Creates or adopts the platform's tables and adds everything of ours; running it again changes nothing.
+
+    What was there and has been dropped, replaced or broken since is mended: functions, triggers and indexes.
 
     A second migration of the same database waits for the first. It can be interrupted at any point and
     started again. `automation=False` creates the triggers disabled.
@@ -99,13 +111,14 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
             started_at = connection.scalar(text("SELECT clock_timestamp()"))
             connection.commit()
         _upgrade(engine, automation=automation)
+        mended = _mend(database_url, automation=automation)
         with _connect(engine) as connection:
             settled = connection.execute(
                 text("SELECT kind, count(*) FROM tutorwatch.settled_duplicates WHERE settled_at >= :at GROUP BY kind"),
                 {"at": started_at},
             )
             counts = {str(kind): int(count) for kind, count in settled}
-    return Migrated(before, head_revision(), counts.get("alert", 0), counts.get("insight", 0))
+    return Migrated(before, head_revision(), counts.get("alert", 0), counts.get("insight", 0), tuple(mended))
 
 
 def _is_busy_table(error: BaseException) -> bool:
@@ -128,6 +141,35 @@ def _upgrade(engine: Engine, *, automation: bool) -> None:
         command.upgrade(config, "head")
 
 
+def _mend(database_url: str, *, automation: bool) -> list[str]:
+    with _open(database_url, autocommit=True) as connection:
+        _refuse_lost_tables(connection)
+        try:
+            return repair.mend(connection, automation_if_new=automation)
+        except psycopg.ProgrammingError as error:  # a right that is missing, or something else of that name
+            first_line, *_ = str(error).splitlines()
+            raise SchemaError(f"What is damaged could not be mended ({first_line}): see `tutorwatch doctor`") from error
+
+
+def _refuse_lost_tables(connection: psycopg.Connection) -> None:
+    lost = [each.part.name for each in find_damage(connection) if each.part.kind is Kind.TABLE]
+    if lost:
+        raise SchemaError(
+            f"Tables of schema tutorwatch are gone: {', '.join(lost)}. Restore them from a backup, or start anew with "
+            "`tutorwatch uninstall` and `tutorwatch migrate`: alerts and insights stay, evidence and accounts don't"
+        )
+
+
+def _repair_script(database_url: str, *, automation: bool) -> str:
+    with _open(database_url, autocommit=True) as connection:
+        _refuse_lost_tables(connection)
+        steps = repair.plan(connection, find_damage(connection), automation_if_new=automation)
+    if not steps:
+        return ""
+    head = f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';"
+    return "\n\n".join([head, *(step.as_script() for step in steps)]) + "\n"
+
+
 def _facts(connection: Connection, *, automation: bool) -> dict[str, Any]:
     """What revisions need to know and, written as a script, can't ask the database for."""
     return {
@@ -144,12 +186,13 @@ def _config(output: io.StringIO | None = None) -> Config:
 
 
 def _engine(database_url: str) -> Engine:
-    options = f"-c timezone=UTC -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
-    return create_engine(
-        "postgresql+psycopg://",
-        creator=lambda: psycopg.connect(database_url, options=options, application_name="tutorwatch-migrate"),
-        poolclass=NullPool,
-    )
+    return create_engine("postgresql+psycopg://", creator=lambda: _open(database_url), poolclass=NullPool)
+
+
+def _open(database_url: str, *, autocommit: bool = False) -> psycopg.Connection:
+    theirs = conninfo_to_dict(database_url).get("options") or ""
+    options = f"{theirs} -c timezone=UTC -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
+    return psycopg.connect(database_url, autocommit=autocommit, options=options, application_name="tutorwatch-migrate")
 
 
 @contextmanager

@@ -1,4 +1,8 @@
-"""Tutors whose generation failed: on record, tried again later, at last parked."""
+"""Tutors whose generation failed: on record, tried again one at a time, at last parked.
+
+Each further attempt is booked and committed before it is made (`begin_attempt`), then reported (`succeeded`,
+`attempt_failed`): one that kills its listener counts like any other.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +12,6 @@ from typing import Any
 from sqlalchemy import ARRAY, JSON, String, any_, bindparam, delete, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from listener import outbox
 from rules.tables import failures, users
 
 LONGEST_DELAY_SECONDS = 3600.0
@@ -29,24 +32,18 @@ class Failure:
     name: str | None = None
 
 
-# The delay doubles with each attempt and is spread over its upper half, so that tutors that failed together
-# don't come back together. A parked tutor that fails again (it had a new change) stays parked.
+# Delays are spread over their upper half, so that tutors that failed together don't come back together.
 _RECORD = text("""
     INSERT INTO tutorwatch.failures AS failure
         (tutor_id, attempts, last_error, first_failed_at, last_failed_at, next_attempt_at, parked_at)
     SELECT error.key, 1, error.value, clock_timestamp(), clock_timestamp(),
-           CASE WHEN :most_attempts > 1 THEN clock_timestamp()
-               + make_interval(secs => least(:longest_delay, :delay) * (0.5 + random() / 2)) END,
+           CASE WHEN :most_attempts > 1 THEN clock_timestamp() + make_interval(
+               secs => least(:longest_delay, :delay) * (0.5 + random() / 2)) END,
            CASE WHEN :most_attempts <= 1 THEN clock_timestamp() END
     FROM json_each_text(:errors) AS error
     ON CONFLICT (tutor_id) DO UPDATE SET
-        attempts = failure.attempts + 1,
         last_error = excluded.last_error,
-        last_failed_at = excluded.last_failed_at,
-        next_attempt_at = CASE WHEN failure.attempts + 1 < :most_attempts THEN clock_timestamp() + make_interval(
-            secs => least(:longest_delay, :delay * power(2, least(failure.attempts, 30))) * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN failure.attempts + 1 >= :most_attempts
-                         THEN coalesce(failure.parked_at, clock_timestamp()) END
+        last_failed_at = excluded.last_failed_at
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
 """).bindparams(bindparam("errors", type_=JSON))
 
@@ -54,7 +51,10 @@ _RECORD = text("""
 async def record(
     conn: AsyncConnection, errors: Mapping[str, BaseException], *, most_attempts: int, delay_seconds: float
 ) -> list[Failure]:
-    """Counts an attempt for each failing tutor and says when the next one is due, or parks it."""
+    """Puts tutors that failed in a batch on record, and says when the next attempt is due.
+
+    One that another listener has put there meanwhile keeps its dates.
+    """
     values = {
         "errors": {tutor_id: describe(error) for tutor_id, error in errors.items()},
         "most_attempts": most_attempts,
@@ -64,24 +64,89 @@ async def record(
     return [Failure(**row._mapping) for row in await conn.execute(_RECORD, values)]  # noqa: SLF001 - Row's API
 
 
-async def clear(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
-    """Forgets the failures of tutors whose generation succeeded."""
-    await conn.execute(delete(failures).where(failures.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String)))))
+# While an attempt that may kill its listener is under way (or did), changes don't hasten the next one.
+_SET_ASIDE = text("""
+    INSERT INTO tutorwatch.failures AS failure
+        (tutor_id, attempts, last_error, first_failed_at, last_failed_at, next_attempt_at, wanted)
+    SELECT tutor_id, 0, 'A batch with this tutor ended unfinished', clock_timestamp(), clock_timestamp(),
+           clock_timestamp(), true
+    FROM unnest(:tutor_ids) AS tutor_id
+    ON CONFLICT (tutor_id) DO UPDATE SET
+        wanted = true,
+        next_attempt_at = CASE WHEN failure.unfinished THEN failure.next_attempt_at ELSE clock_timestamp() END
+""").bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
 
 
-_RELEASE_DUE = text("""
-    WITH due AS (
-        UPDATE tutorwatch.failures SET next_attempt_at = NULL
-        WHERE next_attempt_at <= clock_timestamp()
-        RETURNING tutor_id
+async def set_aside(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
+    """Has these tutors generated alone, at once: they are failing, or were in a batch that ended unfinished."""
+    await conn.execute(_SET_ASIDE, {"tutor_ids": list(tutor_ids)})
+
+
+_BEGIN = text("""
+    UPDATE tutorwatch.failures AS failure SET
+        attempts = attempts + 1,
+        last_error = :unfinished_error,
+        last_failed_at = clock_timestamp(),
+        next_attempt_at = CASE WHEN attempts + 1 < :most_attempts THEN clock_timestamp() + make_interval(
+            secs => least(:longest_delay, :delay * power(2, least(attempts, 30))) * (0.5 + random() / 2)) END,
+        parked_at = CASE WHEN attempts + 1 >= :most_attempts THEN coalesce(parked_at, clock_timestamp()) END,
+        unfinished = true,
+        wanted = false
+    WHERE tutor_id = (
+        SELECT tutor_id FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()
+        ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
     )
-    INSERT INTO tutorwatch.outbox (tutor_id) SELECT tutor_id FROM due
+    RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
 """)
 
 
-async def release_due(conn: AsyncConnection) -> int:
-    """Puts the tutors whose next attempt is due back into the outbox; returns how many."""
-    return (await conn.execute(_RELEASE_DUE)).rowcount
+async def begin_attempt(conn: AsyncConnection, *, most_attempts: int, delay_seconds: float) -> Failure | None:
+    """Books an attempt at the failing tutor that has been due longest, as if it failed; None if none is due.
+
+    The delay before the next one doubles with each. To be committed before the attempt is made: should that kill
+    the process, no rollback erases it.
+    """
+    values = {
+        "unfinished_error": "The listener ended in the middle of it",
+        "most_attempts": most_attempts,
+        "delay": delay_seconds,
+        "longest_delay": LONGEST_DELAY_SECONDS,
+    }
+    row = (await conn.execute(_BEGIN, values)).one_or_none()
+    return Failure(**row._mapping) if row else None  # noqa: SLF001 - Row's API
+
+
+_FAILED = text("""
+    UPDATE tutorwatch.failures SET
+        last_error = :error,
+        last_failed_at = clock_timestamp(),
+        next_attempt_at = CASE WHEN wanted THEN clock_timestamp() ELSE next_attempt_at END,
+        unfinished = false
+    WHERE tutor_id = :tutor_id
+    RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
+""")
+
+
+async def attempt_failed(conn: AsyncConnection, tutor_id: str, error: BaseException) -> list[Failure]:
+    """Says why the attempt that was begun failed; empty if the tutor is no longer on record."""
+    values = {"tutor_id": tutor_id, "error": describe(error)}
+    return [Failure(**row._mapping) for row in await conn.execute(_FAILED, values)]  # noqa: SLF001 - Row's API
+
+
+_AGAIN = text("""
+    UPDATE tutorwatch.failures SET
+        attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false
+    WHERE tutor_id = ANY(:tutor_ids) AND wanted
+""").bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
+
+
+async def succeeded(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
+    """Forgets the failures of tutors whose generation succeeded; if one is wanted since then, it is due."""
+    ids = list(tutor_ids)
+    await conn.execute(
+        delete(failures).where(failures.c.tutor_id == any_(literal(ids, ARRAY(String))), ~failures.c.wanted)
+    )
+    await conn.execute(_AGAIN, {"tutor_ids": ids})
 
 
 async def load(conn: AsyncConnection) -> list[Failure]:
@@ -100,18 +165,6 @@ async def load(conn: AsyncConnection) -> list[Failure]:
         .order_by(failures.c.parked_at, failures.c.next_attempt_at, failures.c.tutor_id)
     )
     return [Failure(**row._mapping) for row in await conn.execute(query)]  # noqa: SLF001 - Row's API
-
-
-_RESET = text("""
-    UPDATE tutorwatch.failures SET attempts = 0, next_attempt_at = NULL, parked_at = NULL
-    WHERE tutor_id = ANY(:tutor_ids)
-""").bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
-
-
-async def retry(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
-    """Gives these tutors all their attempts again, beginning at once."""
-    await conn.execute(_RESET, {"tutor_ids": list(tutor_ids)})
-    await outbox.add(conn, tutor_ids)
 
 
 def describe(error: BaseException) -> str:

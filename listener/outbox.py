@@ -16,42 +16,61 @@ class Claim:
     """The tutors that the claimed changes concern. It lasts until the transaction ends, either way."""
 
     tutor_ids: list[str]
+    apart: list[str]
+    """Tutors not to be generated together with others: they are failing, or their last batch ended unfinished."""
     changes: int
     oldest_at: datetime | None
     concerns_every_tutor: bool
+    attempts_are_due: bool
+    """Whether failing tutors wait for an attempt."""
+    transaction: str | None
+    """The id of the transaction that the claim lasts for; None for an empty claim."""
     now: datetime
     """The database's clock at the claim: one clock for all listeners."""
 
 
-# The rows are deleted at once: the transaction is the lease, and gives them back if it doesn't commit. Where
-# metrics changed, the session's tutor is looked up again (see migrations/sql/own_tables.sql).
+# The rows are deleted at once: the transaction is the lease, and gives them back if it doesn't commit. On a row
+# that was given back, xmax still names the transaction that had it: that one ended unfinished, perhaps because a
+# tutor of its batch killed the listener. Where metrics changed, the session's tutor is looked up again (see
+# migrations/sql/own_tables.sql).
 _CLAIM = text("""
-    WITH claimed AS (
-        DELETE FROM tutorwatch.outbox
-        WHERE id = ANY(ARRAY(
-            SELECT id FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
-        ))
-        RETURNING tutor_id, session_ids, recorded_at
+    WITH claimed AS MATERIALIZED (
+        SELECT id, tutor_id, session_ids, recorded_at, xmax <> '0' AND xmax::text <> ALL(:own) AS unfinished
+        FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
+    ), removed AS (
+        DELETE FROM tutorwatch.outbox WHERE id = ANY(ARRAY(SELECT id FROM claimed))
+    ), concerned AS MATERIALIZED (
+        SELECT changed.tutor_id,
+               bool_or(changed.unfinished)
+                   OR EXISTS (SELECT FROM tutorwatch.failures WHERE failures.tutor_id = changed.tutor_id) AS apart
+        FROM (
+            SELECT tutor_id, unfinished FROM claimed WHERE tutor_id IS NOT NULL
+            UNION ALL
+            SELECT sessions.tutor_id, claimed.unfinished
+            FROM claimed CROSS JOIN unnest(claimed.session_ids) AS changed (session_id)
+            JOIN public.sessions ON sessions.id = changed.session_id
+        ) AS changed
+        GROUP BY changed.tutor_id
     )
-    SELECT ARRAY(
-               SELECT tutor_id FROM claimed WHERE tutor_id IS NOT NULL
-               UNION
-               SELECT sessions.tutor_id
-               FROM claimed CROSS JOIN unnest(claimed.session_ids) AS changed (session_id)
-               JOIN public.sessions ON sessions.id = changed.session_id
-           ) AS tutor_ids,
+    SELECT ARRAY(SELECT tutor_id FROM concerned WHERE NOT apart) AS tutor_ids,
+           ARRAY(SELECT tutor_id FROM concerned WHERE apart) AS apart,
            count(*) AS changes,
            min(recorded_at) AS oldest_at,
            coalesce(bool_or(tutor_id IS NULL AND session_ids IS NULL), false) AS concerns_every_tutor,
+           EXISTS (SELECT FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()) AS attempts_are_due,
+           pg_current_xact_id_if_assigned()::xid::text AS transaction,
            clock_timestamp() AS now
     FROM claimed
-""")
+""").bindparams(bindparam("own", type_=ARRAY(String)))
 
 
-async def claim(conn: AsyncConnection, batch_size: int) -> Claim:
-    """Claims the oldest changes that no other listener holds; empty if there are none."""
-    row = (await conn.execute(_CLAIM, {"batch_size": batch_size})).one()
-    return Claim(list(row.tutor_ids), row.changes, row.oldest_at, row.concerns_every_tutor, row.now)
+async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = ()) -> Claim:
+    """Claims the oldest changes that no other listener holds; empty if there are none.
+
+    `own` are transactions that the caller itself gave up, alive: what they had is not set apart for that.
+    """
+    row = (await conn.execute(_CLAIM, {"batch_size": batch_size, "own": list(own)})).one()
+    return Claim(**row._mapping)  # noqa: SLF001 - Row's API
 
 
 async def add_every_tutor(conn: AsyncConnection) -> int:
@@ -59,18 +78,6 @@ async def add_every_tutor(conn: AsyncConnection) -> int:
     every = insert(outbox).from_select(["tutor_id"], every_tutor())
     added = await conn.execute(every, execution_options={"preserve_rowcount": True})
     return added.rowcount
-
-
-_ADD = text("INSERT INTO tutorwatch.outbox (tutor_id) SELECT unnest(:tutor_ids)").bindparams(
-    bindparam("tutor_ids", type_=ARRAY(String))
-)
-_WAKE = text("SELECT pg_notify('tutorwatch_changes', '')")
-
-
-async def add(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
-    """Puts these tutors into the outbox and wakes the listeners at commit."""
-    await conn.execute(_ADD, {"tutor_ids": list(tutor_ids)})
-    await conn.execute(_WAKE)
 
 
 @dataclass(frozen=True, slots=True)

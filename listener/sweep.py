@@ -1,11 +1,9 @@
-"""What no notification announces: retries that fell due, and the daily sweep over all tutors."""
+"""What no notification announces: the daily sweep over all tutors."""
 
 import logging
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
-
-from listener import failures
 
 logger = logging.getLogger(__name__)
 
@@ -32,12 +30,10 @@ _FORGET_ORPHANS = (
 
 
 async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
-    """Puts what is due into the outbox: failures to be tried again and, once a day, every tutor.
+    """Puts every tutor into the outbox once a day: the first of all listeners that sees it due takes the sweep.
 
-    The daily sweep is taken by the first of all listeners that sees it due. It also forgets what belonged
-    to alerts and tutors that clients have deleted.
+    It also forgets what belonged to alerts and tutors that clients have deleted.
     """
-    await failures.release_due(conn)
     due = await conn.execute(_CLAIM_DAILY, {"seconds": every_hours * 3600})
     if due.rowcount == 0:
         return

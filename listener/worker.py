@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +26,11 @@ T = TypeVar("T")
 RECHECK_SECONDS = 1.0
 """When to look again at changes that another listener holds: should it die, they are free again."""
 
+LOOKS_AT_ONCE = 2
+LONGEST_GAP_SECONDS = 0.25
+"""After so many wake-ups in a row that brought nothing, looks keep a distance that doubles up to this: anybody may
+send notifications, any number of them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Batch:
@@ -35,6 +40,10 @@ class Batch:
     tutors: int = 0
     generated: Generated = field(default_factory=Generated)
     failed: list[failures.Failure] = field(default_factory=list)
+    set_aside: int = 0
+    """Tutors that will be generated alone instead."""
+    attempts_are_due: bool = False
+    """Whether failing tutors wait for an attempt."""
     seconds: float = 0.0
     oldest_seconds: float = 0.0
     """Age of the oldest change at the claim."""
@@ -88,6 +97,10 @@ class Worker:
         self._woken = asyncio.Event()
         self._stopping = False
         self._sweep_due_at = 0.0
+        self._attempts_are_due = False
+        self._claims: deque[str] = deque(maxlen=20)
+        self._looked_at = 0.0
+        self._vain_looks = 0
         self.figures = Figures()
 
     def wake(self) -> None:
@@ -102,6 +115,7 @@ class Worker:
     async def run(self) -> None:
         """Works until stopped. A database that is away is waited for, however long it takes."""
         while not self._stopping:
+            await self._keep_distance()
             self._woken.clear()  # before the claim: a wake-up during it means to look once more
             try:
                 pause = await self._drain()
@@ -110,6 +124,13 @@ class Worker:
                 logger.warning("The database can't be reached (%s)", error, extra={"action": "outbox_unreachable"})
             await self._wait(pause)
 
+    async def _keep_distance(self) -> None:
+        """Waits where the last looks brought nothing and came in quick succession."""
+        doublings = self._vain_looks - LOOKS_AT_ONCE
+        if doublings >= 0 and not self._stopping:
+            gap = min(0.001 * 2 ** min(doublings, 10), LONGEST_GAP_SECONDS)
+            await asyncio.sleep(max(self._looked_at + gap - time.monotonic(), 0.0))
+
     async def _wait(self, pause: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(pause):
@@ -117,13 +138,22 @@ class Worker:
 
     async def _drain(self) -> float:
         """Claims and generates until nothing is left to claim; returns the seconds to wait for a wake-up."""
+        self._vain_looks += 1
         while not self._stopping:
             if time.monotonic() >= self._sweep_due_at:
                 await self._in_transaction(self._sweep)
+            while self._attempts_are_due and not self._stopping:
+                await self._attempt_next_failing()
             result = await self._in_transaction(self._claim_and_generate)
-            if isinstance(result, outbox.Due):
+            self._looked_at = time.monotonic()
+            if isinstance(result, Batch):
+                self._vain_looks = 0
+                self._attempts_are_due = result.attempts_are_due
+                self._report(result)
+            elif result.retry_in_seconds is not None and result.retry_in_seconds <= 0:
+                self._attempts_are_due = True
+            else:
                 return self._plan(result)
-            self._report(result)
         return 0.0
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
@@ -133,24 +163,30 @@ class Worker:
     async def _claim_and_generate(self, conn: AsyncConnection, is_last_attempt: bool) -> Batch | outbox.Due:
         """One transaction: the lease on the claimed changes and all that comes of them."""
         started = time.perf_counter()
-        claim = await outbox.claim(conn, self._settings.batch_size)
-        if claim.changes == 0:
+        claim = await outbox.claim(conn, self._settings.batch_size, own=self._claims)
+        if claim.transaction is None:
             return await outbox.look_ahead(conn)
+        self._claims.append(claim.transaction)
         if claim.concerns_every_tutor:
             await outbox.add_every_tutor(conn)
-        generated, errors = await generate_each(
-            conn, claim.tutor_ids, claim.now, self._limits, last_attempt=is_last_attempt
-        )
-        await failures.clear(conn, [tutor_id for tutor_id in claim.tutor_ids if tutor_id not in errors])
-        failed = await self._record(conn, errors)
+        if claim.apart:
+            await failures.set_aside(conn, claim.apart)
+        generated, failed = Generated(), []
+        if claim.tutor_ids:
+            generated, errors = await generate_each(
+                conn, claim.tutor_ids, claim.now, self._limits, last_attempt=is_last_attempt
+            )
+            failed = await self._record(conn, errors)
         age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
         return Batch(
-            claim.changes,
-            len(claim.tutor_ids),
-            generated,
-            failed,
-            time.perf_counter() - started,
-            max(age, 0.0),
+            changes=claim.changes,
+            tutors=len(claim.tutor_ids),
+            generated=generated,
+            failed=failed,
+            set_aside=len(claim.apart),
+            attempts_are_due=claim.attempts_are_due or bool(claim.apart),
+            seconds=time.perf_counter() - started,
+            oldest_seconds=max(age, 0.0),
         )
 
     async def _record(self, conn: AsyncConnection, errors: dict[str, Exception]) -> list[failures.Failure]:
@@ -162,6 +198,36 @@ class Worker:
             most_attempts=self._settings.failure_attempts,
             delay_seconds=self._settings.failure_delay_seconds,
         )
+
+    async def _attempt_next_failing(self) -> None:
+        """Generates the failing tutor that has been due longest, alone. The attempt is booked before it is made."""
+        begun = await self._in_transaction(self._begin_attempt)
+        if begun is None:
+            self._attempts_are_due = False
+            return
+
+        async def attempt(conn: AsyncConnection, is_last_attempt: bool) -> Batch:
+            return await self._attempt(conn, begun, is_last_attempt)
+
+        self._report(await self._in_transaction(attempt))
+
+    async def _begin_attempt(self, conn: AsyncConnection, _is_last_attempt: bool) -> failures.Failure | None:
+        return await failures.begin_attempt(
+            conn,
+            most_attempts=self._settings.failure_attempts,
+            delay_seconds=self._settings.failure_delay_seconds,
+        )
+
+    async def _attempt(self, conn: AsyncConnection, begun: failures.Failure, is_last_attempt: bool) -> Batch:
+        started = time.perf_counter()
+        tutor_id, now = begun.tutor_id, begun.last_failed_at
+        generated, errors = await generate_each(conn, [tutor_id], now, self._limits, last_attempt=is_last_attempt)
+        if tutor_id in errors:
+            failed = await failures.attempt_failed(conn, tutor_id, errors[tutor_id])
+        else:
+            failed = []
+            await failures.succeeded(conn, [tutor_id])
+        return Batch(tutors=1, generated=generated, failed=failed, seconds=time.perf_counter() - started)
 
     async def _in_transaction(self, work: Callable[[AsyncConnection, bool], Awaitable[T]]) -> T:
         attempts = 0
@@ -177,12 +243,11 @@ class Worker:
             self.figures.retries += max(attempts - 1, 0)
 
     def _plan(self, due: outbox.Due) -> float:
-        """When to look again without being woken; also moves the next sweep up to the next retry."""
+        """When to look again without being woken."""
         pause = self._settings.poll_seconds if self._hears() else self._settings.deaf_poll_seconds
-        if due.retry_in_seconds is not None:
-            retry_at = time.monotonic() + max(due.retry_in_seconds, 0.0)
-            self._sweep_due_at = min(self._sweep_due_at, retry_at)
         pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
+        if due.retry_in_seconds is not None:
+            pause = min(pause, due.retry_in_seconds)
         return min(pause, RECHECK_SECONDS) if due.changes_held_by_others else pause
 
     def _report(self, batch: Batch) -> None:
@@ -210,6 +275,12 @@ def log_batch(batch: Batch) -> None:
             "oldest_change_ms": round(batch.oldest_seconds * 1000),
         },
     )
+    if batch.set_aside:
+        logger.warning(
+            "%d tutors will be generated one by one: they are failing, or a batch with them ended unfinished",
+            batch.set_aside,
+            extra={"action": "set_aside", "tutors": batch.set_aside},
+        )
     for alert in generated.alerts:
         logger.info(
             "Alert opened for tutor %s: %s (%s), %s",

@@ -1,25 +1,24 @@
-"""Gives failing tutors another chance, at an admin's word."""
+"""Gives failing tutors another chance, at a person's word."""
 
-from sqlalchemy import text
+from collections.abc import Sequence
+
+from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 _RETRY = text("""
-    WITH reset AS (
-        UPDATE tutorwatch.failures SET attempts = 0, next_attempt_at = NULL, parked_at = NULL
-        WHERE CAST(:tutor_id AS text) IS NULL OR tutor_id = :tutor_id
-        RETURNING tutor_id
-    )
-    INSERT INTO tutorwatch.outbox (tutor_id) SELECT tutor_id FROM reset
-""")
+    UPDATE tutorwatch.failures SET
+        attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false, wanted = true
+    WHERE CAST(:tutor_ids AS text[]) IS NULL OR tutor_id = ANY(:tutor_ids)
+""").bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
 _WAKE = text("SELECT pg_notify('tutorwatch_changes', '')")
 
 
-async def retry_failing(conn: AsyncConnection, tutor_id: str | None = None) -> int:
-    """Has a failing tutor generated again at once, with all attempts anew; None: all of them.
+async def retry_failing(conn: AsyncConnection, tutor_ids: Sequence[str] | None = None) -> int:
+    """Gives failing tutors all their attempts again, beginning at once; None: all of them.
 
-    Returns how many tutors that are; the caller commits.
+    Returns how many of them are failing; the caller commits.
     """
-    retried = (await conn.execute(_RETRY, {"tutor_id": tutor_id})).rowcount
+    retried = (await conn.execute(_RETRY, {"tutor_ids": None if tutor_ids is None else list(tutor_ids)})).rowcount
     if retried:
         await conn.execute(_WAKE)
     return retried

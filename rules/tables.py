@@ -179,6 +179,8 @@ failures = Table(
     Column("last_failed_at", DateTime(timezone=True)),
     Column("next_attempt_at", DateTime(timezone=True)),
     Column("parked_at", DateTime(timezone=True)),
+    Column("unfinished", Boolean),
+    Column("wanted", Boolean),
 )
 
 alert_evidence = Table(

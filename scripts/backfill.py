@@ -100,7 +100,7 @@ async def _generate(
         async with conn.begin_nested() as all_of_it:
             now = datetime.now(UTC)
             generated, failed = await generate_each(conn, tutor_ids, now, limits, last_attempt=is_last_attempt)
-            await failures.clear(conn, [tutor_id for tutor_id in tutor_ids if tutor_id not in failed])
+            await failures.succeeded(conn, [tutor_id for tutor_id in tutor_ids if tutor_id not in failed])
             if options.dry_run:
                 await all_of_it.rollback()
         return generated, failed

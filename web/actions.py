@@ -19,6 +19,7 @@ from web.database import require_database
 from web.forms import RETURN_FIELD, read_fields, read_form
 from web.identity import IDENTITY
 from web.keys import ENGINE, PASSWORDS, SETTINGS
+from web.live import HUB
 from web.models import InvalidInputError, Note, Resolution, Retry, SignIn, SignInLink, parse_input
 from web.problems import answer_error, wants_json
 from web.redirects import local_path, redirect
@@ -79,7 +80,7 @@ async def retry(request: web.Request) -> web.StreamResponse:
     except InvalidInputError as error:
         return await _refused(request, error, "/system")
     async with request.app[ENGINE].begin() as conn:
-        retried = await retries.retry_failing(conn, asked.tutor_id)
+        retried = await retries.retry_failing(conn, None if asked.tutor_id is None else [asked.tutor_id])
     tutors = {0: "No tutor is failing any more.", 1: "The tutor is being tried again."}
     return await _done(request, tutors.get(retried, f"{retried} tutors are being tried again."), "/system")
 
@@ -177,6 +178,7 @@ async def _signed_in(
 
 
 async def _done(request: web.Request, text: str, default: str) -> web.StreamResponse:
+    request.app[HUB].note_change()
     if wants_json(request):
         return web.Response(status=204)
     return await _back(request, "done", text, default)

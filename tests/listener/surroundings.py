@@ -17,6 +17,7 @@ from listener.worker import Batch
 from rules.generation import LOCK_SEED
 from rules.settings import Thresholds
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import eventually
 
 NEVER = 3600.0
@@ -42,11 +43,16 @@ class Listening:
 
 @asynccontextmanager
 async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
-    """Runs a listener and stops it at the end; what ends it before ends the test."""
+    """Runs a listener, as its role, and stops it at the end; what ends it before ends the test."""
     batches: list[Batch] = []
     stop = asyncio.Event()
     service = run_listener(
-        url, ListenerSettings(**settings), Thresholds(), version="test", stop=stop, on_batch=batches.append
+        LISTENER.url(url),
+        ListenerSettings(**settings),
+        Thresholds(),
+        version="test",
+        stop=stop,
+        on_batch=batches.append,
     )
     async with beside(service, stop.set) as task:
         yield Listening(task, stop, batches)
@@ -88,10 +94,13 @@ async def is_up(platform: Platform, count: int = 1) -> None:
 
 
 async def has_settled(platform: Platform) -> None:
-    """Waits until nothing is left in the outbox: everything in it has been generated and committed."""
+    """Waits until nothing is left to do: everything has been generated and committed, alone or in batches."""
 
     async def is_empty() -> bool:
-        return await platform.rows("SELECT count(*) FROM tutorwatch.outbox") == [0]
+        return await platform.rows(
+            "SELECT (SELECT count(*) FROM tutorwatch.outbox) + (SELECT count(*) FROM tutorwatch.failures"
+            " WHERE next_attempt_at <= clock_timestamp() OR unfinished)"
+        ) == [0]
 
     await eventually(is_empty)
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from listener import failures
 from listener.failures import Failure
 from listener.subscription import CHANGES
+from rules.retries import retry_failing
 from tests.platform import Platform
 
 DELAY = 40.0
@@ -20,13 +21,35 @@ DELAY = 40.0
 async def fail(
     engine: AsyncEngine, *tutors: str, times: int = 1, most: int = 100, error: BaseException | None = None
 ) -> list[Failure]:
-    """Records failures of these tutors; the state after the last."""
-    latest: list[Failure] = []
-    for _ in range(times):
-        async with engine.begin() as conn:
-            errors = dict.fromkeys(tutors, error or ValueError("no such rule"))
-            latest = await failures.record(conn, errors, most_attempts=most, delay_seconds=DELAY)
+    """Has these tutors fail, first in a batch, then alone; the state after the last attempt."""
+    cause = error or ValueError("no such rule")
+    async with engine.begin() as conn:
+        latest = await failures.record(conn, dict.fromkeys(tutors, cause), most_attempts=most, delay_seconds=DELAY)
+    for _ in range(times - 1):
+        latest = [await fail_again(engine, tutor, most=most, error=cause) for tutor in tutors]
     return latest
+
+
+async def fail_again(
+    engine: AsyncEngine, tutor: str, *, most: int = 100, error: BaseException | None = None
+) -> Failure:
+    """Has a tutor that is on record, parked or not, fail once more."""
+    begun = await begin(engine, tutor, most=most)
+    async with engine.begin() as conn:
+        (failed,) = await failures.attempt_failed(conn, begun.tutor_id, error or ValueError("still no such rule"))
+    return failed
+
+
+async def begin(engine: AsyncEngine, tutor: str, *, most: int = 100) -> Failure:
+    """Books an attempt at a tutor that is due from now on."""
+    async with engine.begin() as conn:
+        await conn.execute(
+            text("UPDATE tutorwatch.failures SET next_attempt_at = 'epoch' WHERE tutor_id = :tutor"), {"tutor": tutor}
+        )
+        begun = await failures.begin_attempt(conn, most_attempts=most, delay_seconds=DELAY)
+    assert begun
+    assert begun.tutor_id == tutor
+    return begun
 
 
 async def on_record(platform: Platform) -> list[str]:
@@ -46,11 +69,10 @@ async def test_delay_doubles_with_each_attempt_up_to_an_hour(
     engine: AsyncEngine, platform: Platform, attempts: int, full_delay: float
 ) -> None:
     tutors = ("a", "b", "c", "d")
-    if attempts > 1:
-        await fail(engine, *tutors)
-        await platform.rows("UPDATE tutorwatch.failures SET attempts = %s RETURNING 1", attempts - 1)
-
     failed = await fail(engine, *tutors)
+    if attempts > 1:
+        await platform.rows("UPDATE tutorwatch.failures SET attempts = %s RETURNING 1", attempts - 1)
+        failed = [await begin(engine, tutor) for tutor in tutors]
 
     assert {(failure.attempts, failure.parked_at) for failure in failed} == {(attempts, None)}
     spread = [seconds_to_wait(failure) for failure in failed]
@@ -70,24 +92,25 @@ async def test_tutors_that_failed_together_come_back_apart(engine: AsyncEngine) 
 
 async def test_first_and_latest_failure_are_dated(engine: AsyncEngine, platform: Platform) -> None:
     await fail(engine, "a", times=3, error=KeyError("first"))
-    await fail(engine, "a", error=TypeError("latest"))
+    await fail_again(engine, "a", error=TypeError("latest"))
 
     assert await platform.rows("SELECT attempts, last_error FROM tutorwatch.failures") == [(4, "TypeError: latest")]
     assert await platform.rows("SELECT first_failed_at < last_failed_at FROM tutorwatch.failures") == [True]
 
 
-@pytest.mark.parametrize(("most", "parked_after"), [(1, 1), (3, 3)])
-async def test_tutor_is_parked_after_the_last_attempt(engine: AsyncEngine, most: int, parked_after: int) -> None:
-    states = [(await fail(engine, "a", most=most))[0] for _ in range(parked_after)]
+@pytest.mark.parametrize("most", [1, 3])
+async def test_tutor_is_parked_after_the_last_attempt(engine: AsyncEngine, most: int) -> None:
+    states = [*await fail(engine, "a", most=most)]
+    states += [await fail_again(engine, "a", most=most) for _ in range(most - 1)]
 
-    assert [state.parked_at is not None for state in states] == [False] * (parked_after - 1) + [True]
-    assert [state.next_attempt_at is None for state in states] == [False] * (parked_after - 1) + [True]
+    assert [state.parked_at is not None for state in states] == [False] * (most - 1) + [True]
+    assert [state.next_attempt_at is None for state in states] == [False] * (most - 1) + [True]
 
 
 async def test_parked_tutor_that_fails_again_stays_parked_since_then(engine: AsyncEngine) -> None:
     (parked,) = await fail(engine, "a", times=2, most=2)
 
-    (again,) = await fail(engine, "a", most=2)
+    again = await fail_again(engine, "a", most=2)
 
     assert (again.attempts, again.parked_at, again.next_attempt_at) == (3, parked.parked_at, None)
     assert again.last_failed_at > parked.last_failed_at
@@ -123,25 +146,101 @@ async def test_success_forgets_the_failures_of_those_tutors_only(engine: AsyncEn
     await fail(engine, "a", "b", "c")
 
     async with engine.begin() as conn:
-        await failures.clear(conn, ["a", "c", "never failed"])
-        await failures.clear(conn, [])
+        await failures.succeeded(conn, ["a", "c", "never failed"])
+        await failures.succeeded(conn, [])
 
     assert await on_record(platform) == ["b"]
 
 
-async def test_only_what_is_due_comes_back_and_only_once(engine: AsyncEngine, platform: Platform) -> None:
-    await fail(engine, "due", "later")
+async def test_only_what_is_due_is_attempted_and_only_once(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "later", "due")
     await fail(engine, "parked", most=1)
-    await platform.rows(
-        "UPDATE tutorwatch.failures SET next_attempt_at = now() - interval '1 s' WHERE tutor_id = 'due' RETURNING 1"
-    )
+
+    assert (await begin(engine, "due")).attempts == 2
+    async with engine.begin() as conn:
+        assert await failures.begin_attempt(conn, most_attempts=100, delay_seconds=DELAY) is None
+    assert await on_record(platform) == ["due", "later", "parked"]
+
+
+async def test_two_listeners_attempt_different_tutors(engine: AsyncEngine) -> None:
+    await fail(engine, "a", "b")
+    async with engine.begin() as conn:
+        await conn.execute(text("UPDATE tutorwatch.failures SET next_attempt_at = 'epoch'"))
+
+    async with engine.begin() as one, engine.begin() as other:
+        begun = [
+            await failures.begin_attempt(conn, most_attempts=9, delay_seconds=DELAY) for conn in (one, other, other)
+        ]
+
+    assert {failure.tutor_id if failure else None for failure in begun} == {"a", "b", None}
+
+
+async def test_attempt_that_never_reports_counts_and_parks(engine: AsyncEngine, platform: Platform) -> None:
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["a"])
+
+    states = [await begin(engine, "a", most=3) for _ in range(3)]
+
+    assert [(state.attempts, state.parked_at is not None) for state in states] == [(1, False), (2, False), (3, True)]
+    assert await platform.rows("SELECT last_error FROM tutorwatch.failures") == [
+        "The listener ended in the middle of it"
+    ]
+
+
+async def test_change_hastens_the_next_attempt(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "failing")
+    await fail(engine, "parked", most=1)
 
     async with engine.begin() as conn:
-        released = [await failures.release_due(conn), await failures.release_due(conn)]
+        await failures.set_aside(conn, ["failing", "parked"])
 
-    assert released == [1, 0]
-    assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox") == ["due"]
-    assert await on_record(platform) == ["due", "later", "parked"]
+    assert await due(platform) == ["failing", "parked"]
+
+
+async def test_change_does_not_hasten_what_may_have_killed_a_listener(engine: AsyncEngine, platform: Platform) -> None:
+    await fail(engine, "deadly", "fatal")
+    await begin(engine, "deadly")
+    await begin(engine, "fatal", most=2)
+
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["deadly", "fatal"])
+
+    assert await due(platform) == []
+
+
+async def test_change_during_an_attempt_is_not_forgotten_by_its_success(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    await fail(engine, "a")
+    await begin(engine, "a", most=2)
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["a"])
+
+    async with engine.begin() as conn:
+        await failures.succeeded(conn, ["a"])
+
+    assert await due(platform) == ["a"]
+    assert await platform.rows("SELECT attempts, parked_at FROM tutorwatch.failures") == [(0, None)]
+
+
+async def test_change_during_an_attempt_is_not_forgotten_by_its_failure(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    await fail(engine, "a")
+    await begin(engine, "a", most=2)
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["a"])
+
+    async with engine.begin() as conn:
+        await failures.attempt_failed(conn, "a", ValueError("still"))
+
+    assert await due(platform) == ["a"]
+
+
+async def due(platform: Platform) -> list[str]:
+    return await platform.rows(
+        "SELECT tutor_id FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp() ORDER BY 1"
+    )
 
 
 async def test_list_has_names_and_begins_with_the_longest_parked(engine: AsyncEngine, platform: Platform) -> None:
@@ -173,15 +272,15 @@ async def test_retry_gives_all_attempts_again_at_once(
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as ear:
         await ear.execute(f"LISTEN {CHANGES}".encode())
         async with engine.begin() as conn:
-            await failures.retry(conn, ["parked", "fine"])
+            assert await retry_failing(conn, ["parked", "fine"]) == 1
         assert [n.channel async for n in ear.notifies(timeout=10, stop_after=1)] == [CHANGES]
 
     state: list[Any] = await platform.rows(
         "SELECT tutor_id, attempts, parked_at IS NULL, next_attempt_at IS NULL FROM tutorwatch.failures ORDER BY 1"
     )
-    assert state == [("other", 2, False, True), ("parked", 0, True, True)]
-    assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox ORDER BY 1") == ["fine", "parked"]
-    (failed_again,) = await fail(engine, "parked", most=2)
+    assert state == [("other", 2, False, True), ("parked", 0, True, False)]
+    assert await due(platform) == ["parked"]
+    failed_again = await fail_again(engine, "parked", most=2)
     assert (failed_again.attempts, failed_again.parked_at) == (1, None)
     assert DELAY / 2 <= seconds_to_wait(failed_again) <= DELAY + 1
 

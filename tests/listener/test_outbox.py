@@ -3,12 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from listener import outbox
-from listener.subscription import CHANGES
+from listener import failures, outbox
 from tests.platform import Platform
 
 
@@ -62,6 +60,7 @@ async def test_empty_outbox_gives_an_empty_claim(engine: AsyncEngine, rows: Plat
         claim = await outbox.claim(conn, 100)
 
     assert (claim.tutor_ids, claim.changes, claim.oldest_at, claim.concerns_every_tutor) == ([], 0, None, False)
+    assert claim.transaction is None
 
 
 async def test_claim_tells_the_age_of_its_oldest_change_by_the_databases_clock(
@@ -99,7 +98,37 @@ async def test_claim_that_is_rolled_back_gives_everything_back(engine: AsyncEngi
 
     assert await left(rows) == ["a", "b", "c"]
     async with engine.begin() as conn:
-        assert sorted((await outbox.claim(conn, 100)).tutor_ids) == ["a", "b", "c"]
+        claim = await outbox.claim(conn, 100)
+    assert sorted(claim.tutor_ids + claim.apart) == ["a", "b", "c"]
+
+
+async def test_what_an_unfinished_transaction_had_is_set_apart(engine: AsyncEngine, rows: Platform) -> None:
+    await record(rows, *"abc")
+    async with engine.connect() as conn:
+        unfinished = await outbox.claim(conn, 2)
+        await conn.rollback()
+    assert unfinished.transaction
+    await record(rows, "b", "d")
+
+    async with engine.connect() as conn:
+        claim = await outbox.claim(conn, 100)
+        await conn.rollback()
+    assert (sorted(claim.tutor_ids), sorted(claim.apart)) == (["c", "d"], ["a", "b"])
+
+    async with engine.connect() as conn:
+        own = await outbox.claim(conn, 100, own=[unfinished.transaction, str(claim.transaction)])
+    assert (sorted(own.tutor_ids), own.apart) == (["a", "b", "c", "d"], [])
+
+
+async def test_failing_tutors_are_set_apart(engine: AsyncEngine, rows: Platform) -> None:
+    await record(rows, "a", "failing")
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["failing"])
+
+    async with engine.begin() as conn:
+        claim = await outbox.claim(conn, 100)
+
+    assert (claim.tutor_ids, claim.apart, claim.attempts_are_due) == (["a"], ["failing"], True)
 
 
 async def test_session_that_moved_concerns_the_tutor_it_has_now(engine: AsyncEngine, rows: Platform) -> None:
@@ -161,20 +190,6 @@ async def test_adding_every_tutor_tells_how_many(engine: AsyncEngine, rows: Plat
         added = await outbox.add_every_tutor(conn)
 
     assert added == len(await left(rows)) == 1
-
-
-async def test_adding_tutors_wakes_the_listeners_at_commit(
-    engine: AsyncEngine, rows: Platform, database_url: str
-) -> None:
-    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as ear:
-        await ear.execute(f"LISTEN {CHANGES}".encode())
-        async with engine.begin() as conn:
-            await outbox.add(conn, ["a", "b"])
-            assert [n async for n in ear.notifies(timeout=0.2)] == []
-        heard = [n.channel async for n in ear.notifies(timeout=10, stop_after=1)]
-
-    assert heard == [CHANGES]
-    assert await left(rows) == ["a", "b"]
 
 
 async def test_looking_ahead_sees_what_others_hold(engine: AsyncEngine, rows: Platform) -> None:

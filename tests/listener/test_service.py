@@ -33,6 +33,7 @@ from tests.listener.surroundings import (
     waiting,
 )
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually, find_psql, psql, run_client, tutorwatch
 
 
@@ -95,7 +96,7 @@ async def test_second_no_show_written_elsewhere_opens_an_alert(
     database_url: str, platform: Platform, write: Callable[[str, str], object]
 ) -> None:
     await no_shows(platform, 1, each=1)
-    with Running("listen", url=database_url, poll_seconds=NEVER) as listener:
+    with Running("listen", url=LISTENER.url(database_url), poll_seconds=NEVER) as listener:
         await listener.log(action="listening")
         await has_settled(platform)
         assert await alerted(platform) == []
@@ -116,7 +117,7 @@ async def test_second_no_show_written_elsewhere_opens_an_alert(
 async def test_idle_listener_ends_at_once_when_told(
     database_url: str, platform: Platform, number: signal.Signals
 ) -> None:
-    with Running("listen", url=database_url, poll_seconds=NEVER, heartbeat_seconds=300) as listener:
+    with Running("listen", url=LISTENER.url(database_url), poll_seconds=NEVER, heartbeat_seconds=300) as listener:
         await listener.log(action="listening")
         await is_up(platform)
 
@@ -135,7 +136,7 @@ async def test_listener_that_is_told_to_stop_commits_the_batch_in_flight(
     await no_shows(platform, 40)
     tutors = await waiting(platform)
     async with generation_held_up(database_url, tutors[25]) as let_go:
-        with Running("listen", url=database_url, batch_size=10) as listener:
+        with Running("listen", url=LISTENER.url(database_url), batch_size=10) as listener:
             await held_up_backend(platform)
             assert await alerted(platform) == sorted(tutors[:20])
             listener.send(number)
@@ -154,7 +155,7 @@ async def test_batch_that_outlasts_the_grace_time_is_rolled_back_whole(database_
     await no_shows(platform, 40)
     tutors = await waiting(platform)
     async with generation_held_up(database_url, tutors[25]):
-        with Running("listen", url=database_url, batch_size=10, grace_seconds=0.2) as listener:
+        with Running("listen", url=LISTENER.url(database_url), batch_size=10, grace_seconds=0.2) as listener:
             await held_up_backend(platform)
             listener.send(signal.SIGTERM)
 
@@ -170,7 +171,7 @@ async def test_killed_listener_loses_nothing_and_another_takes_over(database_url
     await no_shows(platform, 30)
     tutors = await waiting(platform)
     async with generation_held_up(database_url, tutors[5]) as let_go:
-        with Running("listen", url=database_url, batch_size=10) as killed:
+        with Running("listen", url=LISTENER.url(database_url), batch_size=10) as killed:
             backend = await held_up_backend(platform)
             async with listening(database_url, batch_size=10, poll_seconds=NEVER) as heir:
 
@@ -195,7 +196,7 @@ async def test_killed_listener_loses_nothing_and_another_takes_over(database_url
 
 async def test_database_that_is_away_at_start_is_waited_for(database_url: str, platform: Platform) -> None:
     tutors = await no_shows(platform, 2)
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         with Running("listen", url=proxy.url) as listener:
 
             async def three_attempts() -> bool:
@@ -219,7 +220,7 @@ async def test_database_that_is_away_at_start_is_waited_for(database_url: str, p
 
 
 async def test_listener_without_a_database_can_be_stopped(database_url: str) -> None:
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         with Running("listen", url=proxy.url) as listener:
             await listener.log(action="unreachable")
             listener.send(signal.SIGTERM)
@@ -273,7 +274,7 @@ async def test_what_was_written_without_a_listener_is_caught_up_once(database_ur
 async def test_change_missed_while_the_connection_was_cut_is_found_after_the_reconnect(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60) as listener:
             await is_up(platform)
@@ -301,7 +302,7 @@ async def test_killed_notification_connection_loses_nothing(database_url: str, p
 async def test_deaf_listener_says_so_polls_and_recovers(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1):
             await is_up(platform)
@@ -326,7 +327,7 @@ async def test_listener_that_never_hears_generates_by_polling(
 ) -> None:
     (tutor,) = await no_shows(platform, 1)
     async with (
-        Proxy(database_url) as proxy,
+        Proxy(LISTENER.url(database_url)) as proxy,
         listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1),
     ):
         assert (await logged(caplog, "unreachable"))[0].levelname == "WARNING"
@@ -340,7 +341,7 @@ async def test_listener_that_never_hears_generates_by_polling(
 async def test_connection_that_fell_silent_is_found_out_and_replaced(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(
             database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.3
@@ -400,7 +401,7 @@ async def test_worker_connection_killed_in_a_batch_gives_the_batch_back(database
 async def test_database_that_goes_away_meanwhile_is_waited_for(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1) as listener:
             await is_up(platform)
@@ -422,7 +423,7 @@ async def test_outage_is_told_without_repeating_it_all_the_time(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "FIRST_DELAY_SECONDS", 0.05)
-    async with Proxy(database_url) as proxy:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url):
             await is_up(platform)

@@ -137,7 +137,8 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
     async with working(engine, failure_attempts=3, failure_delay_seconds=0.2) as at_work:
 
         async def is_parked() -> bool:
-            return await platform.rows("SELECT parked_at IS NOT NULL FROM tutorwatch.failures") == [True]
+            rows = await platform.rows("SELECT parked_at IS NOT NULL, unfinished FROM tutorwatch.failures")
+            return bool(rows == [(True, False)])
 
         await eventually(is_parked)  # by itself: nothing wakes the worker, and its poll is far away
         statements = len(at_work.batches)

@@ -5,6 +5,7 @@ import logging
 import psycopg
 from psycopg import sql
 
+from migrations import rights
 from migrations.automation import TRIGGERS, wait_briefly, when_not_busy
 
 logger = logging.getLogger(__name__)
@@ -24,7 +25,7 @@ _OUR_INDEXES = (
 
 
 def uninstall(connection: psycopg.Connection) -> None:
-    """Drops our triggers, indexes and the schema tutorwatch; on a connection in autocommit mode.
+    """Drops our triggers, indexes, the services' rights and the schema tutorwatch; on a connection in autocommit mode.
 
     The platform's tables and all their rows stay, the alerts and insights that we wrote included.
     Can be interrupted and run again; a database without Tutorwatch is left as it is.
@@ -34,6 +35,7 @@ def uninstall(connection: psycopg.Connection) -> None:
     for (index,) in connection.execute(_OUR_INDEXES).fetchall():
         logger.info("Dropping index %s", index)
         connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index)))
+    rights.take_back(connection)
     connection.execute("SET client_min_messages = warning")  # not a NOTICE per dropped table
     connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
 

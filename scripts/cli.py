@@ -106,7 +106,7 @@ def migrate(
     automation_off: AutomationOff = False,
     log_format: Logs = LogFormat.AUTO,
 ) -> None:
-    """Brings the database's schema up to date: creates it, or joins the platform's existing one.
+    """Brings the database's schema up to date: creates it, joins the platform's, or mends what was damaged since.
 
     Safe beside running clients, safe to interrupt and run again; running it twice changes nothing.
     """
@@ -128,11 +128,35 @@ def migrate(
         if done.before == done.after
         else f"Migrated from {done.before or 'nothing'} to revision {done.after}."
     )
+    for mended in done.mended:
+        typer.echo(f"Mended: {mended}")
     if done.settled_alerts or done.settled_insights:
         typer.echo(
             f"Settled duplicates: {done.settled_alerts} open alerts resolved, "
             f"{done.settled_insights} active insights made inactive (the oldest of each stays)."
         )
+
+
+@app.command()
+def rights(
+    listener: Annotated[str, typer.Option(help="The role of the listeners.")],
+    web: Annotated[str, typer.Option(help="The role of the dashboards.")],
+    sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
+) -> None:
+    """Gives two roles the least rights with which the services run; to be run again after each `migrate`."""
+    from migrations import rights as services
+
+    if sql:
+        typer.echo(services.to_sql(listener=listener, web=web))
+        return
+    try:
+        with _connection() as connection:
+            excess = services.give(connection, listener=listener, web=web)
+    except services.RightsError as error:
+        raise CommandError(str(error)) from None
+    typer.echo(f"{listener} has the rights of a listener, {web} those of a dashboard.")
+    if excess:
+        raise CommandError("More than that may be done, by grants that aren't ours:\n" + "\n".join(excess))
 
 
 @app.command()
@@ -270,9 +294,10 @@ def revoke_token(name: TokenName) -> None:
 def demo(
     write: Annotated[bool, typer.Option("--write", help="Go on writing a new session every few seconds.")] = False,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions.")] = 4.0,
+    log_format: Logs = LogFormat.AUTO,
 ) -> None:
     """Fills an empty database with the demo data: 10 tutors, 40 students, about 200 sessions."""
-    _configure_logs(LogFormat.AUTO)
+    _configure_logs(log_format)
     import asyncio
 
     from scripts import environment
@@ -300,9 +325,10 @@ def settings() -> None:
 @app.command()
 def uninstall(
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
+    log_format: Logs = LogFormat.AUTO,
 ) -> None:
     """Removes everything of Tutorwatch from the database. The platform's tables and their rows stay."""
-    _configure_logs(LogFormat.AUTO)
+    _configure_logs(log_format)
     from migrations.uninstall import uninstall as remove
 
     with _connection() as connection:
@@ -340,6 +366,9 @@ def _explain(error: Exception) -> str | None:
         return str(error)
     if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
         return "The connection to the database was lost; run the command again to go on"
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+        return f"The database's role may not do that ({cause.diag.message_primary}): see docs/rights.md"
     if isinstance(error, OperationalError | psycopg.OperationalError):
         return f"The database can't be reached, or refuses: {getattr(error, 'orig', error)}".strip()
     return None

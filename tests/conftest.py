@@ -5,6 +5,7 @@ import logging
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from migrations import upgrade
+from migrations import rights, upgrade
 from migrations.sql import read_sql
 from rules.database import open_engine
 from rules.settings import Thresholds
 from tests.platform import Platform
+from tests.roles import LISTENER, ROLES, WEB
 from tests.servers import test_server
 
 _numbers = itertools.count(1)
@@ -76,6 +78,39 @@ def migrated_template(server_url: str, worker_id: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
+def service_roles(server_url: str) -> Iterator[None]:
+    """The services' roles, which all of the server's databases share; each worker of xdist has its own."""
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        for role in ROLES:
+            if connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [role.name]).fetchone() is None:
+                connection.execute(sql.SQL("CREATE ROLE {}").format(sql.Identifier(role.name)))
+            connection.execute(
+                sql.SQL("ALTER ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role.name), sql.Literal(role.password))
+            )
+        yield
+        for role in ROLES:
+            with suppress(psycopg.errors.DependentObjectsStillExist):  # of a database that an earlier run left behind
+                connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role.name)))
+
+
+@pytest.fixture(scope="session")
+def served_template(
+    server_url: str,
+    worker_id: str,
+    migrated_template: str,
+    service_roles: None,  # noqa: ARG001 - who gets the rights
+) -> Iterator[str]:
+    """The same, and the services have their rights."""
+    name = f"tutorwatch_served_{worker_id}"
+    _drop_database(server_url, name)
+    url = _create_database(server_url, name, migrated_template)
+    with psycopg.connect(url, autocommit=True) as connection:
+        assert rights.give(connection, listener=LISTENER.name, web=WEB.name) == []
+    yield name
+    _drop_database(server_url, name)
+
+
+@pytest.fixture(scope="session")
 def platform_template(server_url: str, worker_id: str) -> Iterator[str]:
     """A database with the platform's tables, as deployed: nothing of ours."""
     name = f"tutorwatch_platform_{worker_id}"
@@ -94,9 +129,9 @@ def _clone(server_url: str, worker_id: str, template: str | None) -> Iterator[st
 
 
 @pytest.fixture
-def database_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
-    """A migrated database of the test's own."""
-    yield from _clone(server_url, worker_id, migrated_template)
+def database_url(server_url: str, worker_id: str, served_template: str) -> Iterator[str]:
+    """A migrated database of the test's own, as its owner; the services come in as `tests.roles` has them."""
+    yield from _clone(server_url, worker_id, served_template)
 
 
 @pytest.fixture

@@ -72,8 +72,13 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
     return Account(found[0].id, found[0].name, found[0].role)
 
 
+_SIGNING_IN = text("SELECT set_config('tutorwatch.signing_in', :user_id, true)")
+"""Until the transaction ends, the dashboard's role sees this user's password hash: of nobody else, and never else."""
+
+
 async def load_password_hash(conn: AsyncConnection, user_id: str) -> str | None:
     """The hash that the account's password must match; None where none was set."""
+    await conn.execute(_SIGNING_IN, {"user_id": user_id})
     query = select(credentials.c.password_hash).where(credentials.c.user_id == user_id)
     found: str | None = await conn.scalar(query)
     return found
@@ -93,6 +98,7 @@ async def store_password_hash(conn: AsyncConnection, user_id: str, password_hash
 
 async def renew_password_hash(conn: AsyncConnection, user_id: str, kept: str, renewed: str) -> None:
     """Puts a stronger hash of the same password in the place of `kept`, unless the password has changed since."""
+    await conn.execute(_SIGNING_IN, {"user_id": user_id})
     await conn.execute(
         update(credentials)
         .where(credentials.c.user_id == user_id, credentials.c.password_hash == kept)

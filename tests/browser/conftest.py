@@ -18,6 +18,7 @@ from listener.settings import ListenerSettings
 from rules.settings import Thresholds
 from tests.browser.people import PASSWORD, Person
 from tests.platform import Platform
+from tests.roles import LISTENER, WEB
 from web import store
 from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
@@ -33,7 +34,7 @@ Visitor = Callable[..., Awaitable[Person]]
 @pytest.fixture
 async def server(database_url: str, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = TestServer(create_app(database_url, WebSettings(web_port=0), limits, version="9.9"))
+    server = TestServer(create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9"))
     await server.start_server()
     yield server
     await server.close()
@@ -43,7 +44,8 @@ async def server(database_url: str, limits: Thresholds) -> AsyncIterator[TestSer
 async def listener(database_url: str, limits: Thresholds) -> AsyncIterator[None]:
     """A listener at work on the same database."""
     stop = asyncio.Event()
-    running = asyncio.create_task(run_listener(database_url, ListenerSettings(), limits, version="9.9", stop=stop))
+    url = LISTENER.url(database_url)
+    running = asyncio.create_task(run_listener(url, ListenerSettings(), limits, version="9.9", stop=stop))
     yield
     stop.set()
     await running

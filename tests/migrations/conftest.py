@@ -8,6 +8,12 @@ from tests.migrations.catalog import snapshot
 
 
 @pytest.fixture(scope="session")
+def served_template(migrated_template: str) -> str:
+    """Catalogs are compared here: nobody has been given any rights."""
+    return migrated_template
+
+
+@pytest.fixture(scope="session")
 def head_snapshot(server_url: str, migrated_template: str) -> list[str]:
     """The catalog of an empty database that was migrated in one go."""
     return snapshot(database_on(server_url, migrated_template))

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.settings import Thresholds
 from tests.platform import Platform
+from tests.roles import WEB
 from web import store
 from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
@@ -37,7 +38,7 @@ def settings() -> WebSettings:
 @pytest.fixture
 async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = TestServer(create_app(database_url, settings, limits, version="9.9"))
+    server = TestServer(create_app(WEB.url(database_url), settings, limits, version="9.9"))
     await server.start_server()
     yield server
     await server.close()

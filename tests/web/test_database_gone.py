@@ -11,6 +11,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from rules.settings import Thresholds
+from tests.roles import WEB
 from tests.web.conftest import Browser, token_on
 from tests.web.database_door import DatabaseDoor
 from web.app import create_app
@@ -33,7 +34,7 @@ async def server(
 ) -> AsyncIterator[TestServer]:
     """The application behind the door; soon notices that it is deaf."""
     monkeypatch.setattr("web.live.LISTEN_BEAT_SECONDS", 0.5)
-    server = TestServer(create_app(door.url, settings, limits, version="9.9"))
+    server = TestServer(create_app(WEB.url(door.url), settings, limits, version="9.9"))
     await server.start_server()
     yield server
     await server.close()
@@ -120,7 +121,7 @@ async def test_application_starts_without_the_database(
     door: DatabaseDoor, settings: WebSettings, limits: Thresholds
 ) -> None:
     await door.shut()
-    browser: Browser = TestClient(TestServer(create_app(door.url, settings, limits, version="9.9")))
+    browser: Browser = TestClient(TestServer(create_app(WEB.url(door.url), settings, limits, version="9.9")))
     await browser.start_server()
 
     assert (await ask(browser, "/healthz"))[0] == 200

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from rules.errors import SchemaMismatchError
 from rules.settings import Thresholds
 from tests.platform import Platform
+from tests.roles import WEB
 from tests.web.conftest import Browser, insert_alert
 from web.service import run_web
 from web.settings import WebSettings
@@ -115,7 +116,7 @@ async def running(database_url: str, settings: WebSettings) -> AsyncIterator[str
     """The dashboard as a process; its address."""
     stop, serving = asyncio.Event(), asyncio.get_running_loop().create_future()
     running = asyncio.create_task(
-        run_web(database_url, settings, Thresholds(), "9.9", stop, on_serving=serving.set_result)
+        run_web(WEB.url(database_url), settings, Thresholds(), "9.9", stop, on_serving=serving.set_result)
     )
     try:
         yield await asyncio.wait_for(serving, timeout=5)
@@ -142,7 +143,7 @@ async def test_process_ends_on_a_schema_that_is_not_its_own(database_url: str, p
 
     with pytest.raises(SchemaMismatchError, match="run `tutorwatch migrate`"):
         async with asyncio.timeout(5):
-            await run_web(database_url, WebSettings(web_port=0), Thresholds(), "9.9", asyncio.Event())
+            await run_web(WEB.url(database_url), WebSettings(web_port=0), Thresholds(), "9.9", asyncio.Event())
 
 
 async def test_metrics_have_a_port_of_their_own(database_url: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,51 @@
+"""What the services' roles may do: given, and taken back."""
+
+import psycopg
+from psycopg import sql
+
+from migrations.sql import read_sql
+
+
+class RightsError(Exception):
+    """The rights can't be given; the message says why and what to do. Nothing was changed."""
+
+
+def to_sql(*, listener: str, web: str) -> str:
+    """The statements that give two roles the rights of the services, as one transaction."""
+    rights = sql.SQL(read_sql("rights")).format(  # type: ignore[arg-type]
+        listener=sql.Identifier(listener),
+        web=sql.Identifier(web),
+        listener_name=sql.Literal(listener),
+        web_name=sql.Literal(web),
+    )
+    return f"BEGIN;\n{read_sql('rights_taken_back')}\n{rights.as_string(None)}COMMIT;\n"
+
+
+def give(connection: psycopg.Connection, *, listener: str, web: str) -> list[str]:
+    """Gives the two roles, which must exist, the rights of the services; whoever had them before loses them.
+
+    On a connection in autocommit mode, of the role that migrates. Returns what the roles may do beyond that by
+    other people's grants, a sentence each. Raises RightsError; can be repeated, beside running services.
+    """
+    excess: list[str] = []
+    connection.add_notice_handler(lambda notice: _note(notice, excess))
+    connection.execute("SET client_min_messages = warning")  # not a NOTICE for what is there already
+    try:
+        connection.execute(to_sql(listener=listener, web=web).encode())
+    except psycopg.errors.RaiseException as error:
+        connection.rollback()
+        raise RightsError(error.diag.message_primary) from None
+    except psycopg.errors.InvalidSchemaName:
+        connection.rollback()
+        raise RightsError("Tutorwatch isn't installed in this database: run `tutorwatch migrate`") from None
+    return excess
+
+
+def take_back(connection: psycopg.Connection) -> None:
+    """Takes the services' rights from whoever has them."""
+    connection.execute(read_sql("rights_taken_back").encode())
+
+
+def _note(notice: psycopg.errors.Diagnostic, excess: list[str]) -> None:
+    if notice.severity_nonlocalized == "WARNING" and notice.message_primary:
+        excess.append(notice.message_primary)

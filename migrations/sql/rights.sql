@@ -1,0 +1,113 @@
+-- What the two services may do in the database, and nothing else. The role that migrates runs it, as often as it
+-- likes (no superuser is needed), and again after each migration: a new table is nobody's until it is named here.
+
+-- Who has these rights, so that they can be taken back.
+CREATE TABLE IF NOT EXISTS tutorwatch.service_roles (service text PRIMARY KEY, role text NOT NULL);
+INSERT INTO tutorwatch.service_roles VALUES ('listener', {listener_name}), ('web', {web_name});
+
+DO $$
+DECLARE
+    chosen record;
+BEGIN
+    FOR chosen IN SELECT service, role, oid FROM tutorwatch.service_roles LEFT JOIN pg_roles ON rolname = role LOOP
+        IF chosen.oid IS NULL THEN
+            RAISE EXCEPTION 'There is no role %: create it first, with LOGIN and a password', chosen.role;
+        END IF;
+        IF pg_has_role(chosen.oid, current_user, 'MEMBER') THEN
+            RAISE EXCEPTION 'The role % may do everything already: the % needs a role of its own',
+                chosen.role, chosen.service;
+        END IF;
+        -- Else taking the services' rights back would take these, too.
+        IF EXISTS (SELECT FROM pg_class, aclexplode(relacl)
+                   WHERE relnamespace = 'public'::regnamespace AND grantee = chosen.oid)
+            OR EXISTS (SELECT FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid, aclexplode(attacl)
+                       WHERE relnamespace = 'public'::regnamespace AND grantee = chosen.oid) THEN
+            RAISE EXCEPTION 'The role % has rights on the platform''s tables already: the % needs a role of its own',
+                chosen.role, chosen.service;
+        END IF;
+        IF NOT has_database_privilege(chosen.oid, current_database(), 'CONNECT') THEN
+            EXECUTE format('GRANT CONNECT ON DATABASE %I TO %I', current_database(), chosen.role);
+        END IF;
+        IF NOT has_schema_privilege(chosen.oid, 'public', 'USAGE') THEN
+            EXECUTE format('GRANT USAGE ON SCHEMA public TO %I', chosen.role);
+        END IF;
+    END LOOP;
+END $$;
+
+GRANT USAGE ON SCHEMA tutorwatch TO {listener}, {web};
+GRANT SELECT ON tutorwatch.alembic_version TO {listener}, {web};
+
+-- The listener reads what the rules are about,
+GRANT SELECT (id, name, role) ON public.users TO {listener};
+GRANT SELECT (user_id) ON public.tutors TO {listener};
+GRANT SELECT ON public.sessions, public.session_audio_metrics, public.session_video_metrics TO {listener};
+-- writes what they find (only a person acknowledges and resolves),
+GRANT SELECT,
+    INSERT (tutor_id, alert_type, severity, title, description, triggered_date, created_at, session_id,
+            acknowledged, resolved),
+    UPDATE (title, description, session_id)
+    ON public.alerts TO {listener};
+GRANT SELECT,
+    INSERT (tutor_id, category, insight_type, display_text, metric_value, sample_sessions, detected_at, is_active),
+    UPDATE (insight_type, display_text, metric_value, sample_sessions, last_confirmed_at, is_active, resolved_at)
+    ON public.tutor_insights TO {listener};
+GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.alert_evidence TO {listener};
+GRANT SELECT, DELETE ON tutorwatch.alert_resolutions TO {listener};
+-- and keeps the records of its own work.
+GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.outbox, tutorwatch.failures, tutorwatch.listeners TO {listener};
+GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
+
+-- The dashboard reads what its pages show,
+GRANT SELECT (id, email, name, role) ON public.users TO {web};
+GRANT SELECT (user_id, member_since) ON public.tutors TO {web};
+GRANT SELECT ON public.subjects, public.sessions, public.session_audio_metrics, public.session_video_metrics,
+    public.session_screen_metrics, public.session_feedback, public.alerts, public.tutor_insights,
+    public.coaching_notes, tutorwatch.alert_evidence, tutorwatch.alert_resolutions, tutorwatch.failures,
+    tutorwatch.listeners, tutorwatch.sweep, tutorwatch.outbox_id_seq TO {web};
+GRANT SELECT (recorded_at) ON tutorwatch.outbox TO {web};
+-- writes what admins do,
+GRANT UPDATE (acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken)
+    ON public.alerts TO {web};
+GRANT INSERT ON tutorwatch.alert_resolutions TO {web};
+GRANT INSERT (tutor_id, note_type, content, created_by, created_at) ON public.coaching_notes TO {web};
+GRANT UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted) ON tutorwatch.failures TO {web};
+-- and signs people in and out. It makes no account, password, link or token: those are the command line's.
+GRANT SELECT, INSERT, UPDATE (seen_at), DELETE ON tutorwatch.sign_ins TO {web};
+GRANT SELECT, DELETE ON tutorwatch.sign_in_links TO {web};
+GRANT SELECT, INSERT, DELETE ON tutorwatch.sign_in_failures TO {web};
+GRANT SELECT, UPDATE (last_used_at) ON tutorwatch.api_tokens TO {web};
+GRANT SELECT, UPDATE (password_hash) ON tutorwatch.credentials TO {web};
+
+-- Of the passwords' hashes it sees the one of the account that somebody is just signing in to (see web/store.py).
+ALTER TABLE tutorwatch.credentials ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS signing_in ON tutorwatch.credentials;
+CREATE POLICY signing_in ON tutorwatch.credentials TO {web}
+    USING (user_id = current_setting('tutorwatch.signing_in', true));
+
+-- What these roles may do beyond that, by way of other grants, is said, not changed: it isn't ours.
+DO $$
+DECLARE
+    excess record;
+BEGIN
+    FOR excess IN
+        WITH roles AS (SELECT DISTINCT pg_roles.* FROM tutorwatch.service_roles JOIN pg_roles ON rolname = role)
+        SELECT rolname, 'creates objects in schema public' AS act
+        FROM roles WHERE has_schema_privilege(oid, 'public', 'CREATE')
+        UNION ALL
+        SELECT rolname, 'creates schemas' FROM roles WHERE has_database_privilege(oid, current_database(), 'CREATE')
+        UNION ALL
+        SELECT rolname, 'writes ' || c.oid::regclass
+        FROM roles, pg_class AS c
+        WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
+          AND c.relname NOT IN ('alerts', 'tutor_insights', 'coaching_notes')
+          AND (has_any_column_privilege(roles.oid, c.oid, 'INSERT, UPDATE')
+               OR has_table_privilege(roles.oid, c.oid, 'DELETE, TRUNCATE'))
+        UNION ALL
+        SELECT rolname, 'bypasses row security, or makes roles or databases'
+        FROM roles WHERE rolbypassrls OR rolcreaterole OR rolcreatedb
+        UNION ALL
+        SELECT rolname, 'may act as ' || roleid::regrole FROM roles JOIN pg_auth_members ON member = roles.oid
+    LOOP
+        RAISE WARNING 'The role % also %', excess.rolname, excess.act;
+    END LOOP;
+END $$;

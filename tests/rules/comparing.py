@@ -1,7 +1,7 @@
 """Between the model and the database: writes the model's sessions, compares what generation left."""
 
 from dataclasses import astuple
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from tests.platform import NOW, Platform, naive
@@ -140,3 +140,78 @@ def _expected(tutor: model.Tutor) -> Findings:
     alerts = {("alert", alert.alert_type): (alert.sessions, alert.value) for alert in tutor.open_alerts().values()}
     insights = {("insight", category): (found.samples, found.value) for category, found in tutor.insights.items()}
     return {**alerts, **insights}
+
+
+async def memory_difference(platform: Platform, tutors: dict[str, model.Tutor]) -> dict[str, tuple[Any, Any]]:
+    """Like `difference`, but of all that ever was: each alert and insight, faded or resolved, and every date.
+
+    Several generations at one moment are as good as one: an insight confirmed at the moment it was found isn't
+    confirmed yet. Alerts that the model opened since the last call get their ids here.
+    """
+    alerts: dict[str, list[Any]] = {tutor_id: [] for tutor_id in tutors}
+    for tutor_id, *alert in await platform.rows(
+        "SELECT a.tutor_id, a.id, a.alert_type::text, e.session_ids, e.counted_session_ids, e.value, a.triggered_date,"
+        " a.session_id, a.acknowledged_at, a.resolved_at FROM alerts AS a"
+        " LEFT JOIN tutorwatch.alert_evidence AS e ON e.alert_id = a.id WHERE a.tutor_id = ANY(%s) ORDER BY a.id",
+        list(tutors),
+    ):
+        alert[3] = sorted(alert[3] or [])
+        alerts[tutor_id].append(tuple(alert))
+    insights: dict[str, list[Any]] = {tutor_id: [] for tutor_id in tutors}
+    for tutor_id, *insight in await platform.rows(
+        "SELECT tutor_id, category::text, sample_sessions, metric_value, detected_at,"
+        " nullif(last_confirmed_at, detected_at), resolved_at"
+        " FROM tutor_insights WHERE tutor_id = ANY(%s) AND is_active = (resolved_at IS NULL)",
+        list(tutors),
+    ):
+        insights[tutor_id].append(tuple(insight))
+    for tutor_id, tutor in tutors.items():
+        _recognise(tutor, alerts[tutor_id])
+    stored = {tutor_id: (alerts[tutor_id], sorted(insights[tutor_id], key=str)) for tutor_id in tutors}
+    expected = {tutor_id: _memory(tutor) for tutor_id, tutor in tutors.items()}
+    return {
+        tutor_id: (stored[tutor_id], expected[tutor_id])
+        for tutor_id in tutors
+        if stored[tutor_id] != expected[tutor_id]
+    }
+
+
+def _recognise(tutor: model.Tutor, stored: list[Any]) -> None:
+    """Of each type one alert at most can be new."""
+    known = {alert.id for alert in tutor.alerts}
+    new = {alert_type: alert_id for alert_id, alert_type, *_ in stored if alert_id not in known}
+    for alert in tutor.alerts:
+        alert.id = alert.id or new.get(alert.alert_type)
+
+
+def _memory(tutor: model.Tutor) -> tuple[list[Any], list[Any]]:
+    alerts = [
+        (
+            alert.id,
+            alert.alert_type,
+            alert.sessions,
+            sorted(alert.counted),
+            alert.value,
+            _naive(alert.opened_at),
+            alert.names,
+            _naive(alert.acknowledged_at),
+            _naive(alert.resolved_at),
+        )
+        for alert in tutor.alerts
+    ]
+    insights = [
+        (
+            category,
+            insight.samples,
+            insight.value,
+            _naive(insight.found_at),
+            None if insight.confirmed_at == insight.found_at else _naive(insight.confirmed_at),
+            _naive(insight.faded_at),
+        )
+        for category, insight in [*tutor.insights.items(), *tutor.faded]
+    ]
+    return sorted(alerts, key=lambda alert: (alert[0] is not None, alert[0])), sorted(insights, key=str)
+
+
+def _naive(instant: datetime | None) -> datetime | None:
+    return None if instant is None else naive(instant)

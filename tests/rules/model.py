@@ -1,10 +1,11 @@
 """The rules a second time, plainly: loops over one tutor's sessions, in fractions, without a database.
 
-Written from the specification, to be compared with what generation leaves in the database.
+Written from the specification, to be compared with what generation leaves in the database. A tutor remembers every
+alert and insight they ever had.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from fractions import Fraction
@@ -61,6 +62,12 @@ class Alert:
     counted: set[UUID] = field(default_factory=set)
     value: Decimal | None = None
     resolved_at: datetime | None = None
+    acknowledged_at: datetime | None = None
+    opened_at: datetime | None = None
+    names: UUID | None = None
+    """The session it names: only `poor_first_session` does."""
+    id: UUID | None = None
+    """Its row in the database, once that has been seen."""
 
     def has_counted(self, session: TutoringSession, at: datetime) -> bool:
         """Whether this alert, if resolved, leaves the session nothing to say."""
@@ -73,26 +80,32 @@ class Alert:
 
 @dataclass(frozen=True)
 class Insight:
-    """What an active insight says."""
+    """What an insight says, or said while it was active."""
 
     value: Decimal
     samples: list[UUID]
+    found_at: datetime | None = None
+    confirmed_at: datetime | None = None
+    faded_at: datetime | None = None
 
 
 @dataclass
 class Tutor:
-    """One tutor's alerts and insights, kept right by `generate`."""
+    """One tutor's alerts and insights, kept right by `generate`; `insights` are the active ones, by category."""
 
     alerts: list[Alert] = field(default_factory=list)
     insights: dict[str, Insight] = field(default_factory=dict)
+    faded: list[tuple[str, Insight]] = field(default_factory=list)
 
     def open_alerts(self) -> dict[str, Alert]:
         """The open alerts by type."""
         return {alert.alert_type: alert for alert in self.alerts if alert.resolved_at is None}
 
     def resolve(self, alert_type: str, at: datetime) -> None:
-        """A person resolves the open alert of that type."""
-        self.open_alerts()[alert_type].resolved_at = at
+        """A person resolves the open alert of that type, and acknowledges it by the same act."""
+        alert = self.open_alerts()[alert_type]
+        alert.resolved_at = at
+        alert.acknowledged_at = alert.acknowledged_at or at
 
     def generate(self, sessions: Sequence[TutoringSession], now: datetime) -> None:
         """Brings alerts and insights up to date."""
@@ -101,12 +114,22 @@ class Tutor:
             if alert is None:
                 if not may_open:
                     continue
-                alert = Alert(alert_type)
+                alert = Alert(alert_type, opened_at=now)
                 self.alerts.append(alert)
             alert.sessions = behind
             alert.counted |= set(behind)
             alert.value = value
-        self.insights = _insights(sessions, now)
+            alert.names = behind[0] if alert_type == "poor_first_session" else None
+        self._keep_insights(_insights(sessions, now), now)
+
+    def _keep_insights(self, found: dict[str, Insight], now: datetime) -> None:
+        for category in sorted(self.insights.keys() - found.keys()):
+            self.faded.append((category, replace(self.insights.pop(category), faded_at=now)))
+        for category, insight in found.items():
+            if active := self.insights.get(category):
+                self.insights[category] = replace(insight, found_at=active.found_at, confirmed_at=now)
+            else:
+                self.insights[category] = replace(insight, found_at=now)
 
     def _is_counted(self, alert_type: str, session: TutoringSession, at: datetime) -> bool:
         return any(alert.alert_type == alert_type and alert.has_counted(session, at) for alert in self.alerts)

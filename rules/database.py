@@ -1,13 +1,21 @@
 """Connections to the platform's database."""
 
+import asyncio
+import logging
+import os
+import socket
+from contextlib import suppress
 from typing import Annotated, Any
 
 import psycopg
+from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import NullPool
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+logger = logging.getLogger(__name__)
 
 
 def _is_conninfo(url: str | None) -> str | None:
@@ -33,34 +41,77 @@ class DatabaseSettings(BaseSettings):
     )
 
 
-LOCK_WAIT = "30s"
+LOCK_WAIT = "15s"
 """How long one generation waits for another of the same tutor (see `rules.generation` for shorter waits)."""
+STATEMENT_SECONDS = 20
+"""When the server ends a statement of ours."""
+ANSWER_SECONDS = 24.0
+"""When we give a connection up that owes an answer: the server would have sent its refusal by then."""
+
+USUAL = {
+    "lock_timeout": LOCK_WAIT,
+    "statement_timeout": f"{STATEMENT_SECONDS}s",
+    "idle_in_transaction_session_timeout": "10s",  # ours compute for milliseconds between two statements
+    "client_connection_check_interval": "2s",
+    "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
+}
+"""Settings of our sessions, unless the URL's `options` say otherwise."""
+
+NEEDED = {
+    "timezone": "UTC",  # the platform's times are UTC without saying so
+    "datestyle": "ISO",  # the driver reads no other
+    "intervalstyle": "postgres",
+    "default_transaction_isolation": r"read\ committed",  # a generation must see what was committed before its locks
+}
+"""Settings without which our answers would be wrong, whatever the URL, the role or the database say."""
 
 
-def connection_options(application_name: str) -> dict[str, Any]:
-    """What every connection of ours asks for, on top of its URL.
+def connection_options(application_name: str, database_url: str) -> dict[str, Any]:
+    """What every connection of ours asks for, on top of its URL: what the URL itself says wins, with two exceptions.
+
+    Those are the name, and the settings without which our answers would be wrong: see NEEDED.
 
     Timeouts bound what a stopped process or a silent network can hold: the server ends a transaction that
-    lies idle, and notices a client that is gone in the middle of a statement.
+    lies idle, and with it its claim and its locks, and notices a client that is gone in the middle of a statement.
     """
-    settings = {
-        "timezone": "UTC",
-        "default_transaction_isolation": r"read\ committed",
-        "lock_timeout": LOCK_WAIT,
-        "statement_timeout": "60s",
-        "idle_in_transaction_session_timeout": "30s",
-        "client_connection_check_interval": "5s",
-        "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
-    }
-    return {
-        "application_name": application_name,
-        "options": " ".join(f"-c {name}={value}" for name, value in settings.items()),
+    theirs = conninfo_to_dict(database_url)
+    usual = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
         "keepalives_interval": 5,
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
     }
+    options = " ".join([_as_options(USUAL), str(theirs.get("options") or ""), _as_options(NEEDED)])  # the last one wins
+    return {name: value for name, value in usual.items() if name not in theirs} | {
+        "application_name": application_name,
+        "options": options,
+    }
+
+
+def _as_options(settings: dict[str, str]) -> str:
+    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+
+
+class AnsweredConnection(psycopg.AsyncConnection[Any]):
+    """A connection that is given up once the server owes an answer for longer than ANSWER_SECONDS.
+
+    A network that falls silent behind a proxy is noticed by nothing else: the way to the proxy is alive.
+    """
+
+    async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
+        """As the driver's, but not for ever."""
+        giving_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._give_up)
+        try:
+            return await super().wait(gen, interval, timeout)
+        finally:
+            giving_up.cancel()
+
+    def _give_up(self) -> None:
+        """Shuts the socket: the driver then finds the connection lost, and asks no silent server to cancel."""
+        logger.warning("No answer from the database for %.0f s; giving the connection up", ANSWER_SECONDS)
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
+            ours.shutdown(socket.SHUT_RDWR)
 
 
 def open_engine(database_url: str, *, application_name: str, keep_connections: int = 0) -> AsyncEngine:
@@ -68,10 +119,10 @@ def open_engine(database_url: str, *, application_name: str, keep_connections: i
 
     Keeps up to `keep_connections` open between transactions (0: none).
     """
-    options = connection_options(application_name)
+    options = connection_options(application_name, database_url)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await psycopg.AsyncConnection.connect(database_url, **options)
+        return await AnsweredConnection.connect(database_url, **options)
 
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
     return create_async_engine("postgresql+psycopg://", async_creator=connect, isolation_level="READ COMMITTED", **pool)

@@ -102,7 +102,7 @@ class _Subscription:
         raise AssertionError("retried for ever")
 
     async def _open_once(self) -> Connection:
-        options = connection_options(self.application_name)
+        options = connection_options(self.application_name, self.url)
         conn = await psycopg.AsyncConnection.connect(self.url, autocommit=True, **options)
         try:
             await self.hearer.connected(conn)

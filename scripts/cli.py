@@ -197,6 +197,20 @@ def status(
 
 
 @app.command()
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Looks at everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
+    from listener.settings import ListenerSettings
+    from scripts import environment
+    from scripts.doctor.examination import print_examination
+
+    listener, url = environment.read(ListenerSettings), environment.database_url()
+    is_well = print_examination(url, listener, version=_version(), as_json=as_json)
+    raise typer.Exit(0 if is_well else 1)
+
+
+@app.command()
 def failures() -> None:
     """Lists the tutors whose generation fails: those waiting for another attempt, and those parked."""
     from scripts import operations

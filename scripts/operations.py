@@ -8,17 +8,15 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures
+from rules.liveness import IS_FRESH
 from rules.retries import retry_failing
 from rules.schema_version import check_schema
 from rules.tutors import load_names
 from scripts.errors import CommandError
 
-FRESH_SECONDS = 30
-"""A listener that hasn't said for so long that it is alive counts as dead: three heartbeats."""
-
-_STATUS = text("""
+_STATUS = text(f"""
     SELECT (SELECT count(*) FROM tutorwatch.listeners
-            WHERE seen_at > clock_timestamp() - make_interval(secs => :fresh_seconds)
+            WHERE {IS_FRESH}
               AND (CAST(:host AS text) IS NULL OR host = :host)) AS listeners,
            (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
            (SELECT extract(epoch FROM clock_timestamp() - min(recorded_at))::integer
@@ -27,14 +25,14 @@ _STATUS = text("""
            (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS parked,
            (SELECT count(*) FROM pg_trigger
             WHERE tgname LIKE 'tutorwatch\\_%' AND tgenabled = 'D') AS triggers_off
-""")
+""")  # noqa: S608 - a constant of ours
 
 
 async def print_status(engine: AsyncEngine, *, host: str | None) -> bool:
     """Prints how things stand; returns whether a listener (of that host) is alive."""
     async with engine.connect() as conn:
         await check_schema(conn)
-        now = (await conn.execute(_STATUS, {"fresh_seconds": FRESH_SECONDS, "host": host})).one()
+        now = (await conn.execute(_STATUS, {"host": host})).one()
     typer.echo(f"Listeners alive: {now.listeners}")
     typer.echo(f"Changes waiting: {now.waiting}" + (f" (oldest {now.oldest_seconds} s)" if now.waiting else ""))
     typer.echo(f"Tutors failing: {now.failing} to be tried again, {now.parked} parked")

@@ -1,0 +1,79 @@
+"""`tutorwatch doctor`: one look at everything that may need a person."""
+
+import json
+from collections.abc import Iterator
+
+import psycopg
+import typer
+
+from listener.settings import ListenerSettings
+from rules.database import connection_options
+from rules.notifications import first_line
+from scripts.doctor import rights, schema, server, work
+from scripts.doctor.findings import Check, Finding, Patient, trouble
+
+OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
+OF_THE_SCHEMA: tuple[Check, ...] = (
+    schema.tables,
+    schema.functions,
+    schema.triggers,
+    schema.automation,
+    schema.indexes,
+    schema.duplicates,
+    rights.rights,
+    work.listeners,
+    work.backlog,
+    work.failures,
+    work.sweep,
+    work.outbox,
+)
+"""Only where the schema is this program's."""
+
+PATIENCE = "SET statement_timeout = '3s'; SET lock_timeout = '1s'"
+
+
+def print_examination(url: str, listener: ListenerSettings, *, version: str, as_json: bool) -> bool:
+    """Prints what is found, a line each, as soon as it is; returns whether all is well."""
+    findings = []
+    for finding in examine(url, listener, version=version):
+        findings.append(finding)
+        if not as_json:
+            typer.echo(str(finding))
+    is_well = all(finding.is_ok for finding in findings)
+    if as_json:
+        typer.echo(json.dumps({"is_ok": is_well, "checks": [finding.as_json() for finding in findings]}, indent=2))
+    return is_well
+
+
+def examine(url: str, listener: ListenerSettings, *, version: str) -> Iterator[Finding]:
+    """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found."""
+    try:
+        with psycopg.connect(url, autocommit=True, **connection_options("tutorwatch-doctor", url)) as connection:
+            connection.execute(PATIENCE.encode())
+            yield from _examine(Patient(connection, url, version, listener))
+    except psycopg.OperationalError as error:
+        yield trouble(
+            "database", f"can't be reached ({_reason(error)}): is it running, and is TUTORWATCH_DATABASE_URL right?"
+        )
+
+
+def _examine(patient: Patient) -> Iterator[Finding]:
+    yield from (_look(check, patient) for check in OF_THE_SERVER)
+    revision = _look(schema.schema, patient)
+    yield revision
+    if revision.is_ok:
+        yield from (_look(check, patient) for check in OF_THE_SCHEMA)
+
+
+def _look(check: Check, patient: Patient) -> Finding:
+    try:
+        return check(patient)
+    except psycopg.Error as error:
+        if patient.connection.closed:
+            raise
+        name = check.__name__.replace("_", " ")
+        return trouble(name, f"could not be looked at ({_reason(error)}): try again, as the role that migrates")
+
+
+def _reason(error: psycopg.Error) -> str:
+    return first_line(error).removesuffix(":")

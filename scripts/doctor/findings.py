@@ -1,0 +1,68 @@
+"""What a check finds: one line, `ok` or what to do."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psycopg
+
+from listener.settings import ListenerSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """The answer to one question. `message` is one line; where not `is_ok`, it says what to do."""
+
+    check: str
+    is_ok: bool
+    message: str
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.is_ok else '!!':4}{self.check:15}{self.message}"
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Patient:
+    """The installation that is looked at, as the role in its URL sees it. The connection is in autocommit mode."""
+
+    connection: psycopg.Connection
+    url: str
+    version: str
+    listener: ListenerSettings
+
+    def row(self, query: str, *values: Any) -> tuple[Any, ...]:
+        """The only row of a query."""
+        row = self.connection.execute(query.encode(), values or None).fetchone()
+        if row is None:
+            raise LookupError(query)
+        return row
+
+    def rows(self, query: str, *values: Any) -> list[tuple[Any, ...]]:
+        """All rows of a query."""
+        return self.connection.execute(query.encode(), values or None).fetchall()
+
+
+Check = Callable[[Patient], Finding]
+"""Named by its function; raises psycopg.Error where the database doesn't let it look."""
+
+
+def ok(check: str, message: str) -> Finding:
+    """Nothing to do."""
+    return Finding(check, is_ok=True, message=message)
+
+
+def trouble(check: str, message: str) -> Finding:
+    """Somebody must do something: the message says what."""
+    return Finding(check, is_ok=False, message=message)
+
+
+def duration(seconds: float) -> str:
+    """As an operator reads it: `12 s`, `5 min`, `3 h`, `2 days`."""
+    for unit, size in (("days", 172_800), ("h", 7_200), ("min", 120)):
+        if seconds >= size:
+            return f"{seconds / {'days': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,96 @@
+"""Whether the services' roles may do what they must: what migrations/sql/rights.sql grants, and no list of our own."""
+
+import re
+from collections.abc import Iterator
+from functools import cache
+
+from migrations.sql import read_sql
+from scripts.doctor.findings import Finding, Patient, ok, trouble
+
+SERVICES = ("listener", "web")
+MOST_NAMED = 4
+
+Right = tuple[str, str, str | None]
+"""A privilege, the object it is on, and the column it is limited to."""
+
+_GRANT = re.compile(r"^GRANT (?P<what>[^;]+?)\s+ON (?P<objects>[^;]+?)\s+TO (?P<services>[^;]+);", re.MULTILINE)
+_PRIVILEGE = re.compile(r"(?P<name>[A-Z]+)(?:\s*\((?P<columns>[^)]*)\))?")
+
+
+@cache
+def needed(service: str) -> tuple[Right, ...]:
+    """The rights of `listener` or `web`."""
+    return tuple(
+        right
+        for grant in _GRANT.finditer(read_sql("rights"))
+        if f"{{{service}}}" in grant["services"]
+        for right in _rights(grant)
+    )
+
+
+def _rights(grant: re.Match[str]) -> Iterator[Right]:
+    for objects in grant["objects"].split(","):
+        for privilege in _PRIVILEGE.finditer(grant["what"]):
+            columns = [column.strip() for column in privilege["columns"].split(",")] if privilege["columns"] else [None]
+            for column in columns:
+                yield privilege["name"], objects.strip(), column
+
+
+def rights(patient: Patient) -> Finding:
+    """Those of the roles that are on record or that services run as now. Where a service has neither, our own role
+    must do, and be good for one service at least."""
+    (me,) = patient.row("SELECT current_user::text")
+    known = [(role, service) for service in SERVICES for role in sorted(_roles(patient, service))]
+    unknown = [(me, service) for service in SERVICES if service not in {each for _, each in known}]
+    lacking = {who: _lacking(patient, *who) for who in known + unknown}
+    if all(lacking[who] for who in unknown):
+        known += unknown
+    for role, service in known:
+        if lacks := lacking[role, service]:
+            more = f" and {len(lacks) - MOST_NAMED} more" if len(lacks) > MOST_NAMED else ""
+            named = ", ".join(lacks[:MOST_NAMED]) + more
+            return trouble("rights", f"{role}, as {service}, lacks {named}: {_advice(patient)}")
+    able = [f"{role} as {service}" for (role, service), lacks in lacking.items() if not lacks]
+    return ok("rights", f"enough for {' and '.join(able)}")
+
+
+def _advice(patient: Patient) -> str:
+    recorded = dict(_recorded(patient))
+    if {"listener", "web"} <= recorded.keys():
+        return f"run `tutorwatch rights --listener {recorded['listener']} --web {recorded['web']}`"
+    return "give it what `tutorwatch rights` gives (see docs/rights.md)"
+
+
+def _recorded(patient: Patient) -> list[tuple[str, str]]:
+    """The services' roles that `tutorwatch rights` was told, and that exist; none for who may not read that."""
+    if patient.row("SELECT has_table_privilege(to_regclass('tutorwatch.service_roles'), 'SELECT') IS NOT TRUE")[0]:
+        return []
+    rows = patient.rows("SELECT service, role FROM tutorwatch.service_roles JOIN pg_roles ON rolname = role")
+    return [(service, role) for service, role in rows]
+
+
+def _roles(patient: Patient, service: str) -> set[str]:
+    pattern = {"listener": "^tutorwatch-(listen|worker)", "web": "^tutorwatch-web"}[service]
+    found = patient.rows(
+        "SELECT DISTINCT usename::text FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name ~ %s",
+        pattern,
+    )
+    return {role for (role,) in found} | {role for each, role in _recorded(patient) if each == service}
+
+
+_LACKING = """
+    SELECT privilege, object, column_name
+    FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS needed (privilege, object, column_name, place)
+    WHERE CASE WHEN object LIKE 'SCHEMA %%' THEN has_schema_privilege(%s::name, substr(object, 8), privilege)
+               WHEN column_name IS NOT NULL
+                   THEN has_column_privilege(%s::name, to_regclass(object), column_name, privilege)
+               ELSE has_table_privilege(%s::name, to_regclass(object), privilege) END IS NOT TRUE
+    ORDER BY place
+"""
+
+
+def _lacking(patient: Patient, role: str, service: str) -> list[str]:
+    privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *needed(service), strict=True)
+    rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role)
+    return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))

@@ -1,0 +1,103 @@
+"""What Tutorwatch has in the database: its revision, and that all of it is there and whole."""
+
+from migrations import automation as switch
+from migrations.automation import Automation
+from migrations.installed import Damage, Kind, find_damage
+from rules.decisions.alerts import AlertType
+from rules.schema_version import REVISION
+from scripts.doctor.findings import Finding, Patient, ok, trouble
+
+
+def schema(patient: Patient) -> Finding:
+    """Whether the database's revision is this program's."""
+    ours = f"this program ({patient.version}) needs {REVISION}"
+    (installed,) = patient.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")
+    if not installed:
+        return trouble("schema", "Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
+    (found,) = patient.row("SELECT coalesce(max(version_num), 'none') FROM tutorwatch.alembic_version")
+    if found == REVISION:
+        return ok("schema", f"revision {found}, program {patient.version}")
+    if found < REVISION or found == "none":
+        return trouble("schema", f"revision {found} is too old, {ours}: run `tutorwatch migrate`")
+    return trouble("schema", f"revision {found} is too new, {ours}: install the newer program")
+
+
+def tables(patient: Patient) -> Finding:
+    """Our own tables are there."""
+    lost = _damage(patient, Kind.TABLE)
+    if lost:
+        names = ", ".join(each.part.name for each in lost)
+        return trouble(
+            "tables", f"gone: {names}; restore them from a backup, or `tutorwatch uninstall` and `tutorwatch migrate`"
+        )
+    return ok("tables", "all there")
+
+
+def functions(patient: Patient) -> Finding:
+    """The triggers' functions are as installed, and their owner may do what they do."""
+    if damage := _damage(patient, Kind.FUNCTION):
+        return _mended_by_migrate("functions", damage)
+    powerless = patient.rows(
+        "SELECT DISTINCT proowner::regrole::text, (SELECT relowner::regrole::text FROM pg_class"
+        " WHERE oid = 'tutorwatch.outbox'::regclass)"
+        " FROM pg_proc WHERE pronamespace = 'tutorwatch'::regnamespace AND prosecdef"
+        " AND NOT (has_table_privilege(proowner, 'tutorwatch.outbox', 'INSERT')"
+        "          AND has_table_privilege(proowner, 'public.sessions', 'SELECT'))"
+    )
+    for owner, rightful in powerless:
+        return trouble(
+            "functions", f"their owner {owner} may not write the outbox: REASSIGN OWNED BY {owner} TO {rightful}"
+        )
+    return ok("functions", "as installed")
+
+
+def triggers(patient: Patient) -> Finding:
+    """Every trigger is there and calls what it should."""
+    if damage := _damage(patient, Kind.TRIGGER):
+        return _mended_by_migrate("triggers", damage)
+    return ok("triggers", "all there")
+
+
+def automation(patient: Patient) -> Finding:
+    """The switch: whether the triggers that record changes, as far as they are there, are enabled."""
+    on = "`tutorwatch automation on`"
+    return {
+        Automation.ON: ok("automation", "on"),
+        Automation.OFF: trouble("automation", f"off: changes wait for the daily sweep; {on} when it may begin"),
+        Automation.PARTLY: trouble("automation", f"partly on: some changes go unrecorded; run {on}"),
+        Automation.MISSING: trouble("automation", "there is no trigger to switch: run `tutorwatch migrate`"),
+    }[switch.state_of(switch.triggers(patient.connection).values())]
+
+
+def indexes(patient: Patient) -> Finding:
+    """Our indexes are there and valid: the unique ones keep alerts and insights single, others make it fast."""
+    if damage := _damage(patient, Kind.INDEX):
+        return _mended_by_migrate("indexes", damage)
+    return ok("indexes", "all there and valid")
+
+
+def duplicates(patient: Patient) -> Finding:
+    """At most one open alert per tutor and type, and one active insight per tutor and category."""
+    alerts, insights = patient.row(
+        "SELECT (SELECT count(*) FROM (SELECT FROM public.alerts WHERE NOT resolved AND alert_type::text = ANY(%s)"
+        "                              GROUP BY tutor_id, alert_type HAVING count(*) > 1) AS several),"
+        "       (SELECT count(*) FROM (SELECT FROM public.tutor_insights WHERE is_active"
+        "                              GROUP BY tutor_id, category HAVING count(*) > 1) AS several)",
+        [str(each) for each in AlertType],
+    )
+    if alerts or insights:
+        return trouble(
+            "duplicates",
+            f"{alerts} alerts open and {insights} insights active more than once: run `tutorwatch migrate`",
+        )
+    return ok("duplicates", "none")
+
+
+def _damage(patient: Patient, kind: Kind) -> list[Damage]:
+    return [each for each in find_damage(patient.connection) if each.part.kind is kind]
+
+
+def _mended_by_migrate(check: str, damage: list[Damage]) -> Finding:
+    first, *others = [str(each) for each in damage]
+    more = f" (and {len(others)} more: `tutorwatch migrate --check`)" if others else ""
+    return trouble(check, f"{first}{more}: run `tutorwatch migrate`")

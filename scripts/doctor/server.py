@@ -1,0 +1,103 @@
+"""The server: what it is, its clock, its notifications."""
+
+import time
+from datetime import UTC, datetime, timedelta
+
+import psycopg
+
+from migrations.deployed_schema import OLDEST_SERVER
+from rules.database import connection_options
+from scripts.doctor.findings import Finding, Patient, ok, trouble
+
+NEWEST_TESTED = 18
+MOST_SKEW = timedelta(seconds=2)
+FULL_QUEUE = 0.5
+"""From here on the triggers leave NOTIFY out, lest a client's COMMIT fail."""
+ANSWER_SECONDS = 2.0
+
+
+def database(patient: Patient) -> Finding:
+    """Its version, and that it can be written to."""
+    version, number, is_replica, is_read_only = patient.row(
+        "SELECT current_setting('server_version'), current_setting('server_version_num')::integer / 10000,"
+        " pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean"
+    )
+    name = f"PostgreSQL {version}"
+    if number < OLDEST_SERVER:
+        return trouble("database", f"{name} is too old: upgrade it to {OLDEST_SERVER} or later")
+    if is_replica:
+        return trouble("database", f"{name} is a replica, read-only: point TUTORWATCH_DATABASE_URL at the primary")
+    if is_read_only:
+        return trouble("database", f"{name} is set to read only: set default_transaction_read_only to off for our role")
+    untested = f"; newer than {NEWEST_TESTED}, the newest this program is tested with" if number > NEWEST_TESTED else ""
+    return ok("database", f"{name}, primary{untested}")
+
+
+def clock(patient: Patient) -> Finding:
+    """How far this machine's clock and the server's are apart."""
+    before = datetime.now(UTC)
+    (theirs,) = patient.row("SELECT clock_timestamp()")
+    after = datetime.now(UTC)
+    skew = max(theirs - after, before - theirs, timedelta(0))  # beyond what the way there and back explains
+    if skew > MOST_SKEW:
+        return trouble(
+            "clock", f"this machine's clock and the server's differ by {skew.total_seconds():.0f} s: set both by NTP"
+        )
+    return ok("clock", "this machine's and the server's agree")
+
+
+def time_zone(patient: Patient) -> Finding:
+    """Ours must be UTC, whatever the server's is: the platform's times are UTC without saying so."""
+    ours, theirs = patient.row("SHOW timezone")[0], _time_zone_of_clients(patient.url)
+    if ours != "UTC":
+        return trouble("time zone", f"our sessions get {ours} instead of UTC: the proxy between must pass `options` on")
+    return ok(
+        "time zone", "UTC" if theirs in ("UTC", "Etc/UTC") else f"ours is UTC; clients of this server get {theirs}"
+    )
+
+
+def _time_zone_of_clients(url: str) -> str:
+    with psycopg.connect(url, connect_timeout=5) as connection:
+        row = connection.execute("SHOW timezone").fetchone()
+    return str(row[0]) if row else "unknown"
+
+
+def notifications(patient: Patient) -> Finding:
+    """Whether NOTIFY arrives on the connection that listens, and whether the server's queue has room."""
+    used, prepared = patient.row(
+        "SELECT pg_notification_queue_usage(), current_setting('max_prepared_transactions')::integer"
+    )
+    if used >= FULL_QUEUE:
+        return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(patient)}")
+    seconds = _time_to_hear(patient.listener.listen_url or patient.url)
+    if seconds is None:
+        return trouble(
+            "notifications",
+            "they don't arrive: a transaction-pooling proxy is between; set TUTORWATCH_LISTEN_URL to a direct URL",
+        )
+    left_out = f"; left out by triggers, since max_prepared_transactions is {prepared}: polls find changes"
+    return ok(
+        "notifications", f"heard after {seconds * 1000:.0f} ms, queue {used:.0%} full{left_out if prepared else ''}"
+    )
+
+
+def _time_to_hear(url: str) -> float | None:
+    with psycopg.connect(url, autocommit=True, **connection_options("tutorwatch-doctor", url)) as connection:
+        connection.execute("LISTEN tutorwatch_doctor")
+        started = time.monotonic()
+        connection.execute("NOTIFY tutorwatch_doctor")
+        for _ in connection.notifies(timeout=ANSWER_SECONDS, stop_after=1):
+            return time.monotonic() - started
+    return None
+
+
+def _who_holds_it_up(patient: Patient) -> str:
+    oldest = patient.rows(
+        "SELECT pid, application_name FROM pg_stat_activity"
+        " WHERE state LIKE 'idle in transaction%%' AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT %s",
+        1,
+    )
+    if not oldest:
+        return "end the session that listens and stays in a transaction (see pg_stat_activity)"
+    pid, name = oldest[0]
+    return f"a listening session stays in a transaction, likely {name!r}: SELECT pg_terminate_backend({pid})"

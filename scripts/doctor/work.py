@@ -1,0 +1,102 @@
+"""The work: who does it, how far behind it is, and what was given up on."""
+
+from rules.liveness import IS_FRESH
+from scripts.doctor.findings import Finding, Patient, duration, ok, trouble
+
+LONGEST_WAIT_SECONDS = 60
+"""A change is worked off within moments; after a poll that found it late, within half a minute."""
+MOST_NAMED = 5
+MOST_DEAD_ROWS = 100_000
+LARGE_BYTES = 100 * 1024 * 1024
+
+
+def listeners(patient: Patient) -> Finding:
+    """At least one is alive, and of this program's version."""
+    rows = patient.rows(
+        f"SELECT host || ':' || process_id, version, {IS_FRESH},"  # noqa: S608 - a constant of ours
+        " extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM tutorwatch.listeners ORDER BY seen_at DESC"
+    )
+    alive = [(who, version) for who, version, is_fresh, _ in rows if is_fresh]
+    silent = [f"{who} for {duration(age)}" for who, _, is_fresh, age in rows if not is_fresh]
+    unheard = f"not heard of {', '.join(silent[:MOST_NAMED])}" if silent else ""
+    if not alive:
+        return trouble("listeners", f"none is alive{': ' * bool(unheard)}{unheard}; start `tutorwatch listen`")
+    others = sorted({version for _, version in alive if version != patient.version})
+    if others:
+        return trouble(
+            "listeners", f"of version {', '.join(others)}, not {patient.version}: install the same and restart them"
+        )
+    names = ", ".join(who for who, _ in alive[:MOST_NAMED])
+    return ok("listeners", f"{len(alive)} alive ({names})" + (f"; {unheard}: ended without a word" if unheard else ""))
+
+
+def backlog(patient: Patient) -> Finding:
+    """Changes are worked off as they come."""
+    waiting, oldest = patient.row(
+        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8"
+        " FROM tutorwatch.outbox"
+    )
+    if not waiting:
+        return ok("backlog", "nothing waits")
+    told = f"{waiting} changes wait, the oldest for {duration(oldest)}"
+    if oldest > LONGEST_WAIT_SECONDS:
+        return trouble("backlog", f"{told}: look into a listener's log, or start more with `tutorwatch listen`")
+    return ok("backlog", told)
+
+
+def failures(patient: Patient) -> Finding:
+    """No tutor is parked: one whose generation failed so often that it is no longer tried."""
+    parked = [
+        tutor_id
+        for (tutor_id,) in patient.rows(
+            "SELECT tutor_id FROM tutorwatch.failures WHERE parked_at IS NOT NULL ORDER BY parked_at, tutor_id"
+        )
+    ]
+    (failing,) = patient.row("SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL")
+    again = f"; {failing} will be tried again" if failing else ""
+    if parked:
+        ids = " ".join(parked[:MOST_NAMED]) if len(parked) <= MOST_NAMED else "--all"
+        return trouble(
+            "failures",
+            f"{len(parked)} tutors parked{again}: mend what `tutorwatch failures` tells, then `tutorwatch retry {ids}`",
+        )
+    return ok("failures", f"no tutor is parked{again}")
+
+
+def sweep(patient: Patient) -> Finding:
+    """The sweep over all tutors happens: what only time changes is found by nothing else."""
+    rows = patient.rows("SELECT extract(epoch FROM clock_timestamp() - swept_at)::float8 FROM tutorwatch.sweep")
+    if not rows:
+        return trouble("sweep", "its record is gone: INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())")
+    ((age,),) = rows
+    if age > 2 * patient.listener.sweep_hours * 3600:
+        return trouble("sweep", f"the last one over all tutors was {duration(age)} ago: start `tutorwatch listen`")
+    return ok("sweep", f"the last one over all tutors was {duration(age)} ago")
+
+
+def outbox(patient: Patient) -> Finding:
+    """Vacuum keeps the outbox small."""
+    size, shown, dead, vacuums, waiting = patient.row(
+        "SELECT pg_relation_size(relid), pg_size_pretty(pg_relation_size(relid)), n_dead_tup,"
+        " current_setting('autovacuum')::boolean, (SELECT count(*) FROM tutorwatch.outbox)"
+        " FROM pg_stat_user_tables WHERE relid = 'tutorwatch.outbox'::regclass"
+    )
+    told = f"{shown}, {dead} dead rows"
+    if not vacuums:
+        return trouble("outbox", f"{told}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
+    if dead > MOST_DEAD_ROWS:
+        return trouble("outbox", f"{told}: {_who_keeps_vacuum_away(patient)}, then VACUUM tutorwatch.outbox")
+    if size > LARGE_BYTES and waiting < MOST_DEAD_ROWS:
+        return trouble("outbox", f"{told} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
+    return ok("outbox", told)
+
+
+def _who_keeps_vacuum_away(patient: Patient) -> str:
+    oldest = patient.rows(
+        "SELECT pid, application_name FROM pg_stat_activity"
+        " WHERE xact_start < now() - %s::interval AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1",
+        "1 minute",
+    )
+    return (
+        f"end the old transaction of {oldest[0][1]!r}, pid {oldest[0][0]}" if oldest else "look for replication slots"
+    )

@@ -1,0 +1,304 @@
+"""`tutorwatch doctor`: finds what is wrong in a real database, a line each, and its advice mends it."""
+
+import json
+import re
+import shlex
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta, tzinfo
+from importlib.metadata import version
+
+import psycopg
+import pytest
+
+from listener.settings import ListenerSettings
+from scripts.doctor import server
+from scripts.doctor.examination import OF_THE_SCHEMA, OF_THE_SERVER, examine
+from tests.conftest import database_on
+from tests.listener.surroundings import has_settled, is_up, listening
+from tests.platform import Platform
+from tests.roles import LISTENER, WEB
+from tests.scripts.command import SECRET, Finished, tutorwatch
+
+ALIVE = f"""
+    INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at)
+    VALUES (gen_random_uuid(), 'host', 7, '{version("tutorwatch")}', now(), now() + interval '1 hour')
+"""
+DUPLICATES = """
+    INSERT INTO alerts (tutor_id, alert_type, severity, title, description)
+    SELECT 'tutor', 'no_show_pattern', 'critical', 't', 'd' FROM generate_series(1, 2)
+"""
+PARKED = """
+    INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)
+    VALUES ('tutor', 5, 'KeyError: 1', now(), now(), now())
+"""
+
+DAMAGES = [
+    ("DROP TRIGGER tutorwatch_insert ON sessions", r"triggers +trigger tutorwatch_insert on sessions is missing: "),
+    ("DROP TRIGGER tutorwatch_announce_truncate ON alerts", r"triggers +trigger tutorwatch_announce_truncate on alert"),
+    ("ALTER TABLE alerts DISABLE TRIGGER tutorwatch_announce_insert", r"triggers +.+ on alerts is switched off: "),
+    ("ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert", r"automation +partly on: some changes go unrecorded"),
+    ("ALTER TABLE sessions ENABLE REPLICA TRIGGER tutorwatch_insert", r"automation +partly on: some changes go unrec"),
+    (
+        "CREATE OR REPLACE FUNCTION tutorwatch.record_truncate_v1() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+        " SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS 'BEGIN RETURN NULL; END'",
+        r"functions +function record_truncate_v1 is not as it was installed: ",
+    ),
+    ("ALTER FUNCTION tutorwatch.record_alerts_v1 SECURITY INVOKER", r"functions +function record_alerts_v1 is not as "),
+    ("DROP INDEX tutorwatch_sessions_dated", r"indexes +index tutorwatch_sessions_dated is missing: "),
+    (
+        "DROP INDEX tutorwatch_one_open_alert; CREATE INDEX tutorwatch_one_open_alert ON alerts (tutor_id)",
+        r"indexes +index tutorwatch_one_open_alert is not as it was installed: ",
+    ),
+    (
+        f"REVOKE INSERT ON alerts FROM {LISTENER.name}",
+        rf"rights +{LISTENER.name}, as listener, lacks INSERT on alerts: ",
+    ),
+    (
+        f"REVOKE ALL ON ALL TABLES IN SCHEMA tutorwatch FROM {WEB.name}",
+        rf"rights +{WEB.name}, as web, .+ and \d+ more: ",
+    ),
+    (PARKED, r"failures +1 tutors parked: mend what .+`tutorwatch retry tutor`$"),
+    ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
+    (
+        "UPDATE tutorwatch.sweep SET swept_at = now() - interval '3 days'",
+        r"sweep +the last one .+ was 3 days ago: start",
+    ),
+    (
+        "TRUNCATE tutorwatch.outbox; INSERT INTO tutorwatch.outbox (tutor_id, recorded_at)"
+        " VALUES ('tutor', now() - interval '5 minutes')",
+        r"backlog +1 changes wait, the oldest for 5 min: .+`tutorwatch listen`$",
+    ),
+    ("DELETE FROM tutorwatch.listeners", r"listeners +none is alive; start `tutorwatch listen`$"),
+    (
+        "UPDATE tutorwatch.listeners SET seen_at = now() - interval '5 minutes'",
+        r"listeners +none is alive: not heard of host:7 for 5 min; start `tutorwatch listen`$",
+    ),
+    ("UPDATE tutorwatch.listeners SET version = '0.0.1'", r"listeners +of version 0\.0\.1, not .+: install the same"),
+]
+"""What somebody does to the database, and the line that tells it."""
+
+BY_HAND = {
+    "sweep": "DELETE FROM tutorwatch.sweep; INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())",
+    "backlog": "TRUNCATE tutorwatch.outbox",
+    "listeners": "DELETE FROM tutorwatch.listeners; " + ALIVE,
+}
+"""What a running listener does."""
+
+
+def run(url: str, *statements: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def doctor(url: str, *arguments: str) -> Finished:
+    done = tutorwatch("doctor", *arguments, url=url)
+    assert (done.err, "Traceback" in done.out) == ("", False)
+    return done
+
+
+def troubles(done: Finished) -> list[str]:
+    assert done.code == (1 if "!!" in done.out else 0)
+    return [line[4:] for line in done.out.splitlines() if line.startswith("!!  ")]
+
+
+@pytest.fixture
+async def healthy_url(database_url: str, platform: Platform) -> str:
+    """A database that has nothing wrong with it, a listener included."""
+    await platform.user("tutor")
+    run(database_url, ALIVE)
+    return database_url
+
+
+def test_all_is_well_for_whoever_asks(healthy_url: str) -> None:
+    for url in (healthy_url, LISTENER.url(healthy_url), WEB.url(healthy_url)):
+        done = doctor(url)
+
+        assert (done.code, troubles(done)) == (0, [])
+        assert len(done.out.splitlines()) == len(OF_THE_SERVER) + 1 + len(OF_THE_SCHEMA)
+        assert all(re.match(r"ok  [a-z ]{15}\S", line) for line in done.out.splitlines())
+
+
+def test_each_damage_is_one_line_and_the_advice_mends_it(healthy_url: str) -> None:
+    for statement, expected in DAMAGES:
+        run(healthy_url, statement)
+
+        told = troubles(doctor(healthy_url))
+
+        assert len(told) == 1, (statement, told)
+        assert re.match(expected, told[0]), (statement, told)
+        check, *_ = told[0].split()
+        if check in BY_HAND:
+            run(healthy_url, BY_HAND[check])
+        for command in re.findall(r"`tutorwatch ([^`]+)`", told[0]):
+            if command != "listen":
+                assert tutorwatch(*shlex.split(command), url=healthy_url).code == 0, command
+        assert troubles(doctor(healthy_url)) == [], (statement, told)
+        run(healthy_url, "TRUNCATE tutorwatch.outbox")
+
+
+def test_a_switch_that_is_off_is_told_and_no_trigger_missed(healthy_url: str) -> None:
+    assert tutorwatch("automation", "off", url=healthy_url).code == 0
+
+    (told,) = troubles(doctor(healthy_url))
+
+    assert re.match(r"automation +off: .*`tutorwatch automation on`", told)
+
+
+def test_several_troubles_are_a_line_each(healthy_url: str) -> None:
+    run(healthy_url, "DROP INDEX tutorwatch_one_open_alert", DUPLICATES)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        run(healthy_url, "CREATE UNIQUE INDEX CONCURRENTLY tutorwatch_one_open_alert ON alerts (tutor_id, alert_type)")
+    run(healthy_url, "DROP FUNCTION tutorwatch.record_sessions_v1 CASCADE")
+
+    told = troubles(doctor(healthy_url))
+
+    assert [line.split()[0] for line in told] == ["functions", "triggers", "indexes", "duplicates"]
+    assert "(and 2 more: `tutorwatch migrate --check`): run `tutorwatch migrate`" in told[1]
+    assert "is invalid" in told[2]
+    assert tutorwatch("migrate", url=healthy_url).code == 0
+    assert troubles(doctor(healthy_url)) == []
+
+
+def test_what_no_command_mends_is_told_with_what_does(healthy_url: str) -> None:
+    run(healthy_url, f"ALTER FUNCTION tutorwatch.record_alerts_v1 OWNER TO {WEB.name}")
+    (told,) = troubles(doctor(healthy_url))
+    assert re.match(rf"functions +their owner {WEB.name} may not write the outbox: REASSIGN OWNED BY", told)
+    run(healthy_url, told.split(": ")[1])
+    assert troubles(doctor(healthy_url)) == []
+
+    run(healthy_url, "DROP TABLE tutorwatch.alert_resolutions")
+    told, *others = troubles(doctor(healthy_url))
+    assert re.match(r"tables +gone: alert_resolutions; restore them from a backup", told)
+    assert all(other.startswith("rights ") for other in others)
+
+
+@pytest.mark.parametrize(
+    ("statement", "expected"),
+    [
+        (
+            "DROP SCHEMA tutorwatch CASCADE",
+            r"schema +Tutorwatch isn't installed in this database: run `tutorwatch migr",
+        ),
+        (
+            "UPDATE tutorwatch.alembic_version SET version_num = '0006'",
+            r"schema +revision 0006 is too old, .+ migrate`$",
+        ),
+        ("DELETE FROM tutorwatch.alembic_version", r"schema +revision none is too old"),
+        (
+            "UPDATE tutorwatch.alembic_version SET version_num = '9999'",
+            r"schema +revision 9999 is too new, .+ newer pro",
+        ),
+    ],
+)
+def test_another_schema_ends_it_after_one_line(database_url: str, statement: str, expected: str) -> None:
+    run(database_url, statement)
+
+    done = doctor(database_url)
+
+    (told,) = troubles(done)
+    assert re.match(expected, told)
+    assert len(done.out.splitlines()) == len(OF_THE_SERVER) + 1
+
+
+def test_a_database_that_is_read_only_is_told(healthy_url: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(healthy_url)["dbname"]
+    run(healthy_url, f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')
+
+    (told,) = troubles(doctor(healthy_url))
+
+    assert re.match(r"database +PostgreSQL .+ is set to read only: set default_transaction_read_only", told)
+
+
+@pytest.fixture
+def silent_port() -> Iterator[int]:
+    """Somebody who accepts connections and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening_socket:
+        yield listening_socket.getsockname()[1]
+
+
+def test_an_unreachable_database_is_one_line_without_its_password(server_url: str, silent_port: int) -> None:
+    for url in (
+        f"postgresql://tim:{SECRET}@127.0.0.1:1/none",
+        f"postgresql://tim:{SECRET}@127.0.0.1:{silent_port}/none?connect_timeout=2",
+        database_on(server_url, "tutorwatch_test_no_such"),
+    ):
+        started = time.monotonic()
+        done = doctor(url)
+
+        (told,) = troubles(done)
+        assert re.match(
+            r"database +can't be reached \(.+\): is it running, and is TUTORWATCH_DATABASE_URL right\?", told
+        )
+        assert len(done.out.splitlines()) == 1
+        assert SECRET not in done.out
+        assert time.monotonic() - started < 8
+
+
+def test_a_connection_that_is_lost_meanwhile_is_one_more_line(healthy_url: str) -> None:
+    findings = examine(healthy_url, ListenerSettings(), version="test")
+    assert next(findings).is_ok
+    run(
+        healthy_url,
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = 'tutorwatch-doctor'",
+    )
+
+    (told,) = list(findings)
+
+    assert (told.check, told.is_ok) == ("database", False)
+    assert "terminating connection due to administrator command" in told.message
+
+
+def test_a_table_that_is_locked_delays_it_little(healthy_url: str) -> None:
+    started = time.monotonic()
+    with psycopg.connect(healthy_url) as busy:
+        busy.execute("LOCK alerts")
+
+        (told,) = troubles(doctor(healthy_url))
+
+    assert re.match(r"duplicates +could not be looked at \(canceling statement due to lock timeout\): ", told)
+    assert time.monotonic() - started < 8
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_clocks_that_differ_are_told(healthy_url: str, monkeypatch: pytest.MonkeyPatch, hours: int) -> None:
+    class Wrong(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Wrong":
+            return cls.fromtimestamp((datetime.now(UTC) + timedelta(hours=hours)).timestamp(), tz)
+
+    monkeypatch.setattr(server, "datetime", Wrong)
+
+    (told,) = troubles(doctor(healthy_url))
+
+    assert re.match(r"clock +this machine's clock and the server's differ by 3[56]\d\d s: ", told)
+
+
+def test_programs_get_json(healthy_url: str) -> None:
+    run(healthy_url, PARKED)
+
+    done = doctor(healthy_url, "--json")
+
+    assert done.code == 1
+    answer = json.loads(done.out)
+    assert answer["is_ok"] is False
+    assert [check["check"] for check in answer["checks"] if not check["is_ok"]] == ["failures"]
+
+
+async def test_a_listener_at_work_is_alive_for_as_long_as_its_heartbeats_take(
+    database_url: str, platform: Platform
+) -> None:
+    def listeners() -> Finished:
+        return doctor(database_url)
+
+    async with listening(database_url, heartbeat_seconds=60):
+        await is_up(platform)
+        await has_settled(platform)
+        await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '170 s' RETURNING 1")
+        assert re.search(r"listeners +of version test, not ", listeners().out)  # alive, else it would say so
+
+        await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '190 s' RETURNING 1")
+        assert re.search(r"listeners +none is alive: not heard of \S+ for 3 min; start", listeners().out)

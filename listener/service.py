@@ -10,6 +10,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_ji
 
 from listener.settings import ListenerSettings
 from listener.subscription import CHANGES, Subscription
+from listener.watchdog import watchdog
 from listener.worker import Batch, Worker
 from rules.database import open_engine
 from rules.errors import TransientError, translating_errors
@@ -48,7 +49,7 @@ async def run_listener(
         version=version,
         wake=lambda: worker.wake(),
         check=check,
-        figures=lambda: worker.figures.as_json(),
+        figures=lambda: worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
     )
     worker = Worker(engine, settings, limits, hears=lambda: subscription.hears, on_batch=on_batch)
 
@@ -87,10 +88,11 @@ async def run_listener(
         hearing.cancel()
 
     try:
-        async with asyncio.TaskGroup() as tasks:
-            hearing = tasks.create_task(hear(), name="subscription")
-            working = tasks.create_task(work(), name="worker")
-            tasks.create_task(stop_in_order(), name="stop")
+        with watchdog(settings.hang_seconds):
+            async with asyncio.TaskGroup() as tasks:
+                hearing = tasks.create_task(hear(), name="subscription")
+                working = tasks.create_task(work(), name="worker")
+                tasks.create_task(stop_in_order(), name="stop")
     except BaseExceptionGroup as group:
         raise group.exceptions[0] from None
     finally:

@@ -25,4 +25,5 @@ class ListenerSettings(BaseSettings):
     failure_delay_seconds: float = Field(
         30, gt=0, le=86_400, description="Wait before the second attempt; doubles each time, up to an hour"
     )
+    hang_seconds: float = Field(60, ge=1, le=3600, description="Ends a listener whose rules have hung for so long")
     grace_seconds: float = Field(10, ge=0, le=600, description="How long a stop waits for the batch in flight")

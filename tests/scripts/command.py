@@ -127,12 +127,17 @@ class Running:
     """A command that goes on until it is told to stop; whatever is left of it is killed at the end of the `with`."""
 
     def __init__(
-        self, *arguments: str, url: str | None = None, cwd: Path = NO_EMBEDDED_DATABASE, **settings: object
+        self,
+        *arguments: str,
+        url: str | None = None,
+        cwd: Path = NO_EMBEDDED_DATABASE,
+        program: Sequence[str | Path] = (PROGRAM,),
+        **settings: Any,
     ) -> None:
         self.out: list[str] = []
         self.err: list[str] = []
         self._process = subprocess.Popen(
-            [PROGRAM, *arguments],
+            [*program, *arguments],
             env=environment(url, settings),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

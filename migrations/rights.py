@@ -12,7 +12,7 @@ class RightsError(Exception):
 
 def to_sql(*, listener: str, web: str) -> str:
     """The statements that give two roles the rights of the services, as one transaction."""
-    rights = sql.SQL(read_sql("rights")).format(  # type: ignore[arg-type]
+    rights = sql.SQL(read_sql("rights")).format(
         listener=sql.Identifier(listener),
         web=sql.Identifier(web),
         listener_name=sql.Literal(listener),

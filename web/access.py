@@ -13,7 +13,7 @@ from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_
 from web.access_origin import refuse_other_sites
 from web.access_proxies import forwarded_identity
 from web.database import ANSWER_SECONDS, first_answer, in_time, is_database_gone
-from web.forms import FORM_FIELD, FORM_TYPES, read_form
+from web.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.identity import IDENTITY, Access, Identity, Role, SignedInBy
 from web.keys import ENGINE, SETTINGS
 from web.problems import answer_error, wants_json
@@ -150,7 +150,7 @@ async def _require_own_form(request: web.Request, access: Access) -> None:
         return
     refuse_other_sites(request)
     given = request.headers.get(FORM_HEADER)
-    if given is None and request.content_type in FORM_TYPES:
+    if given is None and request.content_type == FORM_TYPE:
         given = (await read_form(request)).get(FORM_FIELD)
     if given is None or not any(is_form_token(given, secret) for secret in _form_secrets(request, access)):
         raise web.HTTPForbidden(text="This form is out of date. Go back, load the page again and send it once more.")

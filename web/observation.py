@@ -73,13 +73,13 @@ class AccessLog(AbstractAccessLogger):
         self.logger.info(
             "%s %s %d (%.0f ms)",
             request.method,
-            request.path,
+            request.rel_url.raw_path,  # as it was sent: decoded, it could hold lines that look like ours
             response.status,
             time * 1000,
             extra={
                 "action": "request",
                 "method": request.method,
-                "path": request.path,
+                "path": request.rel_url.raw_path,
                 "status": response.status,
                 "duration_ms": round(time * 1000),
                 "bytes": response.body_length,

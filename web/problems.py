@@ -83,7 +83,9 @@ def _answer_failure(request: web.Request, error: Exception) -> web.Response:
     if is_database_gone(error):
         logger.warning("The database doesn't answer (%s)", type(error).__name__, extra={"action": "database_gone"})
         return answer_error(request, 503, headers={"Retry-After": str(RETRY_SECONDS)})
-    logger.error("%s %s failed", request.method, request.path, exc_info=error, extra={"action": "request_failed"})
+    logger.error(
+        "%s %s failed", request.method, request.rel_url.raw_path, exc_info=error, extra={"action": "request_failed"}
+    )
     return answer_error(request, 500)
 
 

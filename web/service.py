@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Any
 
 from aiohttp import web
 
@@ -17,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 """How long a stop waits for requests in flight."""
+SERVING: dict[str, Any] = {"auto_decompress": False}
+"""How the server reads requests: a compressed body stays as it is, since a little could unfold into very much."""
 
 
 async def run_web(
@@ -36,7 +39,9 @@ async def run_web(
     not to be the one this program needs, and OSError for a port that is taken.
     """
     app = create_app(database_url, settings, limits, version=version)
-    runner = web.AppRunner(app, access_log_class=AccessLog, access_log=logger, shutdown_timeout=GRACE_SECONDS)
+    runner = web.AppRunner(
+        app, access_log_class=AccessLog, access_log=logger, shutdown_timeout=GRACE_SECONDS, **SERVING
+    )
     operators = web.AppRunner(_metrics_app(app), access_log=None)
     try:
         await runner.setup()

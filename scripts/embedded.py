@@ -1,10 +1,12 @@
 """The embedded PostgreSQL of `make run`: from a wheel, kept in `.data/`."""
 
+import json
 import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
@@ -33,7 +35,9 @@ def embedded_server(folder: Path = EMBEDDED_URL_FILE.parent) -> Iterator[str]:
         ) from error
     folder.mkdir(exist_ok=True)
     logger.info("Starting the embedded PostgreSQL in %s", folder)
-    server = get_server(folder / "postgres")
+    server = get_server(folder / "postgres", start=False)
+    _forget_the_killed(server)
+    server.start()
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
@@ -44,3 +48,25 @@ def embedded_server(folder: Path = EMBEDDED_URL_FILE.parent) -> Iterator[str]:
     finally:
         EMBEDDED_URL_FILE.unlink(missing_ok=True)
         server.cleanup()
+
+
+def _forget_the_killed(server: Any) -> None:
+    """Takes the server's users that no longer live off its list: the last one that leaves stops it.
+
+    A process that began after the list was written isn't the one on it, only of the same number.
+    """
+    users = server.global_process_id_list
+    with server._lock:  # noqa: SLF001 - the list has no protection of its own
+        if users.path.exists():
+            written_at = users.path.stat().st_mtime
+            listed = json.loads(users.path.read_text(encoding="utf-8") or "[]")
+            users.put([number for number in listed if _lived_at(written_at, number)])
+
+
+def _lived_at(instant: float, number: int) -> bool:
+    import psutil  # type: ignore[import-untyped]  # which the wheel depends on
+
+    try:
+        return bool(psutil.Process(number).create_time() <= instant)
+    except psutil.NoSuchProcess:
+        return False

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -63,7 +64,7 @@ def entries(folder: Path) -> list[Path]:
     return list(folder.iterdir())
 
 
-def running(folder: Path, *arguments: str, url: str | None = None, **settings: object) -> Running:
+def running(folder: Path, *arguments: str, url: str | None = None, **settings: Any) -> Running:
     return Running("run", "--every", "0.2", *arguments, url=url, cwd=folder, **{"web_port": 0} | settings)
 
 
@@ -172,7 +173,6 @@ async def test_empty_database_of_ones_own_is_migrated_and_filled(folder: Path, e
     assert entries(folder) == []
 
 
-@pytest.mark.xfail(strict=True, reason="the wheel never forgets a process that was killed, and waits for it to leave")
 async def test_run_after_a_killed_one_stops_its_server(folder: Path) -> None:
     with running(folder) as killed:
         await killed.line("  session  ")

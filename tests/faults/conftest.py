@@ -1,8 +1,13 @@
 """Fixtures of the fault tests, and the table of what they found."""
 
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 from _pytest.terminal import TerminalReporter
 
+from tests.faults.own_server import OwnServer
 from tests.faults.record import FaultRecorder, table
 from tests.faults.scale import IS_SOAK
 
@@ -14,6 +19,23 @@ def fault_record(request: pytest.FixtureRequest) -> FaultRecorder:
     It fails the test if anything was lost or doubled.
     """
     return FaultRecorder(request.node)
+
+
+@pytest.fixture(scope="session")
+def server_to_break() -> Iterator[OwnServer]:
+    """One for all tests that break servers: `own_server` mends it."""
+    with tempfile.TemporaryDirectory(prefix="tutorwatch-", ignore_cleanup_errors=True) as folder:
+        server = OwnServer(Path(folder))
+        server.create()
+        yield server
+        server.end()
+
+
+@pytest.fixture
+def own_server(server_to_break: OwnServer) -> OwnServer:
+    """A running PostgreSQL of the test's own, with a migrated database, that it may do anything to."""
+    server_to_break.renew()
+    return server_to_break
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

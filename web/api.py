@@ -73,8 +73,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     async with request.app[ENGINE].connect() as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
         evidence = await queries.evidence_of(conn, [row.id for row in page.rows], sessions_each=SESSIONS_EACH)
-    following = encode_cursor(asked.filter, page.next_cursor) if page.next_cursor else None
-    return _json(Alerts.of(page, evidence, following))
+    return _json(Alerts.of(page, evidence, lambda cursor: encode_cursor(asked.filter, cursor)))
 
 
 async def tutor(request: web.Request) -> web.StreamResponse:
@@ -94,7 +93,7 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
         await alert_life.acknowledge(request.app[ENGINE], alert_id, by=by, now=datetime.now(UTC))
     except alert_life.ConflictError as error:
         return answer_error(request, 409, str(error))
-    return web.Response(status=204)
+    return _done(request)
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
@@ -105,12 +104,17 @@ async def resolve(request: web.Request) -> web.StreamResponse:
         await alert_life.resolve(request.app[ENGINE], alert_id, resolution, by=by, now=datetime.now(UTC))
     except alert_life.ConflictError as error:
         return answer_error(request, 409, str(error))
-    return web.Response(status=204)
+    return _done(request)
 
 
 async def openapi(request: web.Request) -> web.StreamResponse:
     """`GET /api/openapi.json`."""
     return web.json_response(request.app[DOCUMENT])
+
+
+def _done(request: web.Request) -> web.Response:
+    request.app[HUB].note_change()
+    return web.Response(status=204)
 
 
 def _json(document: BaseModel) -> web.Response:

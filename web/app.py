@@ -13,6 +13,8 @@ from web.access import authorize, identify
 from web.access_passwords import Passwords
 from web.api import SUMMARY, SummaryCache
 from web.database import open_web_engine
+from web.figures import figures_context
+from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, VERSION
 from web.live import close_streams, hub_context
 from web.observation import FIGURES, HttpFigures, observe
@@ -34,13 +36,13 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
         client_max_size=LARGEST_BODY,
     )
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
-    app[FIGURES], app[PASSWORDS], app[SUMMARY] = HttpFigures(), Passwords(), SummaryCache()
+    app[FIGURES], app[PASSWORDS], app[SUMMARY], app[PAGES] = HttpFigures(), Passwords(), SummaryCache(), PageKeeper()
     static = StaticFiles()
     add_routes(app)
     static.add_to(app)
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
-    app.cleanup_ctx.extend([_engine_context, hub_context])
+    app.cleanup_ctx.extend([_engine_context, hub_context, figures_context])
     app.on_shutdown.append(close_streams)
     return app
 

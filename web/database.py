@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rules.database import open_engine
 from rules.errors import TransientError, is_transient
 
-KEPT_CONNECTIONS = 5
+KEPT_CONNECTIONS = 10
+"""As many as a busy moment needs: those beyond are opened for one request each, which costs more than the request."""
 FIRST_ANSWER_SECONDS = 1.5
 """How long the first, tiny query of a request may take: longer, and the database counts as gone."""
 ANSWER_SECONDS = 10.0

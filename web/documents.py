@@ -1,6 +1,6 @@
 """The JSON answers, as models: what is sent, and what the OpenAPI document says of it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Self
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 from rules.decisions.statistics import Ratio
 from rules.life import Outcome
 from web import queries
+from web.models import Cursor
 from web.queries.evidence import NO_EVIDENCE
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
@@ -76,11 +77,18 @@ class Alerts(_Document):
 
     alerts: list[Alert]
     next: str | None = Field(description="Give it as `cursor` for the next page; null on the last one")
+    previous: str | None = Field(description="Give it as `cursor` for the page before; null on the first one")
 
     @classmethod
-    def of(cls, page: queries.AlertsPage, evidence: Mapping[UUID, queries.Evidence], next_cursor: str | None) -> Self:
-        """The page, each alert with its evidence."""
-        return cls(alerts=[Alert.of(row, evidence.get(row.id, NO_EVIDENCE)) for row in page.rows], next=next_cursor)
+    def of(
+        cls, page: queries.AlertsPage, evidence: Mapping[UUID, queries.Evidence], encode: Callable[[Cursor], str]
+    ) -> Self:
+        """The page, each alert with its evidence; `encode` makes the cursors' text."""
+        return cls(
+            alerts=[Alert.of(row, evidence.get(row.id, NO_EVIDENCE)) for row in page.rows],
+            next=encode(page.next_cursor) if page.next_cursor else None,
+            previous=encode(page.previous_cursor) if page.previous_cursor else None,
+        )
 
 
 class CriticalTutor(_Document):

@@ -1,56 +1,105 @@
-"""The platform's figures and averages: costly to read, so they are kept for a minute."""
+"""The platform's figures and who stands out: costly to read, so they are read aside, and kept for a minute."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from weakref import WeakKeyDictionary
 
+from aiohttp import web
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.decisions.statistics import Ratio
 from rules.settings import Thresholds
 from web import queries
+from web.keys import ENGINE, LIMITS
+from web.live import HUB, Event, EventName
+
+logger = logging.getLogger(__name__)
 
 FIGURES_KEPT = timedelta(minutes=1)
-"""How long the figures are shown before they are read again."""
+"""How long the figures are shown before they are read again; longer where reading them takes long."""
+LARGEST_PART = 0.05
+"""The largest part of the time that may be spent on reading them."""
+FIGURES_SHOWN = timedelta(minutes=10)
+"""Older figures are not shown any more: nobody has looked for so long, and they may be yesterday's."""
+PATIENCE_SECONDS = 1.0
+"""How long a page waits for figures that are being read; then it shows those before, or that they are on their way."""
+READING_SECONDS = 60
+"""How long reading may take: nobody waits for it, so longer than a page's own statements."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What is costly to read: it covers sixty days of everybody's sessions."""
+    """What is costly to read: it covers sixty days of everybody's sessions. `took` is how long that was."""
 
     metrics: queries.PlatformMetrics
-    averages: Mapping[str, Ratio]
+    ranking: queries.Ranking
     read_at: datetime
+    took: timedelta
+
+    @property
+    def kept_for(self) -> timedelta:
+        """How long until they are read again."""
+        return max(FIGURES_KEPT, self.took / LARGEST_PART)
 
 
-@dataclass
 class FiguresKeeper:
-    """Reads the figures at most once a minute, however many ask at the same time."""
+    """Reads the figures once for all who ask. Calls `when_late` when they come after somebody has gone without."""
 
-    latest: Figures | None = None
-    reading: asyncio.Lock = field(default_factory=asyncio.Lock)
+    def __init__(self, engine: AsyncEngine, limits: Thresholds, when_late: Callable[[], None] = lambda: None) -> None:
+        self._engine, self._limits, self._when_late = engine, limits, when_late
+        self._latest: Figures | None = None
+        self._reading: asyncio.Task[Figures] | None = None
+        self._has_sent_away = False
 
-    async def read(self, engine: AsyncEngine, now: datetime, limits: Thresholds) -> Figures:
-        """The figures, no older than a minute; while somebody renews them, the others get those before."""
-        if self.latest and (self.reading.locked() or now - self.latest.read_at < FIGURES_KEPT):
-            return self.latest
-        async with self.reading:
-            if self.latest is None or now - self.latest.read_at >= FIGURES_KEPT:
-                self.latest = await _read_figures(engine, now, limits)
-            return self.latest
+    async def get(self, now: datetime) -> Figures | None:
+        """The figures, or None if they are still being read. Raises what reading them raised, in time."""
+        if self._reading is None:
+            if self._latest and now - self._latest.read_at < self._latest.kept_for:
+                return self._latest
+            self._reading = asyncio.create_task(self._read(now), name="figures")
+            self._reading.add_done_callback(self._note)
+        done, _ = await asyncio.wait({self._reading}, timeout=PATIENCE_SECONDS)
+        if done:
+            return done.pop().result()
+        self._has_sent_away = True
+        is_recent = self._latest is not None and now - self._latest.read_at < FIGURES_SHOWN
+        return self._latest if is_recent else None
+
+    async def close(self) -> None:
+        """Ends a reading that is under way."""
+        if self._reading:
+            self._reading.cancel()
+            await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read(self, now: datetime) -> Figures:
+        started = time.monotonic()
+        async with self._engine.connect() as conn:
+            await conn.execute(text(f"SET LOCAL statement_timeout = '{READING_SECONDS}s'"))
+            metrics = await queries.platform_metrics(conn, now, self._limits)
+            ranking = queries.rank(await queries.tutor_averages(conn, now))
+        return Figures(metrics, ranking, now, timedelta(seconds=time.monotonic() - started))
+
+    def _note(self, reading: asyncio.Task[Figures]) -> None:
+        self._reading = None
+        if reading.cancelled():
+            return
+        if error := reading.exception():
+            logger.warning("The platform's figures could not be read: %s", type(error).__name__)
+            return
+        self._latest = reading.result()
+        if self._has_sent_away:
+            self._has_sent_away = False
+            self._when_late()
 
 
-async def _read_figures(engine: AsyncEngine, now: datetime, limits: Thresholds) -> Figures:
-    async with engine.connect() as conn:
-        metrics = await queries.platform_metrics(conn, now, limits)
-        return Figures(metrics, await queries.tutor_averages(conn, now), now)
+PLATFORM_FIGURES = web.AppKey("platform_figures", FiguresKeeper)
 
 
-_keepers: WeakKeyDictionary[AsyncEngine, FiguresKeeper] = WeakKeyDictionary()
-
-
-def figures_of(engine: AsyncEngine) -> FiguresKeeper:
-    """The keeper of the figures of one database."""
-    return _keepers.setdefault(engine, FiguresKeeper())
+async def figures_context(app: web.Application) -> AsyncIterator[None]:
+    """Keeps the figures from the application's start to its end; open pages are told when they come late."""
+    app[PLATFORM_FIGURES] = FiguresKeeper(app[ENGINE], app[LIMITS], lambda: app[HUB].publish(Event(EventName.RESYNC)))
+    yield
+    await app[PLATFORM_FIGURES].close()

@@ -38,6 +38,12 @@ REFRESH_SECONDS = 60.0
 """How often pages are told to look again, for what no notification announces: sessions, time that passes."""
 UNANNOUNCED_REFRESH_SECONDS = 5.0
 """The same on a server where the triggers can't notify (see migrations/sql/announcing_v1.sql)."""
+GATHER_SECONDS = 0.5
+"""Notifications that follow one another sooner are told together: anybody may send them, any number of them."""
+MOST_NAMED = 10
+"""Tutors that are named at a time; of more, pages hear that there are several."""
+LONGEST_ID = 128
+"""Characters of a user's id; a longer payload is nobody's."""
 GLANCE_SECONDS = 5.0
 """How soon it is noticed that a browser has gone."""
 RECONNECT_MILLISECONDS = 2000
@@ -103,6 +109,8 @@ class Hub(Hearer):
         self.is_announced = True
         self.changes = 0
         self.times_deaf = 0
+        self._gathered: set[str | None] = set()
+        self._gathering: asyncio.TimerHandle | None = None
 
     @contextmanager
     def subscription(self, tutor_id: str | None) -> Iterator[Client]:
@@ -123,6 +131,10 @@ class Hub(Hearer):
         self.changes += 1
         for client in tuple(self.clients):
             client.offer(event)
+
+    def note_change(self) -> None:
+        """This process itself has just changed something: what it keeps is old before the notification is back."""
+        self.changes += 1
 
     def close(self) -> None:
         """Ends all streams."""
@@ -150,8 +162,20 @@ class Hub(Hearer):
         self.publish(Event(EventName.RESYNC))
 
     def heard(self, payload: str) -> None:
-        """Alerts changed: of this tutor, or of several."""
-        self.publish(Event(EventName.ALERTS, payload or None))
+        """Alerts changed: of this tutor, or of several. Told at once, then no sooner than GATHER_SECONDS again."""
+        self.changes += 1
+        self._gathered.add(payload if 0 < len(payload) <= LONGEST_ID else None)
+        if len(self._gathered) > MOST_NAMED:
+            self._gathered = {None}
+        if self._gathering is None:
+            self._tell_gathered()
+
+    def _tell_gathered(self) -> None:
+        tutor_ids, self._gathered, self._gathering = self._gathered, set(), None
+        if tutor_ids:
+            for tutor_id in (None,) if None in tutor_ids else tuple(tutor_ids):
+                self.publish(Event(EventName.ALERTS, tutor_id))
+            self._gathering = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_gathered)
 
     def deaf(self) -> None:
         """The connection is lost."""

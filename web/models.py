@@ -88,10 +88,11 @@ class AlertFilter:
 
 @dataclass(frozen=True, slots=True)
 class Cursor:
-    """The last alert of the page before: the next page begins after it."""
+    """A place in the list: the next page begins after this alert; a page that is reached backwards ends before it."""
 
     triggered_at: datetime
     alert_id: UUID
+    is_backwards: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +131,7 @@ class AlertsQuery(_Input):
     type: PlatformAlertType | None = None
     tutor: Annotated[PlainText, Field(max_length=255)] | None = Field(None, description="Part of the tutor's name")
     cursor: Annotated[str, Field(max_length=500)] | None = Field(
-        None, description="`next` of the page before; valid for the same filters only"
+        None, description="`next` or `previous` of another page; valid for the same filters only"
     )
     limit: int = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE_SIZE)
 
@@ -197,17 +198,24 @@ def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
     return AlertsRequest(wanted, decode_cursor(wanted, asked.cursor) if asked.cursor else None, asked.limit)
 
 
-def encode_cursor(wanted: AlertFilter, last: Cursor) -> str:
+def encode_cursor(wanted: AlertFilter, cursor: Cursor) -> str:
     """A cursor as text for a URL, bound to the filter."""
-    position = [_fingerprint(wanted), last.triggered_at.astimezone(UTC).isoformat(), last.alert_id.hex]
+    instant, alert_id = cursor.triggered_at.astimezone(UTC).isoformat(), cursor.alert_id.hex
+    position = [_fingerprint(wanted), instant, alert_id, *([_BACKWARDS] if cursor.is_backwards else [])]
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+_BACKWARDS = "backwards"
 
 
 def decode_cursor(wanted: AlertFilter, text: str) -> Cursor:
     """The cursor in a URL. Raises InvalidInputError if it is none, or was made for other filters."""
     try:
-        fingerprint, triggered_at, alert_id = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        cursor = Cursor(datetime.fromisoformat(triggered_at).astimezone(UTC), UUID(hex=alert_id))
+        fingerprint, triggered_at, alert_id, *rest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        is_backwards = rest == [_BACKWARDS]
+        if rest and not is_backwards:
+            raise ValueError
+        cursor = Cursor(datetime.fromisoformat(triggered_at).astimezone(UTC), UUID(hex=alert_id), is_backwards)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise InvalidInputError([FieldError("cursor", "is not a cursor of this list")]) from None
     if fingerprint != _fingerprint(wanted):

@@ -15,14 +15,17 @@ from rules.life import Outcome
 from web import queries
 from web.access import require_tutor_access
 from web.charts import Chart, chart
-from web.figures import figures_of
-from web.identity import IDENTITY
+from web.figures import PLATFORM_FIGURES
+from web.identity import IDENTITY, Identity
+from web.kept_pages import PAGES
 from web.keys import ENGINE, LIMITS
+from web.live import HUB
 from web.models import (
     LONGEST_ID,
     LONGEST_TEXT,
     AlertsRequest,
     AlertStatus,
+    Cursor,
     FieldError,
     InvalidInputError,
     PlatformAlertType,
@@ -41,30 +44,47 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     """`/`: the platform's figures, critical alerts, who stands out, recent sessions."""
     _only_knows(request, "sessions")
     shown = _sessions_shown(request.query.get("sessions", ""))
-    now, limits = datetime.now(UTC), request.app[LIMITS]
-    figures = await figures_of(request.app[ENGINE]).read(request.app[ENGINE], now, limits)
+
+    async def make(identity: Identity) -> str:
+        return await _dashboard_for(identity, shown, request)
+
+    if request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["flash"]:
+        page = (await make(request[IDENTITY])).encode()
+    else:
+        page = await request.app[PAGES].body(shown, request[IDENTITY], request.app[HUB], make)
+    return web.Response(body=page, content_type="text/html", charset="utf-8")
+
+
+async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, request: web.Request) -> str:
+    """The page; nothing of the request shows in it but a message that is shown once."""
+    now = datetime.now(UTC)
+    figures = await request.app[PLATFORM_FIGURES].get(now)
     async with request.app[ENGINE].connect() as conn:
         summary = await queries.critical_summary(conn, now)
         evidence = await queries.evidence_of(
             conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS
         )
-        board = queries.scoreboard(figures.averages, await queries.open_alert_counts(conn))
-        names = await queries.names_of(conn, [standing.tutor_id for standing in (*board.top, *board.attention)])
+        board = queries.scoreboard(figures.ranking, await queries.open_alert_counts(conn)) if figures else None
+        standings = (*board.top, *board.attention) if board else ()
+        names = await queries.names_of(conn, [standing.tutor_id for standing in standings])
         sessions = await queries.recent_sessions(conn, now, shown)
-    return _render(
-        "dashboard.html",
-        request,
-        now,
-        critical_count=summary.total,
-        metrics=figures.metrics,
-        active_tutors=len(figures.averages),
-        summary=summary,
-        evidence=evidence,
-        board=board,
-        names=names,
-        sessions=sessions,
-        sessions_shown=shown,
-    )
+    here = "/" if shown == queries.SessionsShown.ALL else f"/?sessions={shown}"
+    values = {
+        "identity": identity,
+        "csrf_token": identity.csrf_token,
+        "now": now,
+        "here": here,
+        "outcomes": list(Outcome),
+        "critical_count": summary.total,
+        "figures": figures,
+        "summary": summary,
+        "evidence": evidence,
+        "board": board,
+        "names": names,
+        "sessions": sessions,
+        "sessions_shown": shown,
+    }
+    return aiohttp_jinja2.render_string("dashboard.html", request, values)
 
 
 async def alerts(request: web.Request) -> web.StreamResponse:
@@ -74,6 +94,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     async with request.app[ENGINE].connect() as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
         evidence = await queries.evidence_of(conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS)
+        count = await queries.count_alerts(conn, asked.filter)
         critical_count = await queries.critical_count(conn)
     return _render(
         "alerts.html",
@@ -81,11 +102,12 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         now,
         critical_count=critical_count,
         wanted=asked.filter,
-        is_first_page=asked.cursor is None,
+        count=count,
         page=page,
         evidence=evidence,
-        next_url=_next_alerts_url(request, asked, page),
         first_url=_url(request, cursor=None),
+        previous_url=_alerts_url(request, asked, page.previous_cursor),
+        next_url=_alerts_url(request, asked, page.next_cursor),
         statuses=list(AlertStatus),
         severities=list(Severity),
         types=list(PlatformAlertType),
@@ -198,10 +220,8 @@ def _trend_charts(overview: queries.TutorOverview) -> tuple[Chart, ...]:
     )
 
 
-def _next_alerts_url(request: web.Request, asked: AlertsRequest, page: queries.AlertsPage) -> str | None:
-    if page.next_cursor is None:
-        return None
-    return _url(request, cursor=encode_cursor(asked.filter, page.next_cursor))
+def _alerts_url(request: web.Request, asked: AlertsRequest, cursor: Cursor | None) -> str | None:
+    return _url(request, cursor=encode_cursor(asked.filter, cursor)) if cursor else None
 
 
 def _url(request: web.Request, **changed: str | None) -> str:

@@ -10,7 +10,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.platform import NOW, Platform, naive
 from tests.web_pages.alerts import insert_alert
 from web.models import AlertFilter, AlertStatus, PlatformAlertType, Severity
-from web.queries import alerts_page, alerts_resting_on, critical_summary, evidence_of
+from web.queries import alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
+from web.queries.alerts import MOST_COUNTED, AlertsCount
 
 
 async def test_summary_shows_five_tutors_newest_alert_first(conn: AsyncConnection, platform: Platform) -> None:
@@ -83,6 +84,59 @@ async def test_pages_follow_each_other_without_loss_even_at_one_instant(
             break
     assert len(seen) == len(everything)
     assert set(seen) == everything
+
+
+async def test_way_back_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
+    for number in range(7):
+        await insert_alert(platform, at=NOW - timedelta(minutes=number // 2))
+    there, cursor = [], None
+    while cursor or not there:
+        there.append(await alerts_page(conn, AlertFilter(), cursor, 2))
+        cursor = there[-1].next_cursor
+    assert [len(page.rows) for page in there] == [2, 2, 2, 1]
+
+    back = [there[-1]]
+    while cursor := back[-1].previous_cursor:
+        back.append(await alerts_page(conn, AlertFilter(), cursor, 2))
+    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
+    assert [page.next_cursor for page in reversed(back)] == [page.next_cursor for page in there]
+
+
+async def test_way_back_ends_with_a_whole_first_page(conn: AsyncConnection, platform: Platform) -> None:
+    for number in range(4):
+        await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
+    second = await alerts_page(conn, AlertFilter(), (await alerts_page(conn, AlertFilter(), None, 2)).next_cursor, 2)
+    await insert_alert(platform, title="new", at=NOW + timedelta(minutes=1))
+    await platform.connection.execute("DELETE FROM alerts WHERE title = '0'")
+    await platform.connection.execute("UPDATE alerts SET resolved = true WHERE title IN ('2', '3')")
+
+    page = await alerts_page(conn, AlertFilter(), second.previous_cursor, 2)
+
+    assert [alert.title for alert in page.rows] == ["new", "1"]
+    assert (page.previous_cursor, page.next_cursor) == (None, None)
+
+
+async def test_page_that_has_become_empty_leads_back(conn: AsyncConnection, platform: Platform) -> None:
+    for number in range(3):
+        await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
+    first = await alerts_page(conn, AlertFilter(), None, 2)
+    await platform.connection.execute("DELETE FROM alerts WHERE title = '2'")
+    empty = await alerts_page(conn, AlertFilter(), first.next_cursor, 2)
+    assert (empty.rows, empty.next_cursor) == ((), None)
+    assert (await alerts_page(conn, AlertFilter(), empty.previous_cursor, 2)).rows == first.rows
+
+
+async def test_alerts_are_counted_as_far_as_a_person_would(conn: AsyncConnection, platform: Platform) -> None:
+    await platform.user("ann")
+    await platform.connection.execute(
+        "INSERT INTO alerts (tutor_id, alert_type, severity, title, description)"
+        " SELECT 'ann', 'student_churn_risk', 'info', n::text, 'd' FROM generate_series(1, %s) AS n",
+        [MOST_COUNTED],
+    )
+    await insert_alert(platform, "bob", resolved=True)
+    assert await count_alerts(conn, AlertFilter()) == AlertsCount(MOST_COUNTED, is_more=False)
+    assert await count_alerts(conn, AlertFilter(AlertStatus.ALL)) == AlertsCount(MOST_COUNTED, is_more=True)
+    assert await count_alerts(conn, AlertFilter(AlertStatus.RESOLVED, tutor="bob")) == AlertsCount(1, is_more=False)
 
 
 async def test_resolved_alert_says_who_did_what(conn: AsyncConnection, platform: Platform) -> None:

@@ -13,6 +13,7 @@ from web.queries import (
     critical_count,
     open_alert_counts,
     platform_metrics,
+    rank,
     recent_sessions,
     scoreboard,
     tutor_averages,
@@ -98,7 +99,7 @@ def test_attention_goes_to_critical_alerts_then_to_the_lowest_scores() -> None:
         "worse": average("5.0"),
     }
     counts = {"warned": AlertCounts(warning=1), "critical": AlertCounts(critical=1), "new": AlertCounts(warning=1)}
-    board = scoreboard(averages, counts)
+    board = scoreboard(rank(averages), counts)
     assert [tutor.tutor_id for tutor in board.attention] == ["critical", "worse", "warned", "low", "new"]
     assert board.attention[-1].average is None
 
@@ -111,13 +112,13 @@ def test_top_performers_have_five_sessions_and_no_flagged_average() -> None:
         "four": average("10", 4),
         "low": average("6.4"),
     }
-    assert [tutor.tutor_id for tutor in scoreboard(averages, {}).top] == ["best", "more", "same"]
+    assert [tutor.tutor_id for tutor in scoreboard(rank(averages), {}).top] == ["best", "more", "same"]
 
 
 def test_scoreboard_shows_ten_and_counts_all() -> None:
     averages = {f"tutor-{number:02}": average("5.0") for number in range(12)}
     averages |= {f"top-{number:02}": average("9.0") for number in range(12)}
-    board = scoreboard(averages, {})
+    board = scoreboard(rank(averages), {})
     assert (len(board.top), len(board.attention), board.attention_count) == (10, 10, 12)
 
 

@@ -2,20 +2,24 @@
 
 from web.queries.alerts import (
     AlertRow,
+    AlertsCount,
     AlertsPage,
     CriticalSummary,
     CriticalTutor,
     alerts_page,
     alerts_resting_on,
+    count_alerts,
     critical_summary,
 )
 from web.queries.dashboard import (
     PlatformMetrics,
+    Ranking,
     Scoreboard,
     critical_count,
     names_of,
     open_alert_counts,
     platform_metrics,
+    rank,
     scoreboard,
     tutor_averages,
 )
@@ -42,12 +46,14 @@ from web.queries.tutors import (
 
 __all__ = [
     "AlertRow",
+    "AlertsCount",
     "AlertsPage",
     "CriticalSummary",
     "CriticalTutor",
     "Evidence",
     "EvidenceSession",
     "PlatformMetrics",
+    "Ranking",
     "Scoreboard",
     "SessionDetails",
     "SessionRow",
@@ -59,6 +65,7 @@ __all__ = [
     "alerts_page",
     "alerts_resting_on",
     "coaching_notes_of",
+    "count_alerts",
     "critical_count",
     "critical_summary",
     "evidence_of",
@@ -66,6 +73,7 @@ __all__ = [
     "names_of",
     "open_alert_counts",
     "platform_metrics",
+    "rank",
     "recent_sessions",
     "scoreboard",
     "session_details",

@@ -1,6 +1,6 @@
 """Reads alerts: the critical ones that need somebody, pages of all of them, and those of one tutor or session."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,6 +14,9 @@ from web.queries.tables import shown_at
 
 CRITICAL_TUTORS = 5
 """How many tutors the summary of critical alerts shows (specification, "Dashboard")."""
+
+MOST_COUNTED = 1000
+"""Alerts are counted up to here: beyond, nobody needs to know how many more, and counting costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,19 @@ class AlertRow:
 
 @dataclass(frozen=True, slots=True)
 class AlertsPage:
-    """Some alerts, newest first; `next_cursor` is None on the last page."""
+    """Some alerts, newest first; `next_cursor` is None on the last page, `previous_cursor` on the first."""
 
     rows: tuple[AlertRow, ...]
     next_cursor: Cursor | None
+    previous_cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsCount:
+    """So many alerts, or (`is_more`) more than that."""
+
+    value: int
+    is_more: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,16 +97,48 @@ async def critical_summary(conn: AsyncConnection, now: datetime) -> CriticalSumm
 async def alerts_page(
     conn: AsyncConnection, wanted: AlertFilter, cursor: Cursor | None = None, limit: int = 50
 ) -> AlertsPage:
-    """The alerts that pass the filter, newest first, after the cursor. One statement."""
-    query = _alerts().where(*_conditions(wanted)).order_by(*_newest_first()).limit(limit + 1)
+    """The alerts that pass the filter, newest first: the first ones, or those after or before the cursor.
+
+    One statement; two where going backwards has reached the beginning, which is then shown as a whole page.
+    """
+    if cursor and cursor.is_backwards:
+        rows, is_more = await _read_page(conn, wanted, cursor, limit)
+        if is_more:
+            return AlertsPage(rows, _cursor_at(rows[-1]), _cursor_at(rows[0], is_backwards=True))
+        cursor = None
+    rows, is_more = await _read_page(conn, wanted, cursor, limit)
+    following = _cursor_at(rows[-1]) if is_more else None
+    if cursor is None:
+        return AlertsPage(rows, following)
+    return AlertsPage(
+        rows, following, _cursor_at(rows[0], is_backwards=True) if rows else replace(cursor, is_backwards=True)
+    )
+
+
+async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCount:
+    """How many alerts pass the filter, counted as far as a person would. One statement."""
+    some = select(alerts.c.id).where(*_conditions(wanted)).limit(MOST_COUNTED + 1).subquery()
+    found = await conn.scalar(select(func.count()).select_from(some)) or 0
+    return AlertsCount(min(found, MOST_COUNTED), is_more=found > MOST_COUNTED)
+
+
+async def _read_page(
+    conn: AsyncConnection, wanted: AlertFilter, cursor: Cursor | None, limit: int
+) -> tuple[tuple[AlertRow, ...], bool]:
+    """The rows, newest first, and whether there are more in the direction of the cursor."""
+    is_backwards = cursor is not None and cursor.is_backwards
+    place = tuple_(alerts.c.triggered_date, alerts.c.id)
+    query = _alerts().where(*_conditions(wanted)).order_by(*(_oldest_first() if is_backwards else _newest_first()))
     if cursor:
-        after = tuple_(literal(cursor.triggered_at, NaiveUtc), literal(cursor.alert_id))
-        query = query.where(tuple_(alerts.c.triggered_date, alerts.c.id) < after)
-    rows = tuple(_to_alert(row) for row in await conn.execute(query))
-    if len(rows) <= limit:
-        return AlertsPage(rows, None)
-    last = rows[limit - 1]
-    return AlertsPage(rows[:limit], Cursor(last.triggered_at, last.id))
+        here = tuple_(literal(cursor.triggered_at, NaiveUtc), literal(cursor.alert_id))
+        query = query.where(place > here if is_backwards else place < here)
+    rows = tuple(_to_alert(row) for row in await conn.execute(query.limit(limit + 1)))
+    shown = rows[:limit]
+    return tuple(reversed(shown)) if is_backwards else shown, len(rows) > limit
+
+
+def _cursor_at(row: AlertRow, *, is_backwards: bool = False) -> Cursor:
+    return Cursor(row.triggered_at, row.id, is_backwards)
 
 
 async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
@@ -177,6 +221,7 @@ def _critical_query() -> Select[Any]:
     ranked = (
         select(
             alerts.c.id,
+            alerts.c.triggered_date,
             func.count().over(partition_by=alerts.c.tutor_id).label("critical_count"),
             func.row_number().over(partition_by=alerts.c.tutor_id, order_by=_newest_first()).label("place"),
             func.count().over().label("total"),
@@ -187,13 +232,14 @@ def _critical_query() -> Select[Any]:
     newest = (
         select(ranked.c.id, ranked.c.critical_count, ranked.c.total, func.count().over().label("tutor_count"))
         .where(ranked.c.place == 1)
-        .subquery("newest")
+        .order_by(ranked.c.triggered_date.desc(), ranked.c.id.desc())
+        .limit(CRITICAL_TUTORS)
+        .subquery("newest")  # limited before anything is joined: all that comes so far from one index
     )
     return (
         _alerts(newest.c.critical_count, newest.c.total, newest.c.tutor_count)
         .join(newest, newest.c.id == alerts.c.id)
         .order_by(*_newest_first())
-        .limit(CRITICAL_TUTORS)
     )
 
 
@@ -224,6 +270,10 @@ def _status_conditions(status: AlertStatus) -> tuple[ColumnElement[bool], ...]:
 
 def _newest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return alerts.c.triggered_date.desc(), alerts.c.id.desc()
+
+
+def _oldest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+    return alerts.c.triggered_date.asc(), alerts.c.id.asc()
 
 
 def _to_alert(row: Row[Any]) -> AlertRow:

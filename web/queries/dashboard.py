@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
+from heapq import nsmallest
 from typing import Any
 
 from sqlalchemy import (
@@ -87,6 +88,15 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
+class Ranking:
+    """What the averages alone say: who is on top, best first, and who is under 6.5."""
+
+    averages: Mapping[str, Ratio]
+    top: tuple[str, ...]
+    low: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class Scoreboard:
     """Who stands out; `attention_count` says how many tutors need attention, shown or not."""
 
@@ -152,33 +162,43 @@ async def names_of(conn: AsyncConnection, user_ids: Sequence[str]) -> Mapping[st
     return {row.id: row.name for row in await conn.execute(query)}
 
 
-def scoreboard(averages: Mapping[str, Ratio], counts: Mapping[str, AlertCounts]) -> Scoreboard:
-    """Ranks the tutors: the best averages (none under 6.5), and who has open alerts or an average under 6.5.
-
-    Those who need attention come with critical alerts first, then the lowest score, then those without one.
-    """
-    tutors = averages.keys() | counts.keys()
-    attention = sorted(
-        (_standing(tutor_id, averages, counts) for tutor_id in tutors if _needs_attention(tutor_id, averages, counts)),
-        key=lambda tutor: (tutor.alerts.critical == 0, tutor.average is None, tutor.average or 0, tutor.tutor_id),
-    )
-    top = sorted(
+def rank(averages: Mapping[str, Ratio]) -> Ranking:
+    """Ranks the tutors by their averages: the best of them (none under 6.5), and all who are under 6.5."""
+    best = nsmallest(
+        SCOREBOARD_LENGTH,
         (
-            _standing(tutor_id, averages, counts)
+            (-average.total / average.count, -average.count, tutor_id)
             for tutor_id, average in averages.items()
             if average.count >= TOP_LEAST_SESSIONS and not average.below(FLAGGED_BELOW)
         ),
-        key=lambda tutor: (-(tutor.average or 0), -tutor.session_count, tutor.tutor_id),
     )
-    return Scoreboard(tuple(top[:SCOREBOARD_LENGTH]), tuple(attention[:SCOREBOARD_LENGTH]), len(attention))
+    low = frozenset(tutor_id for tutor_id, average in averages.items() if average.below(FLAGGED_BELOW))
+    return Ranking(averages, tuple(tutor_id for _, _, tutor_id in best), low)
 
 
-def _needs_attention(tutor_id: str, averages: Mapping[str, Ratio], counts: Mapping[str, AlertCounts]) -> bool:
-    return tutor_id in counts or averages[tutor_id].below(FLAGGED_BELOW)
+def scoreboard(ranking: Ranking, counts: Mapping[str, AlertCounts]) -> Scoreboard:
+    """The best averages, and who has open alerts or an average under 6.5.
+
+    Those who need attention come with critical alerts first, then the lowest score, then those without one.
+    """
+    needing = ranking.low | counts.keys()
+
+    def order(tutor_id: str) -> tuple[bool, bool, Decimal, str]:
+        average = ranking.averages.get(tutor_id)
+        value = average.total / average.count if average else Decimal(0)
+        return (counts.get(tutor_id, NO_ALERTS).critical == 0, average is None, value, tutor_id)
+
+    return Scoreboard(
+        top=tuple(_standing(tutor_id, ranking, counts) for tutor_id in ranking.top),
+        attention=tuple(
+            _standing(tutor_id, ranking, counts) for tutor_id in nsmallest(SCOREBOARD_LENGTH, needing, key=order)
+        ),
+        attention_count=len(needing),
+    )
 
 
-def _standing(tutor_id: str, averages: Mapping[str, Ratio], counts: Mapping[str, AlertCounts]) -> Standing:
-    average = averages.get(tutor_id)
+def _standing(tutor_id: str, ranking: Ranking, counts: Mapping[str, AlertCounts]) -> Standing:
+    average = ranking.averages.get(tutor_id)
     return Standing(
         tutor_id=tutor_id,
         average=average.total / average.count if average else None,

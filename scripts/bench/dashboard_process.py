@@ -1,0 +1,70 @@
+"""A real `tutorwatch web`, in a process of its own, and somebody who is signed in there."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from rules.database import open_engine
+from scripts.bench.processes import running
+from web import store
+from web.access import lifetime
+from web.access_cookies import SIGN_IN, digest, new_token
+from web.settings import WebSettings
+
+ADMIN = "bench-admin"
+"""The admin among the people of `scripts.bench.dataset`."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Where it is served, by which process, and the cookie of the admin who is signed in."""
+
+    url: str
+    process_id: int
+    cookie_name: str
+    cookie: str
+
+    @property
+    def host(self) -> str:
+        """The name or address of its port."""
+        return str(urlsplit(self.url).hostname)
+
+    @property
+    def port(self) -> int:
+        """Its port."""
+        return int(urlsplit(self.url).port or 0)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What a browser that is signed in sends with a request."""
+        return {"Host": f"{self.host}:{self.port}", "Cookie": f"{self.cookie_name}={self.cookie}"}
+
+    def resident_mebibytes(self) -> float | None:
+        """Its memory that is resident now; None where the system doesn't say so in Linux's way."""
+        status = Path(f"/proc/{self.process_id}/status")
+        if not status.exists():
+            return None
+        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) / 1024
+
+
+@contextmanager
+def dashboard(url: str) -> Iterator[Dashboard]:
+    """Serves the database's dashboard while the block runs."""
+    cookie = asyncio.run(sign_in(url))
+    with running("web", url, until="serving", TUTORWATCH_WEB_PORT="0") as process:
+        yield Dashboard(str(process.said["message"]).split()[-1], process.process_id, SIGN_IN, cookie)
+
+
+async def sign_in(url: str) -> str:
+    """Signs the admin in; returns the token that is their cookie."""
+    token, engine = new_token(), open_engine(url, application_name="tutorwatch-bench")
+    try:
+        async with engine.begin() as conn:
+            await store.insert_sign_in(conn, digest(token), ADMIN, lifetime(WebSettings()))
+    finally:
+        await engine.dispose()
+    return token

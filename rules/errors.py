@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +14,10 @@ class RulesError(Exception):
 
 class TransientError(RulesError):
     """It passes: try the whole unit of work again, in a new transaction."""
+
+
+class UnreachableError(TransientError):
+    """The database is away, or has ended the connection."""
 
 
 class SchemaMismatchError(RulesError):
@@ -43,6 +48,21 @@ def is_transient(error: BaseException) -> bool:
     return error.sqlstate[:2] in _TRANSIENT_CLASSES or error.sqlstate in _TRANSIENT_CODES
 
 
+_LOST_CODES = {"57P01", "57P02", "57P03"}  # terminated, crashed, starting or stopping
+
+
+def _is_lost(error: BaseException) -> bool:
+    """Of an error that passes: whether it means that there is no connection."""
+    original: Any = getattr(error, "orig", None) or error
+    code = getattr(original, "sqlstate", None)
+    return code is None or code.startswith("08") or code in _LOST_CODES
+
+
+def first_line(error: BaseException) -> str:
+    """An error's first line, for a log line."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 @contextmanager
 def translating_errors() -> Iterator[None]:
     """Raises TransientError from whatever passes by itself; other errors go through as they are."""
@@ -50,5 +70,6 @@ def translating_errors() -> Iterator[None]:
         yield
     except (DBAPIError, psycopg.Error, OSError) as error:
         if is_transient(error):
-            raise TransientError(str(getattr(error, "orig", None) or error)) from error
+            kind = UnreachableError if _is_lost(error) else TransientError
+            raise kind(str(getattr(error, "orig", None) or error)) from error
         raise

@@ -12,7 +12,7 @@ from psycopg import sql
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
 from rules.database import connection_options
-from rules.errors import TransientError
+from rules.errors import TransientError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -156,11 +156,6 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task}, timeout=CANCEL_SECONDS)
     task.cancel()
     await asyncio.wait({task})
-
-
-def first_line(error: BaseException) -> str:
-    """An error's first line, for a log line."""
-    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def _log_unreachable(state: RetryCallState) -> None:

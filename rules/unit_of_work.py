@@ -7,13 +7,13 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from tenacity import (
     AsyncRetrying,
-    before_sleep_log,
+    RetryCallState,
     retry_if_exception_type,
     stop_after_attempt,
     wait_exponential_jitter,
 )
 
-from rules.errors import TransientError, translating_errors
+from rules.errors import TransientError, UnreachableError, first_line, translating_errors
 
 logger = logging.getLogger(__name__)
 
@@ -38,10 +38,23 @@ async def in_transaction(
             multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
         ),
         stop=stop_after_attempt(attempts),
-        before_sleep=before_sleep_log(logger, logging.WARNING),
+        before_sleep=_log_retry,
         reraise=True,
     ):
         with attempt, translating_errors():
             async with engine.begin() as conn:
                 result = await work(conn, attempt.retry_state.attempt_number >= attempts)
     return result
+
+
+def _log_retry(state: RetryCallState) -> None:
+    """At DEBUG for a database that is away: whoever listens to it says so, and once is enough."""
+    error = state.outcome.exception() if state.outcome else None
+    delay = state.next_action.sleep if state.next_action else 0.0
+    logger.log(
+        logging.DEBUG if isinstance(error, UnreachableError) else logging.WARNING,
+        "A transaction failed (%s); trying again in %.2f s",
+        first_line(error) if error else "unknown",
+        delay,
+        extra={"action": "retry", "attempt": state.attempt_number, "delay_seconds": round(delay, 2)},
+    )

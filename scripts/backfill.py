@@ -12,9 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from listener import failures
 from rules.decisions.alerts import Severity
-from rules.errors import TransientError, translating_errors
+from rules.errors import TransientError, first_line, translating_errors
 from rules.generation import Generated, generate_each
-from rules.notifications import first_line
 from rules.schema_version import check_schema
 from rules.settings import Thresholds
 from rules.tutors import load_names

@@ -16,7 +16,7 @@ from listener.service import run_listener
 from listener.settings import ListenerSettings
 from migrations import upgrade
 from rules.database import open_engine
-from rules.notifications import first_line
+from rules.errors import first_line
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link

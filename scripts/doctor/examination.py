@@ -8,7 +8,7 @@ import typer
 
 from listener.settings import ListenerSettings
 from rules.database import connection_options
-from rules.notifications import first_line
+from rules.errors import first_line
 from scripts.doctor import rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, trouble
 

@@ -418,7 +418,6 @@ async def test_database_that_goes_away_meanwhile_is_waited_for(
     assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
 
 
-@pytest.mark.xfail(strict=True, reason="the worker repeats itself some three times a second while the database is away")
 async def test_outage_is_told_without_repeating_it_all_the_time(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

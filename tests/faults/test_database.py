@@ -21,13 +21,10 @@ from rules.database import STATEMENT_SECONDS
 from tests.faults.own_server import OwnServer, aside, server_user
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder
-from tests.faults.scale import either
+from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
 from tests.platform import Platform
 from tests.scripts.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
-
-RECOVERY_SECONDS = 5.0
-"""From when the database answers until all has been generated."""
 
 
 @asynccontextmanager
@@ -113,7 +110,7 @@ OUR_CONNECTIONS = ("tutorwatch-listen", "tutorwatch-worker", "tutorwatch-web", "
 
 async def test_each_of_our_connections_is_terminated(own_server: OwnServer, fault_record: FaultRecorder) -> None:
     """By an operator, in turn; the dashboard goes on answering, too."""
-    rounds, recovery, terminated = either(test=3, soak=50), 0.0, 0
+    rounds, recovery, terminated = either(test=3, soak=30), 0.0, 0
     traffic = Traffic(own_server.url)
     with (
         listeners(own_server.url) as running,

@@ -11,27 +11,28 @@ import pytest
 
 from tests.faults.proxy import Cut, Proxy
 from tests.faults.record import FaultRecorder
-from tests.faults.scale import either
+from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import Traffic, flowing, seconds_until_caught_up
 from tests.platform import Platform
 from tests.scripts.command import PROGRAM, Running, eventually
 
 SILENCE_SECONDS = 30.0
 """From the beginning of a silence, or from the first change after it, until all has been generated."""
-RECOVERY_SECONDS = 5.0
-"""From when names resolve again, or connections are possible."""
 
 
 @pytest.mark.parametrize(
     "applications",
-    [("tutorwatch-listen",), ("tutorwatch-worker",), ("tutorwatch-listen", "tutorwatch-worker")],
-    ids=["listening", "working", "both"],
+    [
+        pytest.param(("tutorwatch-listen",), marks=pytest.mark.soak, id="listening"),
+        pytest.param(("tutorwatch-worker",), marks=pytest.mark.soak, id="working"),
+        pytest.param(("tutorwatch-listen", "tutorwatch-worker"), id="both"),
+    ],
 )
 async def test_half_open_connections(
     applications: tuple[str, ...], database_url: str, platform: Platform, fault_record: FaultRecorder
 ) -> None:
     """They stay open, and nothing comes through. There is no other listener to step in."""
-    times, recovery = either(test=1, soak=10), 0.0
+    times, recovery = either(test=1, soak=4), 0.0
     traffic = Traffic(database_url, tutors=4)
     async with Proxy(database_url) as network:
         with Running("listen", url=network.url) as listener:
@@ -185,7 +186,7 @@ async def test_name_that_no_longer_resolves(
     database_url: str, platform: Platform, names: Path, fault_record: FaultRecorder
 ) -> None:
     """The database's name is gone when the connections are lost, and comes back later."""
-    times, traffic, recovery = either(test=1, soak=10), Traffic(database_url), 0.0
+    times, traffic, recovery = either(test=1, soak=6), Traffic(database_url), 0.0
     known = f"127.0.0.1 {NAME}\n"
     async with Proxy(database_url) as network:
         program = [*with_names(names), PROGRAM]

@@ -1,12 +1,14 @@
 """Removing Tutorwatch: the platform's schema is as it was, every row is kept, and it can be repeated."""
 
 import asyncio
+import re
+import subprocess
 from typing import Any
 
 import psycopg
 import pytest
 
-from migrations import automation, upgrade
+from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import uninstall
 from tests.migrations.catalog import count_rows, snapshot
@@ -14,6 +16,8 @@ from tests.migrations.interruptions import migrate_up_to
 from tests.migrations.recorded import client_of
 from tests.migrations.waiting import until_blocked
 from tests.platform import Platform
+from tests.roles import LISTENER, WEB
+from tests.scripts.command import find_program
 
 UNINSTALLING = "tutorwatch-uninstall"
 
@@ -50,6 +54,31 @@ async def test_the_platforms_schema_is_as_it_was_and_its_rows_stay(
     assert count_rows(platform_url) == rows
     assert rows["alerts"] == 2
     assert upgrade.current_revision(platform_url) is None
+
+
+@pytest.mark.skipif(find_program("pg_dump") is None, reason="pg_dump is not to be found")
+async def test_a_dump_of_the_schema_is_the_same_afterwards_to_the_letter(
+    platform_url: str,
+    service_roles: None,  # noqa: ARG001 - who gets rights, and loses them again
+) -> None:
+    before = dump_schema(platform_url)
+    upgrade.migrate(platform_url)
+    with psycopg.connect(platform_url, autocommit=True) as connection:
+        rights.give(connection, listener=LISTENER.name, web=WEB.name)
+    await fill(platform_url)
+    assert dump_schema(platform_url) != before
+
+    remove(platform_url)
+
+    assert dump_schema(platform_url) == before
+
+
+def dump_schema(database_url: str) -> str:
+    """What pg_dump says of everything but rows; without the random key of \\restrict."""
+    program = find_program("pg_dump")
+    assert program
+    done = subprocess.run([program, "--schema-only", database_url], capture_output=True, text=True, check=True)
+    return "\n".join(line for line in done.stdout.splitlines() if not re.match(r"\\(un)?restrict ", line))
 
 
 def test_of_a_database_that_was_empty_the_platforms_tables_stay(

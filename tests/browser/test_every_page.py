@@ -161,6 +161,7 @@ async def test_ten_thousand_alerts(visitor: Visitor, platform: Platform) -> None
     await expect(dana.page.locator("#critical li.alert")).to_have_count(1)
     await dana.visit("/alerts")
     await expect(dana.page.locator("li.alert")).to_have_count(50)
+    await expect(dana.page.locator("#alerts-title .count")).to_contain_text("1,000+")
     await dana.visit("/tutors/ann")
     await expect(dana.page.locator("#open-alerts .count")).to_contain_text("100+")
     assert await dana.page.evaluate("document.documentElement.scrollWidth") <= NARROWEST

@@ -84,15 +84,21 @@ async def test_note_is_added_without_a_reload(visitor: Visitor) -> None:
     await expect(dana.page.get_by_label("New note")).to_have_value("")
 
 
-async def test_alerts_are_filtered_and_paged(visitor: Visitor, platform: Platform) -> None:
+@pytest.mark.parametrize("scripts", [pytest.param(True, id="scripts"), pytest.param(False, id="no scripts")])
+async def test_alerts_are_filtered_and_paged(visitor: Visitor, platform: Platform, scripts: bool) -> None:
     for number in range(60):
         await insert_alert(platform, "ann", f"Churn {number}", alert_type="student_churn_risk", severity="info")
     await insert_alert(platform, "bob")
-    dana = await visitor("dana")
+    dana = await visitor("dana", java_script_enabled=scripts)
     await dana.visit("/alerts")
     await expect(dana.page.locator("li.alert")).to_have_count(50)
+    await expect(dana.page.locator("#alerts-title .count")).to_have_text("(61)")
     await dana.page.get_by_role("link", name="Older alerts").click()
     await expect(dana.page.locator("li.alert")).to_have_count(11)
+    await dana.page.get_by_role("link", name="Newer alerts").click()
+    await expect(dana.page.locator("li.alert")).to_have_count(50)
+    await expect(dana.page.get_by_role("link", name="Newer alerts")).to_have_count(0)
+    await dana.page.get_by_role("link", name="Older alerts").click()
     await dana.page.get_by_role("link", name="First page").click()
     await dana.page.get_by_label("Severity").select_option("critical")
     await dana.page.get_by_role("searchbox", name="Tutor").fill("bob")

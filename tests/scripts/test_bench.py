@@ -7,16 +7,21 @@ import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from scripts.bench import dataset, load
+from scripts.bench import alert_history, dataset, load
 from scripts.bench.benchmarks import writer
+from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
+from scripts.bench.plans import Statement, read_whole
 from scripts.bench.report import Figure, Report, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
 from scripts.bench.turns import in_turns
+from scripts.errors import CommandError
 
 BENCH = (sys.executable, "-c", "from scripts.bench.commands import app; app()")
 NOW = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
@@ -118,6 +123,76 @@ def test_writer_compares_with_and_without_triggers(server_url: str, tmp_path: Pa
     assert "COPY of 60 sessions" in printed
 
 
+TINY_DASHBOARD = {
+    "tutors": 20,
+    "sessions": 16,
+    "alerts": 60,
+    "open": 10,
+    "requests": 3,
+    "rounds": 1,
+    "seconds": 0.3,
+    "connections": 2,
+    "arrivals": 2,
+    "streams": 3,
+}
+
+
+def test_dashboard_is_asked_for_looked_at_and_held_open(server_url: str, tmp_path: Path) -> None:
+    sizes = [part for name, size in TINY_DASHBOARD.items() for part in (f"--{name}", str(size))]
+    figures, printed = run_bench(server_url, tmp_path, "dashboard", "--quick", *sizes)
+    for page in ("dashboard", "alerts", "alerts_a_filter_that_few_pass", "a_tutor", "a_session", "system"):
+        assert 0 < figures[f"page_{page}_p50"]["value"] <= figures[f"page_{page}_p99"]["value"]
+        statements = figures[f"page_{page}_statements"]
+        assert statements["spread"] == [statements["value"]] * 2, "the same each time, whatever is on the page"
+    assert figures["page_system_statements"]["value"] == 6, "the sign-in, four on the system, the count in the title"
+    assert figures["summary_p99"]["yardstick"] == "SELECT 1, p99"
+    assert figures["page_bytes"]["value"] > 5000
+    assert figures["page_warm_rate"]["yardstick"] == "constant page"
+    assert figures["page_cold_rate"]["value"] > 0
+    if Path("/proc/self/status").exists():
+        assert 20 < figures["memory"]["value"] < 500
+        assert "3 open event streams" in figures["memory_with_streams"]["what"]
+    if find_browser():
+        assert figures["arrivals"]["value"] == 2
+        assert 0 < figures["arrival_p50"]["value"] <= figures["arrival_p95"]["value"] < 10_000
+    else:
+        assert "commit -> changed page was not measured" in printed
+
+
+def test_dashboard_refuses_more_open_alerts_than_tutors(server_url: str) -> None:
+    (dashboard,) = (benchmark for benchmark in every_benchmark() if benchmark.name == "dashboard")
+    with pytest.raises(CommandError, match="a tutor without one"):
+        dashboard.measure(server_url, dashboard.options(quick=True, tutors=10, open=10))
+
+
+async def test_plans_that_read_a_table_whole_are_told_from_others(engine: AsyncEngine) -> None:
+    whole, part = (
+        Statement("SELECT count(*) FROM sessions", None),
+        Statement("SELECT id FROM alerts WHERE id = %(id)s", {"id": uuid4()}),
+    )
+    assert await read_whole(engine, [part]) == set()
+    assert await read_whole(engine, [part, whole]) == {"sessions"}
+
+
+def test_history_of_alerts_is_as_many_and_as_open_as_asked_for(filled_url: str) -> None:
+    size = dataset.Size(tutors=20, sessions_each=50)
+    alert_history.fill(filled_url, size, alert_history.AlertHistory(total=100, open=15), NOW)
+    with psycopg.connect(filled_url) as connection:
+        found = connection.execute(
+            "SELECT count(*), count(*) FILTER (WHERE NOT resolved), max(triggered_date) FROM alerts"
+        ).fetchone()
+        bare = connection.execute(
+            "SELECT count(*) FROM alerts LEFT JOIN tutorwatch.alert_evidence AS e ON e.alert_id = alerts.id"
+            " LEFT JOIN tutorwatch.alert_resolutions AS r ON r.alert_id = alerts.id"
+            " WHERE e.session_ids IS NULL OR resolved <> (r.alert_id IS NOT NULL)"
+            " OR NOT session_ids <@ ARRAY(SELECT id FROM sessions WHERE sessions.tutor_id = alerts.tutor_id)"
+        ).fetchone()
+    assert found
+    assert found[:2] == (100, 15)
+    assert timedelta() < NOW.replace(tzinfo=None) - found[2] < timedelta(days=1)
+    assert bare == (0,)
+
+
 def test_failing_benchmark_leaves_no_database(server_url: str) -> None:
     nonsense = writer.Options(**TINY_WRITER | {"copy_rows": -1})
     with pytest.raises(psycopg.Error):
@@ -126,7 +201,7 @@ def test_failing_benchmark_leaves_no_database(server_url: str) -> None:
 
 
 def test_every_module_is_a_command() -> None:
-    assert [benchmark.name for benchmark in every_benchmark()] == ["backfill", "latency", "writer"]
+    assert [benchmark.name for benchmark in every_benchmark()] == ["backfill", "dashboard", "latency", "writer"]
 
 
 def test_given_options_replace_the_quick_ones() -> None:

@@ -188,12 +188,24 @@ def session_outcome(session: SessionRow) -> str:
     return label(session.status)
 
 
+_TELLS_ALL = {
+    "no_show_pattern",
+    "high_reschedule_rate",
+    "first_session_expert",
+    "strong_questioning",
+    "high_visual_aids",
+    "low_visual_aids",
+    "positive_reinforcement",
+}
+"""Rules whose own words say what there is to say of a session; its score would only lead astray."""
+
+
 def telling(session: EvidenceSession, rule: str) -> str:
     """What a session says about an alert type or an insight category: `scored 5.8`, `talk ratio 72%`.
 
     Nothing where the rule's own words say it already.
     """
-    if rule in ("no_show_pattern", "high_reschedule_rate", "first_session_expert"):
+    if rule in _TELLS_ALL:
         return ""
     if session.status != "completed":
         return label(session.status).lower()

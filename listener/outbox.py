@@ -1,4 +1,4 @@
-"""What has changed and not been generated yet: claiming it, adding to it, and what is due soon."""
+"""What has changed and not been generated yet: claiming it, adding to it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,8 +21,10 @@ class Claim:
     changes: int
     oldest_at: datetime | None
     concerns_every_tutor: bool
-    attempts_are_due: bool
-    """Whether failing tutors wait for an attempt."""
+    others_hold_changes: bool
+    """Whether an empty claim left changes to another listener, who may die."""
+    attempt_in_seconds: float | None
+    """When the next attempt at a failing tutor is due; negative: since when."""
     transaction: str | None
     """The id of the transaction that the claim lasts for; None for an empty claim."""
     now: datetime
@@ -57,7 +59,9 @@ _CLAIM = text("""
            count(*) AS changes,
            min(recorded_at) AS oldest_at,
            coalesce(bool_or(tutor_id IS NULL AND session_ids IS NULL), false) AS concerns_every_tutor,
-           EXISTS (SELECT FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()) AS attempts_are_due,
+           count(*) = 0 AND EXISTS (SELECT FROM tutorwatch.outbox) AS others_hold_changes,
+           (SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float8
+            FROM tutorwatch.failures) AS attempt_in_seconds,
            pg_current_xact_id_if_assigned()::xid::text AS transaction,
            clock_timestamp() AS now
     FROM claimed
@@ -78,24 +82,3 @@ async def add_every_tutor(conn: AsyncConnection) -> int:
     every = insert(outbox).from_select(["tutor_id"], every_tutor())
     added = await conn.execute(every, execution_options={"preserve_rowcount": True})
     return added.rowcount
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """What will need another look, though no notification may come for it."""
-
-    changes_held_by_others: bool
-    retry_in_seconds: float | None
-
-
-_DUE = text("""
-    SELECT EXISTS (SELECT FROM tutorwatch.outbox) AS changes_held_by_others,
-           (SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float8
-            FROM tutorwatch.failures) AS retry_in_seconds
-""")
-
-
-async def look_ahead(conn: AsyncConnection) -> Due:
-    """After an empty claim: changes another listener holds (it may die), and the next retry of a failure."""
-    row = (await conn.execute(_DUE)).one()
-    return Due(row.changes_held_by_others, row.retry_in_seconds)

@@ -42,8 +42,6 @@ class Batch:
     failed: list[failures.Failure] = field(default_factory=list)
     set_aside: int = 0
     """Tutors that will be generated alone instead."""
-    attempts_are_due: bool = False
-    """Whether failing tutors wait for an attempt."""
     seconds: float = 0.0
     oldest_seconds: float = 0.0
     """Age of the oldest change at the claim."""
@@ -148,11 +146,9 @@ class Worker:
             self._looked_at = time.monotonic()
             if isinstance(result, Batch):
                 self._vain_looks = 0
-                self._attempts_are_due = result.attempts_are_due
+                self._attempts_are_due |= bool(result.set_aside)
                 self._report(result)
-            elif result.retry_in_seconds is not None and result.retry_in_seconds <= 0:
-                self._attempts_are_due = True
-            else:
+            elif not self._attempts_are_due:
                 return self._plan(result)
         return 0.0
 
@@ -160,12 +156,13 @@ class Worker:
         await sweep(conn, every_hours=self._settings.sweep_hours)
         self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
 
-    async def _claim_and_generate(self, conn: AsyncConnection, is_last_attempt: bool) -> Batch | outbox.Due:
-        """One transaction: the lease on the claimed changes and all that comes of them."""
+    async def _claim_and_generate(self, conn: AsyncConnection, is_last_attempt: bool) -> Batch | outbox.Claim:
+        """One transaction: the lease on the claimed changes and all that comes of them. An empty claim comes back."""
         started = time.perf_counter()
         claim = await outbox.claim(conn, self._settings.batch_size, own=self._claims)
+        self._attempts_are_due = claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
         if claim.transaction is None:
-            return await outbox.look_ahead(conn)
+            return claim
         self._claims.append(claim.transaction)
         if claim.concerns_every_tutor:
             await outbox.add_every_tutor(conn)
@@ -184,7 +181,6 @@ class Worker:
             generated=generated,
             failed=failed,
             set_aside=len(claim.apart),
-            attempts_are_due=claim.attempts_are_due or bool(claim.apart),
             seconds=time.perf_counter() - started,
             oldest_seconds=max(age, 0.0),
         )
@@ -242,13 +238,13 @@ class Worker:
         finally:
             self.figures.retries += max(attempts - 1, 0)
 
-    def _plan(self, due: outbox.Due) -> float:
+    def _plan(self, claim: outbox.Claim) -> float:
         """When to look again without being woken."""
         pause = self._settings.poll_seconds if self._hears() else self._settings.deaf_poll_seconds
         pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
-        if due.retry_in_seconds is not None:
-            pause = min(pause, due.retry_in_seconds)
-        return min(pause, RECHECK_SECONDS) if due.changes_held_by_others else pause
+        if claim.attempt_in_seconds is not None:
+            pause = min(pause, claim.attempt_in_seconds)
+        return min(pause, RECHECK_SECONDS) if claim.others_hold_changes else pause
 
     def _report(self, batch: Batch) -> None:
         self.figures.add(batch)

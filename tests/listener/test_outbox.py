@@ -128,7 +128,7 @@ async def test_failing_tutors_are_set_apart(engine: AsyncEngine, rows: Platform)
     async with engine.begin() as conn:
         claim = await outbox.claim(conn, 100)
 
-    assert (claim.tutor_ids, claim.apart, claim.attempts_are_due) == (["a"], ["failing"], True)
+    assert (claim.tutor_ids, claim.apart) == (["a"], ["failing"])
 
 
 async def test_session_that_moved_concerns_the_tutor_it_has_now(engine: AsyncEngine, rows: Platform) -> None:
@@ -192,18 +192,19 @@ async def test_adding_every_tutor_tells_how_many(engine: AsyncEngine, rows: Plat
     assert added == len(await left(rows)) == 1
 
 
-async def test_looking_ahead_sees_what_others_hold(engine: AsyncEngine, rows: Platform) -> None:
+async def test_empty_claim_tells_what_others_hold(engine: AsyncEngine, rows: Platform) -> None:
     async with engine.connect() as conn:
-        assert await outbox.look_ahead(conn) == outbox.Due(changes_held_by_others=False, retry_in_seconds=None)
+        claim = await outbox.claim(conn, 1)
+        assert (claim.others_hold_changes, claim.attempt_in_seconds) == (False, None)
     await record(rows, "a")
 
     async with engine.begin() as holder, engine.connect() as conn:
         await outbox.claim(holder, 1)
-        assert (await outbox.claim(conn, 1)).changes == 0
-        assert (await outbox.look_ahead(conn)).changes_held_by_others
+        claim = await outbox.claim(conn, 1)
+        assert (claim.changes, claim.others_hold_changes) == (0, True)
 
     async with engine.connect() as conn:
-        assert not (await outbox.look_ahead(conn)).changes_held_by_others
+        assert not (await outbox.claim(conn, 1)).others_hold_changes
 
 
 @pytest.mark.parametrize(
@@ -214,7 +215,7 @@ async def test_looking_ahead_sees_what_others_hold(engine: AsyncEngine, rows: Pl
         pytest.param([None, "30 s"], 0, 30, id="parked ones are never due"),
     ],
 )
-async def test_looking_ahead_tells_the_next_retry(
+async def test_claim_tells_when_the_next_attempt_is_due(
     engine: AsyncEngine, rows: Platform, due_in: list[str | None], low: float, high: float
 ) -> None:
     for number, interval in enumerate(due_in):
@@ -226,7 +227,7 @@ async def test_looking_ahead_tells_the_next_retry(
         )
 
     async with engine.connect() as conn:
-        due = await outbox.look_ahead(conn)
+        claim = await outbox.claim(conn, 1)
 
-    assert due.retry_in_seconds is not None
-    assert low <= due.retry_in_seconds <= high
+    assert claim.attempt_in_seconds is not None
+    assert low <= claim.attempt_in_seconds <= high

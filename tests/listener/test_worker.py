@@ -68,6 +68,14 @@ class Working:
         """Tutor, attempts and whether parked, of each failure so far."""
         return [(f.tutor_id, f.attempts, f.parked_at is not None) for batch in self.batches for f in batch.failed]
 
+    async def has_reported_failures(self, count: int) -> None:
+        """Waits for so many: a batch is reported after its commit, which others see before."""
+
+        async def has_reported() -> bool:
+            return len(self.failed) >= count
+
+        await eventually(has_reported)
+
 
 @asynccontextmanager
 async def working(
@@ -158,10 +166,12 @@ async def test_new_change_gives_a_parked_tutor_one_more_chance(
     poison.add(tutor)
     async with working(engine, failure_attempts=1, poll_seconds=0.1) as at_work:
         await has_settled(platform)
+        await at_work.has_reported_failures(1)
         assert at_work.failed == [(tutor, 1, True)]
 
         await no_shows(platform, 1)
         await has_settled(platform)
+        await at_work.has_reported_failures(2)
         assert at_work.failed == [(tutor, 1, True), (tutor, 2, True)]
         since = await platform.rows("SELECT parked_at < last_failed_at FROM tutorwatch.failures")
         assert since == [True]
@@ -378,7 +388,7 @@ async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine
     async with working(engine) as at_work:
 
         async def has_looked() -> bool:
-            return any("changes_held_by_others" in statement for statement in statements)
+            return any("others_hold_changes" in statement for statement in statements)
 
         await eventually(has_looked)
         asked = len(statements)

@@ -1,6 +1,9 @@
 """Reads what a form or a program sends."""
 
+import asyncio
 import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aiohttp import web
@@ -11,15 +14,17 @@ FORM_FIELD = "csrf_token"
 RETURN_FIELD = "return_to"
 FORM_TYPE = "application/x-www-form-urlencoded"
 """As all our pages send them. Not multipart/form-data: many small parts would keep a processor busy for a second."""
+ARRIVAL_SECONDS = 10.0
+"""How long a body may take to arrive."""
 
 
 async def read_form(request: web.Request) -> dict[str, str]:
     """The form's fields, our own hidden ones included. Raises InvalidInputError, or a 4xx of aiohttp's."""
-    _refuse_compressed(request)
     if request.content_type != FORM_TYPE:
         raise web.HTTPUnsupportedMediaType(text="Send this as a form.")
     try:
-        fields = await request.post()
+        async with _bounded(request):
+            fields = await request.post()
     except (ValueError, LookupError):  # no such charset, too
         raise InvalidInputError([FieldError("", "The form can't be read.")]) from None
     texts = {name: value for name, value in fields.items() if isinstance(value, str)}
@@ -28,10 +33,18 @@ async def read_form(request: web.Request) -> dict[str, str]:
     return texts
 
 
-def _refuse_compressed(request: web.Request) -> None:
-    """No browser compresses what it sends, and the server doesn't unfold it (see web/service.py)."""
-    if "Content-Encoding" in request.headers:
+@asynccontextmanager
+async def _bounded(request: web.Request) -> AsyncIterator[None]:
+    """Refuses a body before reading it where its headers say enough, and gives up on one that doesn't arrive."""
+    if "Content-Encoding" in request.headers:  # no browser compresses; the server doesn't unfold (web/service.py)
         raise web.HTTPUnsupportedMediaType(text="Send this without Content-Encoding.")
+    if (size := request.content_length or 0) > request.client_max_size:
+        raise web.HTTPRequestEntityTooLarge(request.client_max_size, size)
+    try:
+        async with asyncio.timeout(ARRIVAL_SECONDS):
+            yield
+    except TimeoutError:
+        raise web.HTTPRequestTimeout(text="The request didn't arrive in time.") from None
 
 
 async def read_fields(request: web.Request) -> dict[str, str]:
@@ -44,11 +57,12 @@ async def read_json(request: web.Request) -> dict[str, Any]:
     """The object in a JSON body; an absent body is an empty one. Raises InvalidInputError, or a 4xx of aiohttp's."""
     if not request.can_read_body:
         return {}
-    _refuse_compressed(request)
     if request.content_type != "application/json":
         raise web.HTTPUnsupportedMediaType(text="Send this as application/json.")
     try:
-        body = json.loads(await request.text())
+        async with _bounded(request):
+            text = await request.text()
+        body = json.loads(text)
     except (ValueError, LookupError, RecursionError):
         raise InvalidInputError([FieldError("", "The body is not JSON.")]) from None
     if not isinstance(body, dict):

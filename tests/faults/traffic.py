@@ -56,7 +56,7 @@ _SESSIONS = b"""
 
 @dataclass
 class Verdict:
-    """What the judge found: changes or tutors that no generation saw, seconds of one kind."""
+    """What the judge found: tutors and changes that no generation has seen, and second alerts or insights."""
 
     lost: int
     doubled: int
@@ -263,12 +263,12 @@ class Traffic:
                     raise
             await asyncio.sleep(0.05)
 
-    async def judge(self) -> Verdict:
+    async def judge(self, *, quiet_within: float = QUIET_SECONDS) -> Verdict:
         """Waits for quiet, then compares the database with the ledger and with the model."""
         async with await self._connect_patiently() as client:
             platform = Platform(client)
             with suppress(AssertionError):  # what is left then is lost
-                await eventually(lambda: is_quiet(platform), within=QUIET_SECONDS)
+                await eventually(lambda: is_quiet(platform), within=quiet_within)
             assert await platform.rows(_UNIQUE_INDEXES.decode()) == [2], (
                 "the unique indexes are not what they should be"
             )

@@ -32,7 +32,8 @@ def create_concurrently(name: str, definition: str, *, unique: bool = False) -> 
         if _is_invalid(name):
             logger.info("Dropping index %s, left invalid by an interrupted build", name)
             execute(f"DROP INDEX CONCURRENTLY IF EXISTS public.{name}")
-        logger.info("Building index %s", name)
+        if not op.get_context().as_sql:  # a script is only written
+            logger.info("Building index %s", name)
         execute(f"CREATE {kind} CONCURRENTLY IF NOT EXISTS {name} ON {definition}")
         execute(f"SET lock_timeout = '{LOCK_WAIT}'")
 

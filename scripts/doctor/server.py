@@ -93,11 +93,8 @@ def _time_to_hear(url: str) -> float | None:
 
 def _who_holds_it_up(patient: Patient) -> str:
     oldest = patient.rows(
-        "SELECT pid, application_name FROM pg_stat_activity"
-        " WHERE state LIKE 'idle in transaction%%' AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT %s",
-        1,
+        "SELECT pid FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
+        " ORDER BY xact_start LIMIT 1"
     )
-    if not oldest:
-        return "end the session that listens and stays in a transaction (see pg_stat_activity)"
-    pid, name = oldest[0]
-    return f"a listening session stays in a transaction, likely {name!r}: SELECT pg_terminate_backend({pid})"
+    culprit = f"likely the oldest: SELECT pg_terminate_backend({oldest[0][0]})" if oldest else "see pg_stat_activity"
+    return f"a session that listens stays in a transaction, {culprit}"

@@ -1,6 +1,7 @@
 """What is dropped, replaced or broken after migrating: it is found, and migrating again mends it."""
 
 import asyncio
+import logging
 
 import psycopg
 import pytest
@@ -110,6 +111,13 @@ async def test_whatever_is_damaged_is_found_and_mended(
     assert upgrade.migrate(database_url).mended == ()
     await platform.session()
     assert await take(platform) == tutors("tutor")
+
+
+def test_knowing_the_parts_builds_nothing_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO):
+        assert installed.parts.__wrapped__() == installed.parts()
+
+    assert [record.message for record in caplog.records if not record.name.startswith("alembic")] == []
 
 
 @pytest.mark.parametrize("lost", ["one", "all"])

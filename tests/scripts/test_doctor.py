@@ -59,6 +59,8 @@ DAMAGES = [
         f"REVOKE ALL ON ALL TABLES IN SCHEMA tutorwatch FROM {WEB.name}",
         rf"rights +{WEB.name}, as web, .+ and \d+ more: ",
     ),
+    ("DROP POLICY signing_in ON tutorwatch.credentials", r"rights +.+, as web, lacks policy signing_in on tutorwatch"),
+    ("ALTER TABLE tutorwatch.credentials DISABLE ROW LEVEL SECURITY", r"rights +.+, as web, lacks policy signing_in"),
     (PARKED, r"failures +1 tutors parked: mend what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
     (

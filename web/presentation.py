@@ -238,6 +238,8 @@ _FIGURE_LABELS = {
     "tutor_positive_reinforcement_count": "Positive reinforcements",
     "distraction_events_count": "Distractions",
     "student_initiated_questions": "Questions by the student",
+    "open_ended_questions": "Open-ended questions",
+    "closed_ended_questions": "Closed-ended questions",
     "student_frustration_count": "Signs of frustration",
     "student_confusion_count": "Signs of confusion",
 }

@@ -16,7 +16,7 @@ from web.access_cookies import digest, new_token
 from web.access_passwords import LONGEST, hash_password
 
 LINK_VALID_FOR = timedelta(hours=1)
-TOKEN_PREFIX = "tutorwatch_"  # noqa: S105 - what scanners for leaked secrets look for
+TOKEN_PREFIX = "tutorwatch_"  # nosec B105  # noqa: S105 - what scanners for leaked secrets look for
 LONGEST_NAME = 255
 
 

@@ -158,7 +158,7 @@ async def _holds_demo(url: str) -> bool:
 
 async def write_demo_sessions(url: str, tell: Callable[[str], None], pause: float) -> None:
     """Writes a session every `pause` seconds through an ordinary client connection, until cancelled."""
-    rng = random.Random()  # noqa: S311 - a demo, not a secret
+    rng = random.Random()  # nosec B311  # noqa: S311 - a demo, not a secret
     while True:
         try:
             async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:

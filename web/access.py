@@ -212,7 +212,7 @@ def _statements(request: web.Request) -> AsyncEngine:
     return request.app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
 
 
-def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> Identity | None:
+def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> Identity | None:  # nosec B107
     try:
         role = Role(account.role)
     except ValueError:

@@ -4,7 +4,7 @@ The parameters of the queries built on it come from `parameters`.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
@@ -63,7 +63,8 @@ def parameters(tutor_ids: Sequence[str], now: datetime, limits: Thresholds) -> d
         "declining_start": limits.declining_days,
         "declining_earlier_start": 2 * limits.declining_days,
     }
-    windows = {name: now - timedelta(days=days) for name, days in starts.items()}
+    # In UTC a day has 24 hours. A connection's zone may be another one: PGTZ in the surroundings overrules ours.
+    windows = {name: now.astimezone(UTC) - timedelta(days=days) for name, days in starts.items()}
     return {"tutor_ids": list(tutor_ids)} | windows | limits.model_dump()
 
 

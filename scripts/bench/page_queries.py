@@ -32,6 +32,8 @@ WARM_UP = 6
 """Requests that don't count: the driver prepares a statement when it comes for the sixth time."""
 FIGURES_ROUNDS = 3
 
+_ONCE_A_MINUTE = "UPDATE tutorwatch.sign_ins"
+"""The note that a sign-in is in use: not with every request, so no page's statement."""
 YARDSTICK = "SELECT 1"
 SUMMARY = "summary"
 
@@ -77,7 +79,7 @@ class _Watch:
         self._started = time.perf_counter()
 
     def _end(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:
-        if statement in self.ignored:
+        if statement in self.ignored or statement.startswith(_ONCE_A_MINUTE):
             return
         self.seconds += time.perf_counter() - self._started
         self.sent.append(Statement(statement, parameters))

@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
 import pytest
@@ -18,7 +18,7 @@ NOT_LOCKED = {"pip", "tutorwatch"}
 def locked(name: str) -> dict[str, Requirement]:
     """The requirements in a lock file. Fails for one without an exact version or without a SHA-256."""
     text = re.sub(r"^\s*#.*$", "", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE).replace("\\\n", " ")
-    found = {}
+    found: dict[str, Requirement] = {}
     for line in filter(str.strip, text.splitlines()):
         given, *hashes = line.split("--hash=")
         requirement = Requirement(given.strip())
@@ -53,7 +53,7 @@ def test_lock_files_agree_with_each_other_and_with_the_project() -> None:
 def test_what_is_installed_is_what_is_locked() -> None:
     """In both directions, and with all that the installed packages ask for."""
     lock = {name: each for name, each in locked(DEVELOP).items() if each.marker is None or each.marker.evaluate()}
-    installed = {canonicalize_name(each.metadata["Name"]): each for each in distributions()}
+    installed: dict[str, Distribution] = {canonicalize_name(each.metadata["Name"]): each for each in distributions()}
 
     assert installed.keys() - lock.keys() <= NOT_LOCKED
     versions = {name: (f"=={installed[name].version}", str(each.specifier)) for name, each in lock.items()}

@@ -86,7 +86,7 @@ async def _texts(people: None, platform: Platform) -> None:  # noqa: ARG001 - wh
 async def test_no_stored_or_given_text_becomes_a_part_of_a_page(admin: Browser, sign_in: SignIn) -> None:
     tutor = await sign_in("ann")
     pages = ["/", "/alerts?status=all", "/tutors", "/tutors/ann", f"/sessions/{SESSION}", "/system"]
-    asked = [(admin, path, {}, 200) for path in pages]
+    asked: list[tuple[Browser, str, dict[str, str], int]] = [(admin, path, {}, 200) for path in pages]
     asked += [(tutor, "/tutors/ann", {}, 200), (tutor, f"/sessions/{SESSION}", {}, 200)]
     asked += [
         (admin, "/alerts", {"tutor": SCRIPT}, 200),

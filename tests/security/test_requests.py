@@ -66,7 +66,7 @@ async def test_every_answer_carries_the_headers_that_protect_it(
 ) -> None:
     """Every route, asked by a stranger and by an admin; and every kind of error."""
     token = {"X-CSRF-Token": await token_on(admin, "/alerts")}
-    asked = []
+    asked: list[tuple[Browser, str, str, dict[str, str]]] = []
     for route in ROUTES:
         method, path = address(route)
         asked += [(browser, method, path, {}) for browser in (nobody, admin) if path != "/events"]

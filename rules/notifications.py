@@ -58,12 +58,14 @@ async def listen(url: str, channel: str, hearer: Hearer, *, application_name: st
     """
     own_channel = f"{channel}_{secrets.token_hex(8)}"
     subscription = _Subscription(url, channel, own_channel, hearer, application_name, heartbeat_seconds)
+    is_lost = False
     while True:
-        conn = await subscription.open()
+        conn = await subscription.open(again=is_lost)
         try:
             await subscription.hear(conn)
         except (psycopg.Error, OSError, DeafError) as error:
             hearer.deaf()
+            is_lost = True
             logger.warning(
                 "Lost the connection that hears notifications (%s); connecting again",
                 first_line(error),
@@ -88,8 +90,8 @@ class _Subscription:
     application_name: str
     heartbeat_seconds: float
 
-    async def open(self) -> Connection:
-        """A connection that listens; tried for ever, ever more patiently."""
+    async def open(self, *, again: bool) -> Connection:
+        """A connection that listens; tried for ever, ever more patiently. Of a trouble that was told, tells the end."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, DeafError)),
             wait=wait_exponential_jitter(
@@ -98,8 +100,10 @@ class _Subscription:
             before_sleep=_log_unreachable,
         ):
             with attempt:
-                return await self._open_once()
-        raise AssertionError("retried for ever")
+                conn = await self._open_once()
+        if again or attempt.retry_state.attempt_number > 1:
+            logger.info("The database is reached again, and notifications are heard", extra={"action": "reached"})
+        return conn
 
     async def _open_once(self) -> Connection:
         options = connection_options(self.application_name, self.url)

@@ -64,9 +64,12 @@ def _time_zone_of_clients(url: str) -> str:
 
 def notifications(patient: Patient) -> Finding:
     """Whether NOTIFY arrives on the connection that listens, and whether the server's queue has room."""
-    used, prepared = patient.row(
-        "SELECT pg_notification_queue_usage(), current_setting('max_prepared_transactions')::integer"
+    used, prepared, is_replica = patient.row(
+        "SELECT pg_notification_queue_usage(), current_setting('max_prepared_transactions')::integer,"
+        " pg_is_in_recovery()"
     )
+    if is_replica:
+        return ok("notifications", "a replica carries none")
     if used >= FULL_QUEUE:
         return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(patient)}")
     seconds = _time_to_hear(patient.listener.listen_url or patient.url)

@@ -1,0 +1,40 @@
+"""Listening tells of its troubles, and of their end."""
+
+import asyncio
+import logging
+
+import pytest
+
+from rules.notifications import Hearer, listen
+from tests.platform import Platform
+from tests.scripts.command import eventually
+
+
+async def test_a_lost_connection_and_its_return_are_told_once_each(
+    database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    def told(action: str) -> list[int]:
+        return [record.levelno for record in caplog.records if getattr(record, "action", None) == action]
+
+    async def is_listening() -> list[int]:
+        return await platform.rows(
+            "SELECT pid FROM pg_stat_activity WHERE application_name = 'test-listening' AND query LIKE '%%notify%%'"
+        )
+
+    async def is_back() -> bool:
+        return bool(told("reached"))
+
+    caplog.set_level(logging.INFO)
+    listening = asyncio.create_task(
+        listen(database_url, "test_channel", Hearer(), application_name="test-listening", heartbeat_seconds=5)
+    )
+    (first,) = await eventually(is_listening)
+    assert told("reached") == []
+
+    await platform.rows("SELECT pg_terminate_backend(%s, 10000)", first)
+
+    await eventually(is_back)
+    assert (told("deaf"), told("reached")) == ([logging.WARNING], [logging.INFO])
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening

@@ -86,7 +86,7 @@ class Proxy:
 
     def fall_silent(self, application: str = "") -> int:
         """The connections there are (of this application, or all) stay open, but carry nothing; returns how many."""
-        silenced = [way for way in self.ways if application in ("", way.application)]
+        silenced = [way for way in self.ways if application in ("", way.application) and not way.is_silent]
         for way in silenced:
             way.is_silent = True
         return len(silenced)

@@ -77,6 +77,8 @@ class Traffic:
     isolation: psycopg.IsolationLevel | None = None
     settings: str = ""
     """What the clients ask of the server for their connections."""
+    only_adds: bool = False
+    """Whether the clients read nothing, not even to find what they change."""
     survives_outages: bool = False
     """Whether a write may fail because the server itself is gone."""
     latencies: list[float] = field(default_factory=list)
@@ -123,7 +125,8 @@ class Traffic:
 
     async def write(self, client: Client) -> None:
         """One write of some kind, in a transaction of its own."""
-        kinds = (self._miss, self._miss, self._reschedule, self._disappoint, self._finish, self._teach, self._change)
+        additions = (self._miss, self._miss, self._reschedule, self._disappoint)
+        kinds = additions if self.only_adds else (*additions, self._finish, self._teach, self._change)
         session_ids, statement, values, after = self._dice.choice(kinds)()
         if not session_ids:
             return

@@ -101,7 +101,7 @@ async def test_delay(database_url: str, platform: Platform, fault_record: FaultR
 @pytest.mark.parametrize("cut", [Cut.BEFORE_COMMIT, Cut.AFTER_COMMIT], ids=["before", "after"])
 async def test_cut_in_a_commit(cut: Cut, database_url: str, platform: Platform, fault_record: FaultRecorder) -> None:
     """The answer is lost: the listener can't know whether what it did is committed."""
-    wanted, dice = either(test=10, soak=200), random.Random(6)
+    wanted, dice = either(test=6, soak=100), random.Random(6)
     traffic, recovery = Traffic(database_url), 0.0
     async with Proxy(database_url) as network:
         with Running("listen", url=network.url, batch_size=25) as listener:
@@ -136,7 +136,7 @@ async def _cut_once(network: Proxy, cut: Cut) -> None:
 
 async def test_connections_cut_at_random(database_url: str, platform: Platform, fault_record: FaultRecorder) -> None:
     """All of a listener's connections at once, at any moment."""
-    times, dice = either(test=10, soak=200), random.Random(7)
+    times, dice = either(test=6, soak=200), random.Random(7)
     traffic, recovery, cuts = Traffic(database_url), 0.0, 0
     async with Proxy(database_url) as network:
         with Running("listen", url=network.url, batch_size=25) as listener:
@@ -152,7 +152,7 @@ async def test_connections_cut_at_random(database_url: str, platform: Platform, 
     fault_record(
         "connections cut", injected=cuts, lost=verdict.lost, doubled=verdict.doubled, recovery_seconds=recovery
     )
-    assert recovery < RECOVERY_SECONDS
+    assert recovery < SILENCE_SECONDS
 
 
 NAME = "database.platform.test"

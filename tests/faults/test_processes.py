@@ -27,7 +27,7 @@ async def test_listener_that_ends_loses_nothing(
 ) -> None:
     """With two others at work, at random moments."""
     dice = random.Random(9)
-    times, recovery = either(test=8, soak=200), 0.0
+    times, recovery = either(test=6, soak=200), 0.0
     traffic = Traffic(database_url)
     with ExitStack() as at_the_end:
 

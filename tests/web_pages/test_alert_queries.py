@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.platform import NOW, Platform, naive
 from tests.web_pages.alerts import insert_alert
 from web.models import AlertFilter, AlertStatus, PlatformAlertType, Severity
-from web.queries import alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
+from web.queries import AlertsPage, alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
 from web.queries.alerts import MOST_COUNTED, AlertsCount
 
 
@@ -89,7 +89,8 @@ async def test_pages_follow_each_other_without_loss_even_at_one_instant(
 async def test_way_back_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
     for number in range(7):
         await insert_alert(platform, at=NOW - timedelta(minutes=number // 2))
-    there, cursor = [], None
+    there: list[AlertsPage] = []
+    cursor = None
     while cursor or not there:
         there.append(await alerts_page(conn, AlertFilter(), cursor, 2))
         cursor = there[-1].next_cursor

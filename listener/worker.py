@@ -26,6 +26,10 @@ T = TypeVar("T")
 RECHECK_SECONDS = 1.0
 """When to look again at changes that another listener holds: should it die, they are free again."""
 
+FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
+"""When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
+it (migrations/sql/recording_v2.sql)."""
+
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
 """After so many wake-ups in a row that brought nothing, looks keep a distance that doubles up to this: anybody may
@@ -99,6 +103,7 @@ class Worker:
         self._claims: deque[str] = deque(maxlen=20)
         self._looked_at = 0.0
         self._vain_looks = 0
+        self._follow_ups: list[float] = []
         self.figures = Figures()
 
     def wake(self) -> None:
@@ -146,6 +151,7 @@ class Worker:
             self._looked_at = time.monotonic()
             if isinstance(result, Batch):
                 self._vain_looks = 0
+                self._follow_ups = list(FOLLOW_UP_SECONDS)
                 self._attempts_are_due |= bool(result.set_aside)
                 self._report(result)
             elif not self._attempts_are_due:
@@ -244,6 +250,8 @@ class Worker:
         pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
         if claim.attempt_in_seconds is not None:
             pause = min(pause, claim.attempt_in_seconds)
+        if self._follow_ups:
+            pause = min(pause, self._follow_ups.pop(0))
         return min(pause, RECHECK_SECONDS) if claim.others_hold_changes else pause
 
     def _report(self, batch: Batch) -> None:

@@ -72,7 +72,7 @@ _CREATED = re.compile(
     r"CREATE TABLE (?:IF NOT EXISTS )?tutorwatch\.(?P<table>\w+)"
     r"|CREATE OR REPLACE FUNCTION tutorwatch\.(?P<function>\w+)\(.*?(?P<header>\) RETURNS .*?)"
     r"AS \$\$(?P<body>.*?)\$\$;"
-    r"|CREATE OR REPLACE TRIGGER (?P<trigger>\w+) [^;]*? ON public\.(?P<on>\w+)\s[^;]*;"
+    r"|CREATE (?:OR REPLACE|CONSTRAINT) TRIGGER (?P<trigger>\w+) [^;]*? ON (?P<schema>\w+)\.(?P<on>\w+)\s[^;]*;"
     r"|CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<index>\w+) ON (?P<of>public\.\w+)[^;]*;"
     r"|DROP (?P<dropped_kind>TABLE|FUNCTION|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)? (?:\w+\.)?(?P<dropped>\w+)"
     r"|DROP TRIGGER (?:IF EXISTS )?(?P<dropped_trigger>\w+) ON public\.(?P<dropped_on>\w+)",
@@ -112,7 +112,9 @@ def _part(found: re.Match[str]) -> Part:
         return Part(Kind.FUNCTION, found["function"], found[0], expected)
     if found["trigger"]:
         as_told = " ".join(found[0].replace("OR REPLACE ", "").rstrip(";").split())
-        return Part(Kind.TRIGGER, f"{found['on']}.{found['trigger']}", found[0], (as_told, True))
+        drop = f"DROP TRIGGER IF EXISTS {found['trigger']} ON {found['schema']}.{found['on']};"
+        statement = found[0] if "OR REPLACE" in found[0] else f"{drop}\n{found[0]}"  # as constraint triggers need it
+        return Part(Kind.TRIGGER, f"{found['on']}.{found['trigger']}", statement, (as_told, True))
     return Part(Kind.INDEX, found["index"], found[0], (found["of"], bool(found["unique"]), True))
 
 
@@ -129,7 +131,8 @@ _FOUND = {
         SELECT c.relname || '.' || tgname, pg_get_triggerdef(t.oid),
                tgenabled IN ('O', 'A') OR tgname = ANY(%(switched)s)
         FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = tgrelid
-        WHERE relnamespace = to_regnamespace('public') AND c.relname || '.' || tgname = ANY(%(names)s)
+        WHERE relnamespace IN (to_regnamespace('public'), to_regnamespace('tutorwatch'))
+          AND c.relname || '.' || tgname = ANY(%(names)s)
     """,
     Kind.INDEX: """
         SELECT c.relname, indrelid::regclass::text, indisunique, indisvalid AND indisready

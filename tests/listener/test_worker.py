@@ -400,6 +400,20 @@ async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine
         await has_settled(platform)
 
 
+async def test_worker_looks_again_for_writers_who_left_the_waking_to_another(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    async with working(engine) as at_work:
+        (woken,) = await no_shows(platform, 1)
+        at_work.worker.wake()
+        await has_settled(platform)
+
+        (unannounced,) = await no_shows(platform, 1, first=2)
+        await has_settled(platform)
+
+    assert await alerted(platform) == [woken, unannounced]
+
+
 async def test_worker_stops_once_however_often_it_is_told(engine: AsyncEngine) -> None:
     async with working(engine) as at_work:
         at_work.worker.stop()

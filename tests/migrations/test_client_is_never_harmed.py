@@ -101,7 +101,7 @@ async def test_a_client_without_rights_on_our_schema_writes_and_is_recorded(
         for forbidden in (
             "SELECT FROM tutorwatch.outbox",
             "INSERT INTO tutorwatch.outbox DEFAULT VALUES",
-            "SELECT tutorwatch.wake_listeners_v1('tutor')",
+            "SELECT tutorwatch.record_metrics_of_v1('{}', false)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await client.connection.execute(forbidden.encode())
@@ -143,7 +143,7 @@ FAILURES = {
         CREATE TRIGGER refuse BEFORE INSERT ON tutorwatch.outbox
             FOR EACH ROW EXECUTE FUNCTION tutorwatch.refuse()
     """,
-    "wake-up gone": "DROP FUNCTION tutorwatch.wake_listeners_v1",
+    "wake-up gone": "ALTER TABLE tutorwatch.outbox DROP COLUMN wakes CASCADE",
 }
 
 

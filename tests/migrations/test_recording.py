@@ -42,7 +42,7 @@ def database_url(shared_url: str) -> str:
     """The shared database, without a row of the tests before."""
     with psycopg.connect(shared_url) as connection:
         connection.execute("TRUNCATE users, subjects CASCADE")
-        connection.execute("TRUNCATE tutorwatch.outbox")
+        connection.execute("DELETE FROM tutorwatch.outbox")
     return shared_url
 
 
@@ -710,3 +710,27 @@ async def test_an_id_of_full_length_is_recorded_and_notified(platform: Platform,
 
     assert await take(platform) == tutors(name)
     await listener.hears_only(platform.connection, name)
+
+
+async def test_of_writers_that_commit_together_one_wakes_the_listeners(platform: Platform, database_url: str) -> None:
+    await insert_sessions(platform, ["a", "b", "c"], status="scheduled")
+    async with listening(database_url) as ear, client_of(database_url) as first:
+        async with first.transaction():
+            await first.execute("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'a'")
+            await first.execute("SET CONSTRAINTS ALL IMMEDIATE")  # as if its commit were under way
+            await platform.rows("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'b' RETURNING 1")
+            await ear.hears_only(platform.connection)
+        assert await ear.next() == "a"
+
+        await platform.rows("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'c' RETURNING 1")
+        assert await ear.next() == "c"
+    assert await take(platform) == tutors("a", "b", "c")
+
+
+async def test_open_transaction_keeps_nobody_else_from_waking(platform: Platform, database_url: str) -> None:
+    await insert_sessions(platform, ["a", "b"], status="scheduled")
+    async with listening(database_url) as ear, client_of(database_url) as first, first.transaction():
+        await first.execute("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'a'")
+
+        await platform.rows("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'b' RETURNING 1")
+        assert await ear.next() == "b"

@@ -112,7 +112,7 @@ FORBIDDEN_TO_BOTH = [
     "ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert",
     "DROP TABLE tutorwatch.outbox",
     "DROP POLICY signing_in ON tutorwatch.credentials",
-    "SELECT tutorwatch.wake_listeners_v1('ann')",
+    "SELECT tutorwatch.record_metrics_of_v1('{}', false)",
     "INSERT INTO tutorwatch.service_roles VALUES ('web', 'eve')",
     "SET ROLE pg_read_all_data",
     "SET session_replication_role = replica",

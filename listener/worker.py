@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from listener import failures, outbox
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
-from rules.errors import TransientError
+from rules.errors import TransientError, first_line
 from rules.generation import Generated, generate_each
 from rules.settings import Thresholds
 from rules.unit_of_work import in_transaction
@@ -100,6 +100,7 @@ class Worker:
         self._stopping = False
         self._sweep_due_at = 0.0
         self._attempts_are_due = False
+        self._is_cut_off = False
         self._claims: deque[str] = deque(maxlen=20)
         self._looked_at = 0.0
         self._vain_looks = 0
@@ -122,10 +123,21 @@ class Worker:
             self._woken.clear()  # before the claim: a wake-up during it means to look once more
             try:
                 pause = await self._drain()
+                self._is_cut_off = False
             except TransientError as error:
                 pause = self._settings.deaf_poll_seconds
-                logger.warning("The database can't be reached (%s)", error, extra={"action": "outbox_unreachable"})
+                self._log_cut_off(error)
             await self._wait(pause)
+
+    def _log_cut_off(self, error: TransientError) -> None:
+        """Once for each outage: while it lasts, the subscription goes on saying so."""
+        logger.log(
+            logging.DEBUG if self._is_cut_off else logging.WARNING,
+            "Changes can't be worked off for now (%s); they wait in the outbox",
+            first_line(error),
+            extra={"action": "outbox_unreachable"},
+        )
+        self._is_cut_off = True
 
     async def _keep_distance(self) -> None:
         """Waits where the last looks brought nothing and came in quick succession."""

@@ -13,12 +13,12 @@ from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.errors import SchemaMismatchError
+from rules.liveness import IS_FRESH
 from rules.schema_version import check_schema
 from web.database import FIRST_ANSWER_SECONDS, in_time, is_database_gone
 from web.keys import ENGINE, SETTINGS, VERSION
 from web.live import HUB
 from web.observation import FIGURES
-from web.queries.system import FRESH
 
 OK = "ok"
 
@@ -40,7 +40,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     return web.json_response(checks, status=200 if set(checks.values()) == {OK} else 503)
 
 
-_FRESH_LISTENERS = text("SELECT count(*) FROM tutorwatch.listeners WHERE seen_at >= clock_timestamp() - :fresh")
+_FRESH_LISTENERS = text(f"SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}")  # noqa: S608 - a constant of ours
 
 
 async def _check(engine: AsyncEngine, checks: dict[str, str]) -> None:
@@ -50,7 +50,7 @@ async def _check(engine: AsyncEngine, checks: dict[str, str]) -> None:
         except SchemaMismatchError as error:
             checks |= {"schema": str(error), "listener": "unknown"}
             return
-        if not await conn.scalar(_FRESH_LISTENERS, {"fresh": FRESH}):
+        if not await conn.scalar(_FRESH_LISTENERS):
             checks["listener"] = "none is alive"
 
 
@@ -90,15 +90,15 @@ class DatabaseFigures:
     listeners: list[Row[Any]] = field(default_factory=list)
 
 
-_STATE = text("""
+_STATE = text(f"""
     SELECT (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tutorwatch.outbox_id_seq) AS recorded,
            (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8
             FROM tutorwatch.outbox) AS oldest_seconds,
            (SELECT count(*) FROM tutorwatch.failures WHERE attempts > 0 AND parked_at IS NULL) AS failing,
            (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS parked,
-           (SELECT count(*) FROM tutorwatch.listeners WHERE seen_at >= clock_timestamp() - :fresh) AS listeners
-""")
+           (SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}) AS listeners
+""")  # noqa: S608 - a constant of ours
 _OPEN_ALERTS = text("""
     SELECT alert_type::text AS type, severity::text AS severity, count(*) AS alerts
     FROM public.alerts WHERE NOT resolved GROUP BY 1, 2 ORDER BY 1, 2
@@ -108,18 +108,18 @@ _OPENED = text("""
     FROM public.alerts
     WHERE triggered_date >= (clock_timestamp() AT TIME ZONE 'UTC') - interval '1 day' GROUP BY 1 ORDER BY 1
 """)
-_LISTENERS = text("""
+_LISTENERS = text(f"""
     SELECT host || ':' || process_id AS listener, figures FROM tutorwatch.listeners
-    WHERE seen_at >= clock_timestamp() - :fresh ORDER BY 1
-""")
+    WHERE {IS_FRESH} ORDER BY 1
+""")  # noqa: S608 - a constant of ours
 
 
 async def _read(engine: AsyncEngine) -> DatabaseFigures:
     async with engine.connect() as conn:
-        state = (await conn.execute(_STATE, {"fresh": FRESH})).one()
+        state = (await conn.execute(_STATE)).one()
         open_alerts = list(await conn.execute(_OPEN_ALERTS))
         opened = list(await conn.execute(_OPENED))
-        listeners = list(await conn.execute(_LISTENERS, {"fresh": FRESH}))
+        listeners = list(await conn.execute(_LISTENERS))
     return DatabaseFigures(state, open_alerts, opened, listeners)
 
 

@@ -1,15 +1,14 @@
 """Reads how Tutorwatch itself is doing: its listeners, what waits for them, and what they gave up on."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-FRESH = timedelta(seconds=30)
-"""A listener that hasn't been heard of for longer counts as gone."""
+from rules.liveness import IS_FRESH
 
 
 class Automation(StrEnum):
@@ -67,13 +66,12 @@ class SystemState:
         return any(listener.is_fresh for listener in self.listeners)
 
 
-_LISTENERS = text("""
-    SELECT host, process_id, version, started_at, seen_at,
-           seen_at >= clock_timestamp() - :fresh AS is_fresh
+_LISTENERS = text(f"""
+    SELECT host, process_id, version, started_at, seen_at, {IS_FRESH} AS is_fresh
     FROM tutorwatch.listeners
     ORDER BY seen_at DESC
     LIMIT 20
-""")
+""")  # noqa: S608 - a constant of ours
 
 _WAITING = text("""
     SELECT count(*) AS waiting, min(recorded_at) AS oldest_at,
@@ -108,7 +106,7 @@ _TRIGGERS = text("""
 
 async def system_state(conn: AsyncConnection) -> SystemState:
     """How things are now, by the database's own clock. Four statements."""
-    listeners = [Listener(**row) for row in await _all(conn, _LISTENERS, fresh=FRESH)]
+    listeners = [Listener(**row) for row in await _all(conn, _LISTENERS)]
     waiting = (await _all(conn, _WAITING))[0]
     failing = await _all(conn, _FAILING)
     triggers = (await conn.execute(_TRIGGERS)).one()

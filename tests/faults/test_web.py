@@ -158,7 +158,7 @@ async def test_admins_who_act_at_once_beside_the_listener_each_learn_what_became
             ]
             acts += [act(token, person, f"/alerts/{alert}/acknowledge") for token, person in people]
             *answers, _ = await asyncio.gather(*acts, no_shows(platform, 1, each=1))
-            statuses += answers
+            statuses.extend(int(str(answer)) for answer in answers)
             await has_settled(platform)
             resolved = await platform.rows("SELECT count(*) FROM tutorwatch.alert_resolutions")
             assert resolved == [turn + 1]

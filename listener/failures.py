@@ -9,12 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ARRAY, JSON, String, any_, bindparam, delete, literal, select, text
+from sqlalchemy import ARRAY, JSON, Row, String, any_, bindparam, delete, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rules.errors import TransientError
 from rules.tables import failures, users
 
 LONGEST_DELAY_SECONDS = 3600.0
+FIRST_PASSING_DELAY_SECONDS = 2.0
+LONGEST_PASSING_DELAY_SECONDS = 300.0
 LONGEST_ERROR = 2000
 """Characters of an error message that are kept."""
 
@@ -32,14 +35,34 @@ class Failure:
     name: str | None = None
 
 
-# Delays are spread over their upper half, so that tutors that failed together don't come back together.
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How often a failing tutor is tried before it is parked, and how long it waits after its first failure."""
+
+    most_attempts: int
+    delay_seconds: float
+
+    def after(self, attempts: int, *, passing: bool = False, unfinished: bool = False) -> dict[str, Any]:
+        """What follows the attempt of this number: `parks`, or the full `delay` in seconds, of which it is spread over
+        the upper half, so that tutors that failed together don't come back together.
+
+        An error that passes by itself (a client's lock, a statement that took too long) never parks a tutor, and the
+        first attempts after it come soon. So does the one after a first attempt whose end nobody saw: that its
+        listener ended may have had another cause.
+        """
+        first, longest = self.delay_seconds, LONGEST_DELAY_SECONDS
+        if passing or (unfinished and attempts == 1):
+            first, longest = min(FIRST_PASSING_DELAY_SECONDS, first), LONGEST_PASSING_DELAY_SECONDS
+        parks = attempts >= self.most_attempts and not passing
+        return {"parks": parks, "delay": min(first * 2.0 ** min(attempts - 1, 30), longest)}
+
+
 _RECORD = text("""
     INSERT INTO tutorwatch.failures AS failure
         (tutor_id, attempts, last_error, first_failed_at, last_failed_at, next_attempt_at, parked_at)
     SELECT error.key, 1, error.value, clock_timestamp(), clock_timestamp(),
-           CASE WHEN :most_attempts > 1 THEN clock_timestamp() + make_interval(
-               secs => least(:longest_delay, :delay) * (0.5 + random() / 2)) END,
-           CASE WHEN :most_attempts <= 1 THEN clock_timestamp() END
+           CASE WHEN NOT :parks THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
+           CASE WHEN :parks THEN clock_timestamp() END
     FROM json_each_text(:errors) AS error
     ON CONFLICT (tutor_id) DO UPDATE SET
         last_error = excluded.last_error,
@@ -48,20 +71,18 @@ _RECORD = text("""
 """).bindparams(bindparam("errors", type_=JSON))
 
 
-async def record(
-    conn: AsyncConnection, errors: Mapping[str, BaseException], *, most_attempts: int, delay_seconds: float
-) -> list[Failure]:
+async def record(conn: AsyncConnection, errors: Mapping[str, Exception], patience: Patience) -> list[Failure]:
     """Puts tutors that failed in a batch on record, and says when the next attempt is due.
 
     One that another listener has put there meanwhile keeps its dates.
     """
-    values = {
-        "errors": {tutor_id: describe(error) for tutor_id, error in errors.items()},
-        "most_attempts": most_attempts,
-        "delay": delay_seconds,
-        "longest_delay": LONGEST_DELAY_SECONDS,
-    }
-    return [Failure(**row._mapping) for row in await conn.execute(_RECORD, values)]  # noqa: SLF001 - Row's API
+    recorded: list[Failure] = []
+    for passing in (True, False):
+        chosen = {tutor: describe(e) for tutor, e in errors.items() if isinstance(e, TransientError) is passing}
+        if chosen:
+            values = {"errors": chosen} | patience.after(1, passing=passing)
+            recorded += map(_to_failure, await conn.execute(_RECORD, values))
+    return recorded
 
 
 # While an attempt that may kill its listener is under way (or did), changes don't hasten the next one.
@@ -82,55 +103,55 @@ async def set_aside(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
     await conn.execute(_SET_ASIDE, {"tutor_ids": list(tutor_ids)})
 
 
-_BEGIN = text("""
-    UPDATE tutorwatch.failures AS failure SET
+_NEXT_DUE = text("""
+    SELECT tutor_id, attempts FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()
+    ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
+""")
+_BOOK = text("""
+    UPDATE tutorwatch.failures SET
         attempts = attempts + 1,
-        last_error = :unfinished_error,
+        last_error = 'The listener ended in the middle of it',
         last_failed_at = clock_timestamp(),
-        next_attempt_at = CASE WHEN attempts + 1 < :most_attempts THEN clock_timestamp() + make_interval(
-            secs => least(:longest_delay, :delay * power(2, least(attempts, 30))) * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN attempts + 1 >= :most_attempts THEN coalesce(parked_at, clock_timestamp()) END,
+        next_attempt_at = CASE WHEN NOT :parks
+                               THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
+        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) END,
         unfinished = true,
         wanted = false
-    WHERE tutor_id = (
-        SELECT tutor_id FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()
-        ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
-    )
+    WHERE tutor_id = :tutor_id
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
 """)
 
 
-async def begin_attempt(conn: AsyncConnection, *, most_attempts: int, delay_seconds: float) -> Failure | None:
+async def begin_attempt(conn: AsyncConnection, patience: Patience) -> Failure | None:
     """Books an attempt at the failing tutor that has been due longest, as if it failed; None if none is due.
 
-    The delay before the next one doubles with each. To be committed before the attempt is made: should that kill
-    the process, no rollback erases it.
+    To be committed before the attempt is made: should that kill the process, no rollback erases it.
     """
-    values = {
-        "unfinished_error": "The listener ended in the middle of it",
-        "most_attempts": most_attempts,
-        "delay": delay_seconds,
-        "longest_delay": LONGEST_DELAY_SECONDS,
-    }
-    row = (await conn.execute(_BEGIN, values)).one_or_none()
-    return Failure(**row._mapping) if row else None  # noqa: SLF001 - Row's API
+    due = (await conn.execute(_NEXT_DUE)).one_or_none()
+    if due is None:
+        return None
+    values = {"tutor_id": due.tutor_id} | patience.after(due.attempts + 1, unfinished=True)
+    return _to_failure((await conn.execute(_BOOK, values)).one())
 
 
 _FAILED = text("""
     UPDATE tutorwatch.failures SET
         last_error = :error,
         last_failed_at = clock_timestamp(),
-        next_attempt_at = CASE WHEN wanted THEN clock_timestamp() ELSE next_attempt_at END,
+        next_attempt_at = CASE WHEN wanted THEN clock_timestamp() WHEN NOT :parks
+                               THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
+        parked_at = CASE WHEN :parks THEN parked_at END,
         unfinished = false
     WHERE tutor_id = :tutor_id
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
 """)
 
 
-async def attempt_failed(conn: AsyncConnection, tutor_id: str, error: BaseException) -> list[Failure]:
+async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception, patience: Patience) -> list[Failure]:
     """Says why the attempt that was begun failed; empty if the tutor is no longer on record."""
-    values = {"tutor_id": tutor_id, "error": describe(error)}
-    return [Failure(**row._mapping) for row in await conn.execute(_FAILED, values)]  # noqa: SLF001 - Row's API
+    outcome = patience.after(begun.attempts, passing=isinstance(error, TransientError))
+    values = {"tutor_id": begun.tutor_id, "error": describe(error)} | outcome
+    return [_to_failure(row) for row in await conn.execute(_FAILED, values)]
 
 
 _AGAIN = text("""
@@ -149,6 +170,10 @@ async def succeeded(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
     await conn.execute(_AGAIN, {"tutor_ids": ids})
 
 
+def _to_failure(row: Row[Any]) -> Failure:
+    return Failure(**row._mapping)  # noqa: SLF001 - Row's API
+
+
 async def load(conn: AsyncConnection) -> list[Failure]:
     """All failing tutors with their names, the longest parked first."""
     query = (
@@ -164,7 +189,7 @@ async def load(conn: AsyncConnection) -> list[Failure]:
         .select_from(failures.outerjoin(users, users.c.id == failures.c.tutor_id))
         .order_by(failures.c.parked_at, failures.c.next_attempt_at, failures.c.tutor_id)
     )
-    return [Failure(**row._mapping) for row in await conn.execute(query)]  # noqa: SLF001 - Row's API
+    return [_to_failure(row) for row in await conn.execute(query)]
 
 
 def describe(error: BaseException) -> str:

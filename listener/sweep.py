@@ -1,4 +1,4 @@
-"""What no notification announces: the daily sweep over all tutors."""
+"""What no notification announces: the daily sweep over all tutors, and one for changes that were not recorded."""
 
 import logging
 
@@ -10,6 +10,18 @@ logger = logging.getLogger(__name__)
 _CLAIM_DAILY = text("""
     UPDATE tutorwatch.sweep SET swept_at = clock_timestamp()
     WHERE swept_at < clock_timestamp() - make_interval(secs => :seconds)
+       OR swept_at > clock_timestamp()  -- the clock was set back
+""")
+# A change that could not be recorded becomes visible when its transaction commits, which may be later than it is
+# noted: hence a second look when all transactions that were running at the first have ended.
+_CLAIM_UNRECORDED = text("""
+    WITH noted AS MATERIALIZED (SELECT last_value AS seen FROM tutorwatch.unrecorded WHERE is_called)
+    UPDATE tutorwatch.sweep
+    SET unrecorded_seen = (SELECT seen FROM noted), again_after = pg_snapshot_xmax(pg_current_snapshot())
+    WHERE unrecorded_seen <> (SELECT seen FROM noted)
+""")
+_CLAIM_AGAIN = text("""
+    UPDATE tutorwatch.sweep SET again_after = NULL WHERE again_after <= pg_snapshot_xmin(pg_current_snapshot())
 """)
 _ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
 _FORGET_ORPHANS = (
@@ -30,14 +42,19 @@ _FORGET_ORPHANS = (
 
 
 async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
-    """Puts every tutor into the outbox once a day: the first of all listeners that sees it due takes the sweep.
+    """Puts every tutor into the outbox once a day, and soon after changes that could not be recorded.
 
-    It also forgets what belonged to alerts and tutors that clients have deleted.
+    The first of all listeners that sees a sweep due takes it. The daily one also forgets what belonged to alerts and
+    tutors that clients have deleted.
     """
-    due = await conn.execute(_CLAIM_DAILY, {"seconds": every_hours * 3600})
-    if due.rowcount == 0:
-        return
-    logger.info("Daily sweep: every tutor will be looked at", extra={"action": "daily_sweep"})
-    await conn.execute(_ADD_EVERYONE)
-    for forget in _FORGET_ORPHANS:
-        await conn.execute(forget)
+    if (await conn.execute(_CLAIM_UNRECORDED)).rowcount or (await conn.execute(_CLAIM_AGAIN)).rowcount:
+        logger.warning(
+            "Changes could not be recorded (see the database's log): every tutor will be looked at",
+            extra={"action": "unrecorded_sweep"},
+        )
+        await conn.execute(_ADD_EVERYONE)
+    if (await conn.execute(_CLAIM_DAILY, {"seconds": every_hours * 3600})).rowcount:
+        logger.info("Daily sweep: every tutor will be looked at", extra={"action": "daily_sweep"})
+        await conn.execute(_ADD_EVERYONE)
+        for forget in _FORGET_ORPHANS:
+            await conn.execute(forget)

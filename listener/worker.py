@@ -94,6 +94,7 @@ class Worker:
         self._engine = engine
         self._settings = settings
         self._limits = limits
+        self._patience = failures.Patience(settings.failure_attempts, settings.failure_delay_seconds)
         self._hears = hears
         self._on_batch = on_batch
         self._woken = asyncio.Event()
@@ -191,7 +192,7 @@ class Worker:
             generated, errors = await generate_each(
                 conn, claim.tutor_ids, claim.now, self._limits, last_attempt=is_last_attempt
             )
-            failed = await self._record(conn, errors)
+            failed = await failures.record(conn, errors, self._patience)
         age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
         return Batch(
             changes=claim.changes,
@@ -201,16 +202,6 @@ class Worker:
             set_aside=len(claim.apart),
             seconds=time.perf_counter() - started,
             oldest_seconds=max(age, 0.0),
-        )
-
-    async def _record(self, conn: AsyncConnection, errors: dict[str, Exception]) -> list[failures.Failure]:
-        if not errors:
-            return []
-        return await failures.record(
-            conn,
-            errors,
-            most_attempts=self._settings.failure_attempts,
-            delay_seconds=self._settings.failure_delay_seconds,
         )
 
     async def _attempt_next_failing(self) -> None:
@@ -226,18 +217,14 @@ class Worker:
         self._report(await self._in_transaction(attempt))
 
     async def _begin_attempt(self, conn: AsyncConnection, _is_last_attempt: bool) -> failures.Failure | None:
-        return await failures.begin_attempt(
-            conn,
-            most_attempts=self._settings.failure_attempts,
-            delay_seconds=self._settings.failure_delay_seconds,
-        )
+        return await failures.begin_attempt(conn, self._patience)
 
     async def _attempt(self, conn: AsyncConnection, begun: failures.Failure, is_last_attempt: bool) -> Batch:
         started = time.perf_counter()
         tutor_id, now = begun.tutor_id, begun.last_failed_at
         generated, errors = await generate_each(conn, [tutor_id], now, self._limits, last_attempt=is_last_attempt)
         if tutor_id in errors:
-            failed = await failures.attempt_failed(conn, tutor_id, errors[tutor_id])
+            failed = await failures.attempt_failed(conn, begun, errors[tutor_id], self._patience)
         else:
             failed = []
             await failures.succeeded(conn, [tutor_id])

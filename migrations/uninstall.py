@@ -35,9 +35,10 @@ def uninstall(connection: psycopg.Connection) -> None:
     for (index,) in connection.execute(_OUR_INDEXES).fetchall():
         logger.info("Dropping index %s", index)
         connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index)))
-    rights.take_back(connection)
     connection.execute("SET client_min_messages = warning")  # not a NOTICE per dropped table
-    connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
+    with connection.transaction():  # a service sees that it is uninstalled, not that a right is missing
+        rights.take_back(connection)
+        connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
 
 
 @when_not_busy

@@ -53,6 +53,10 @@ USUAL = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": "10s",  # ours compute for milliseconds between two statements
     "client_connection_check_interval": "2s",
+    "tcp_keepalives_idle": "10",  # these let the server notice that a client of its own is gone
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "20s",
     "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
 }
 """Settings of our sessions, unless the URL's `options` say otherwise."""

@@ -261,9 +261,6 @@ async def test_clock_that_jumps_forward_and_back_doubles_and_loses_nothing(
     )
 
 
-@pytest.mark.xfail(
-    raises=AssertionError, strict=True, reason="listener/sweep.py waits until the clock is back where it was"
-)
 async def test_daily_sweep_goes_on_after_the_clock_was_set_back(database_url: str, platform: Platform) -> None:
     now = datetime.now(UTC)
     await install_clock(platform.connection)

@@ -28,9 +28,6 @@ RESPONSE_SECONDS = 5.0
 """From a client's commit to its alert, in the middle of a flood, on a shared machine."""
 MEGABYTES = 60.0
 """What a flood may cost in memory."""
-NOTIFY_BEFORE_THE_COMMIT = (
-    "The triggers look at the queue when they run, not at the commit: migrations/sql, wake_listeners, wake_dashboards"
-)
 SHORT, LONG = 40, 7900
 """Characters of a payload; the server takes fewer than 8,000."""
 
@@ -211,7 +208,6 @@ async def _holds(platform: Platform, *, alerts: int) -> bool:
     return await platform.rows("SELECT count(*) FROM alerts") == [alerts]
 
 
-@pytest.mark.xfail(raises=psycopg.Error, strict=True, reason=NOTIFY_BEFORE_THE_COMMIT)
 @pytest.mark.parametrize("table", ["sessions", "alerts"])
 async def test_transaction_commits_though_the_queue_was_filled_after_its_writes(table: str, small_queue: str) -> None:
     async with await psycopg.AsyncConnection.connect(small_queue) as connection:

@@ -10,8 +10,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures
-from listener.failures import Failure
+from listener.failures import Failure, Patience
 from listener.subscription import CHANGES
+from rules.errors import TransientError
 from rules.retries import retry_failing
 from tests.platform import Platform
 
@@ -19,24 +20,23 @@ DELAY = 40.0
 
 
 async def fail(
-    engine: AsyncEngine, *tutors: str, times: int = 1, most: int = 100, error: BaseException | None = None
+    engine: AsyncEngine, *tutors: str, times: int = 1, most: int = 100, error: Exception | None = None
 ) -> list[Failure]:
     """Has these tutors fail, first in a batch, then alone; the state after the last attempt."""
     cause = error or ValueError("no such rule")
     async with engine.begin() as conn:
-        latest = await failures.record(conn, dict.fromkeys(tutors, cause), most_attempts=most, delay_seconds=DELAY)
+        latest = await failures.record(conn, dict.fromkeys(tutors, cause), Patience(most, DELAY))
     for _ in range(times - 1):
         latest = [await fail_again(engine, tutor, most=most, error=cause) for tutor in tutors]
     return latest
 
 
-async def fail_again(
-    engine: AsyncEngine, tutor: str, *, most: int = 100, error: BaseException | None = None
-) -> Failure:
+async def fail_again(engine: AsyncEngine, tutor: str, *, most: int = 100, error: Exception | None = None) -> Failure:
     """Has a tutor that is on record, parked or not, fail once more."""
     begun = await begin(engine, tutor, most=most)
     async with engine.begin() as conn:
-        (failed,) = await failures.attempt_failed(conn, begun.tutor_id, error or ValueError("still no such rule"))
+        cause = error or ValueError("still no such rule")
+        (failed,) = await failures.attempt_failed(conn, begun, cause, Patience(most, DELAY))
     return failed
 
 
@@ -46,7 +46,7 @@ async def begin(engine: AsyncEngine, tutor: str, *, most: int = 100) -> Failure:
         await conn.execute(
             text("UPDATE tutorwatch.failures SET next_attempt_at = 'epoch' WHERE tutor_id = :tutor"), {"tutor": tutor}
         )
-        begun = await failures.begin_attempt(conn, most_attempts=most, delay_seconds=DELAY)
+        begun = await failures.begin_attempt(conn, Patience(most, DELAY))
     assert begun
     assert begun.tutor_id == tutor
     return begun
@@ -72,7 +72,7 @@ async def test_delay_doubles_with_each_attempt_up_to_an_hour(
     failed = await fail(engine, *tutors)
     if attempts > 1:
         await platform.rows("UPDATE tutorwatch.failures SET attempts = %s RETURNING 1", attempts - 1)
-        failed = [await begin(engine, tutor) for tutor in tutors]
+        failed = [await fail_again(engine, tutor) for tutor in tutors]
 
     assert {(failure.attempts, failure.parked_at) for failure in failed} == {(attempts, None)}
     spread = [seconds_to_wait(failure) for failure in failed]
@@ -158,7 +158,7 @@ async def test_only_what_is_due_is_attempted_and_only_once(engine: AsyncEngine, 
 
     assert (await begin(engine, "due")).attempts == 2
     async with engine.begin() as conn:
-        assert await failures.begin_attempt(conn, most_attempts=100, delay_seconds=DELAY) is None
+        assert await failures.begin_attempt(conn, Patience(100, DELAY)) is None
     assert await on_record(platform) == ["due", "later", "parked"]
 
 
@@ -168,9 +168,7 @@ async def test_two_listeners_attempt_different_tutors(engine: AsyncEngine) -> No
         await conn.execute(text("UPDATE tutorwatch.failures SET next_attempt_at = 'epoch'"))
 
     async with engine.begin() as one, engine.begin() as other:
-        begun = [
-            await failures.begin_attempt(conn, most_attempts=9, delay_seconds=DELAY) for conn in (one, other, other)
-        ]
+        begun = [await failures.begin_attempt(conn, Patience(9, DELAY)) for conn in (one, other, other)]
 
     assert {failure.tutor_id if failure else None for failure in begun} == {"a", "b", None}
 
@@ -185,6 +183,26 @@ async def test_attempt_that_never_reports_counts_and_parks(engine: AsyncEngine, 
     assert await platform.rows("SELECT last_error FROM tutorwatch.failures") == [
         "The listener ended in the middle of it"
     ]
+
+
+async def test_passing_error_never_parks_and_is_tried_again_soon(engine: AsyncEngine) -> None:
+    passing = TransientError("a client holds a lock")
+    states = [*await fail(engine, "a", most=2, error=passing)]
+    states += [await fail_again(engine, "a", most=2, error=passing) for _ in range(2)]
+
+    assert [(state.attempts, state.parked_at) for state in states] == [(1, None), (2, None), (3, None)]
+    assert [1 <= seconds_to_wait(states[0]) <= 3, 4 <= seconds_to_wait(states[2]) <= 9] == [True, True]
+    assert (await fail_again(engine, "a", most=2)).parked_at
+
+
+async def test_first_attempt_whose_end_nobody_saw_is_followed_by_one_soon(engine: AsyncEngine) -> None:
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["a"])
+
+    waits = [seconds_to_wait(await begin(engine, "a")) for _ in range(2)]
+
+    assert 1 <= waits[0] <= 3
+    assert DELAY <= waits[1] <= 2 * DELAY + 1
 
 
 async def test_change_hastens_the_next_attempt(engine: AsyncEngine, platform: Platform) -> None:
@@ -227,12 +245,12 @@ async def test_change_during_an_attempt_is_not_forgotten_by_its_failure(
     engine: AsyncEngine, platform: Platform
 ) -> None:
     await fail(engine, "a")
-    await begin(engine, "a", most=2)
+    begun = await begin(engine, "a", most=2)
     async with engine.begin() as conn:
         await failures.set_aside(conn, ["a"])
 
     async with engine.begin() as conn:
-        await failures.attempt_failed(conn, "a", ValueError("still"))
+        await failures.attempt_failed(conn, begun, ValueError("still"), Patience(2, DELAY))
 
     assert await due(platform) == ["a"]
 
@@ -287,7 +305,7 @@ async def test_retry_gives_all_attempts_again_at_once(
 
 async def test_recording_is_part_of_the_callers_transaction(engine: AsyncEngine, platform: Platform) -> None:
     async with engine.connect() as conn:
-        await failures.record(conn, {"a": ValueError()}, most_attempts=5, delay_seconds=DELAY)
+        await failures.record(conn, {"a": ValueError()}, Patience(5, DELAY))
         assert await conn.scalar(text("SELECT count(*) FROM tutorwatch.failures")) == 1
         await conn.rollback()
 

@@ -414,6 +414,30 @@ async def test_worker_looks_again_for_writers_who_left_the_waking_to_another(
     assert await alerted(platform) == [woken, unannounced]
 
 
+async def test_changes_that_could_not_be_recorded_are_swept_up_at_the_next_poll(
+    engine: AsyncEngine, platform: Platform, database_url: str
+) -> None:
+    async with working(engine, poll_seconds=0.2) as at_work:
+        async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as operator:
+            await operator.execute("ALTER TABLE tutorwatch.outbox ADD CONSTRAINT full_disk CHECK (tutor_id IS NULL)")
+            async with platform.connection.transaction():
+                tutors = await no_shows(platform, 1)
+                await operator.execute("ALTER TABLE tutorwatch.outbox DROP CONSTRAINT full_disk")
+
+                async def has_swept() -> bool:
+                    return bool(at_work.batches)
+
+                await eventually(has_swept)
+                assert await alerted(platform) == []  # not yet committed: a sweep could not see it
+
+        async def is_alerted() -> bool:
+            return await alerted(platform) == tutors
+
+        await eventually(is_alerted)
+        again = await platform.rows("SELECT unrecorded_seen, again_after FROM tutorwatch.sweep")
+    assert again == [(1, None)]
+
+
 async def test_worker_stops_once_however_often_it_is_told(engine: AsyncEngine) -> None:
     async with working(engine) as at_work:
         at_work.worker.stop()

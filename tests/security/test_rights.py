@@ -62,6 +62,8 @@ EXPECTED = {
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_evidence": May(WRITES, READS),
     "tutorwatch.alert_resolutions": May("SELECT, DELETE", "SELECT, INSERT"),
+    "tutorwatch.announcements": May(),
+    "tutorwatch.announcements_id_seq": May(),
     "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),
     "tutorwatch.credentials": May(web="SELECT, UPDATE (password_hash)"),  # the rows of whom: see below
     "tutorwatch.failures": May(WRITES, "SELECT, UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted)"),
@@ -75,6 +77,7 @@ EXPECTED = {
     "tutorwatch.sign_in_links": May(web="SELECT, DELETE"),
     "tutorwatch.sign_ins": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
     "tutorwatch.sweep": May("SELECT, UPDATE", READS),
+    "tutorwatch.unrecorded": May(READS),
 }
 
 

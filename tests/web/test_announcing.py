@@ -84,8 +84,13 @@ async def test_statement_about_several_tutors_is_announced_once_without_names(
     assert await announced(heard) == ["", ""]
 
 
-async def test_write_goes_on_when_announcing_fails(platform: Platform) -> None:
-    await platform.connection.execute("DROP FUNCTION tutorwatch.wake_dashboards_v1")
+@pytest.mark.parametrize(
+    "damage",
+    ["DROP TABLE tutorwatch.announcements", "ALTER TABLE tutorwatch.announcements RENAME COLUMN id TO number"],
+    ids=["at the statement", "at the commit"],
+)
+async def test_write_goes_on_when_announcing_fails(platform: Platform, damage: str) -> None:
+    await platform.connection.execute(damage.encode())
 
     await write_alert(platform)
 

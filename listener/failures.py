@@ -170,7 +170,7 @@ async def succeeded(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
     await conn.execute(_AGAIN, {"tutor_ids": ids})
 
 
-def _to_failure(row: Row[Any]) -> Failure:
+def _to_failure(row: Row[*tuple[Any, ...]]) -> Failure:
     return Failure(**row._mapping)  # noqa: SLF001 - Row's API
 
 

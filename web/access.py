@@ -6,16 +6,16 @@ from urllib.parse import quote
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from web import store
 from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_cookie
 from web.access_origin import refuse_other_sites
 from web.access_proxies import forwarded_identity
+from web.access_sign_ins import SIGN_INS
 from web.database import ANSWER_SECONDS, first_answer, in_time, is_database_gone
 from web.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.identity import IDENTITY, Access, Identity, Role, SignedInBy
-from web.keys import ENGINE, SETTINGS
+from web.keys import STATEMENTS
 from web.problems import answer_error, wants_json
 from web.redirects import redirect
 from web.settings import WebSettings
@@ -181,7 +181,7 @@ def _bearer(request: web.Request) -> str:
 
 
 async def _identify_program(request: web.Request, token: str) -> Identity | None:
-    async with _statements(request).connect() as conn:
+    async with request.app[STATEMENTS].connect() as conn:
         known = await store.find_token(conn, digest(token))
         if known and known.is_stale:
             await store.touch_token(conn, digest(token))
@@ -189,15 +189,15 @@ async def _identify_program(request: web.Request, token: str) -> Identity | None
 
 
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
-    async with _statements(request).connect() as conn:
+    async with request.app[STATEMENTS].connect() as conn:
         account = await store.find_account(conn, email)
     return _identity(account, SignedInBy.HEADER, form_token(request[FORM_SECRET])) if account else None
 
 
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:
-    async with _statements(request).connect() as conn:
-        known = await store.find_sign_in(conn, digest(token), lifetime(request.app[SETTINGS]))
-        if known and known.is_stale and _is_a_persons_act(request):
+    known = await request.app[SIGN_INS].find(digest(token))
+    if known and known.is_stale and _is_a_persons_act(request):
+        async with request.app[STATEMENTS].connect() as conn:
             await store.touch_sign_in(conn, digest(token))
     return _identity(known.account, SignedInBy.COOKIE, form_token(token)) if known else None
 
@@ -205,11 +205,6 @@ async def _identify_browser(request: web.Request, token: str) -> Identity | None
 def _is_a_persons_act(request: web.Request) -> bool:
     """Whether somebody did something: an open page that refreshes itself must not keep them signed in for ever."""
     return request.method not in _SAFE_METHODS or request.headers.get("Sec-Fetch-Dest", "document") == "document"
-
-
-def _statements(request: web.Request) -> AsyncEngine:
-    """Each statement by itself, without the round trips of a transaction."""
-    return request.app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
 
 
 def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> Identity | None:  # nosec B107

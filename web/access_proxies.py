@@ -2,6 +2,7 @@
 
 import ipaddress
 from collections.abc import Sequence
+from functools import lru_cache
 
 from aiohttp import web
 
@@ -13,6 +14,8 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 def comes_from_proxy(request: web.BaseRequest, settings: WebSettings) -> bool:
     """Whether the connection itself comes from one of the trusted proxies."""
+    if not settings.web_trusted_proxies:
+        return False
     address = _parse(_peer(request))
     return address is not None and _is_in(address, settings.web_trusted_proxies)
 
@@ -59,6 +62,7 @@ def _peer(request: web.BaseRequest) -> str:
     return str(peername[0]) if isinstance(peername, tuple) else ""
 
 
+@lru_cache(maxsize=256)  # a proxy asks again and again, and each request looks several times
 def _parse(text: str) -> Address | None:
     try:
         address = ipaddress.ip_address(text.partition("%")[0].strip("[]"))

@@ -9,13 +9,14 @@ from aiohttp import web
 
 from rules.settings import Thresholds
 from web import presentation
-from web.access import authorize, identify
+from web.access import authorize, identify, lifetime
 from web.access_passwords import Passwords
+from web.access_sign_ins import SIGN_INS, SignInLookup
 from web.api import SUMMARY, SummaryCache
 from web.database import open_web_engine
 from web.figures import figures_context
 from web.kept_pages import PAGES, PageKeeper
-from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, VERSION
+from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
 from web.live import close_streams, hub_context
 from web.observation import FIGURES, HttpFigures, observe
 from web.problems import answer_errors
@@ -62,5 +63,7 @@ def _set_up_templates(app: web.Application, static: StaticFiles) -> None:
 
 async def _engine_context(app: web.Application) -> AsyncIterator[None]:
     app[ENGINE] = open_web_engine(app[DATABASE_URL])
+    app[STATEMENTS] = app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
+    app[SIGN_INS] = SignInLookup(app[STATEMENTS], lifetime(app[SETTINGS]))
     yield
     await app[ENGINE].dispose()

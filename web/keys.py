@@ -8,6 +8,8 @@ from web.access_passwords import Passwords
 from web.settings import WebSettings
 
 ENGINE = web.AppKey("engine", AsyncEngine)
+STATEMENTS = web.AppKey("statements", AsyncEngine)
+"""The same connections, each statement by itself: without the round trips of a transaction."""
 SETTINGS = web.AppKey("settings", WebSettings)
 LIMITS = web.AppKey("limits", Thresholds)
 VERSION = web.AppKey("version", str)

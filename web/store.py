@@ -1,6 +1,6 @@
 """Reads and writes of signing in: accounts, sign-ins, links, failed attempts and programs' tokens."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -111,26 +111,28 @@ async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name:
     await conn.execute(insert(users).values(id=user_id, email=email, name=name, role="admin", created_at=now))
 
 
-_FIND_SIGN_IN = text("""
-    SELECT u.id, u.name, u.role::text AS role,
+_FIND_SIGN_INS = text("""
+    SELECT s.token_hash, u.id, u.name, u.role::text AS role,
            s.seen_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale
     FROM tutorwatch.sign_ins AS s JOIN public.users AS u ON u.id = s.user_id
-    WHERE s.token_hash = :token_hash
+    WHERE s.token_hash = ANY(:token_hashes)
       AND s.seen_at > clock_timestamp() - CAST(:idle AS interval)
       AND s.signed_in_at > clock_timestamp() - CAST(:absolute AS interval)
 """)
 
 
-async def find_sign_in(conn: AsyncConnection, token_hash: bytes, lifetime: Lifetime) -> KnownUse | None:
-    """Who is signed in with this token; None once it has ended."""
+async def find_sign_ins(
+    conn: AsyncConnection, token_hashes: Collection[bytes], lifetime: Lifetime
+) -> dict[bytes, KnownUse]:
+    """Who is signed in with each of these tokens; those that have ended are left out."""
     values = {
-        "token_hash": token_hash,
+        "token_hashes": list(token_hashes),
         "idle": lifetime.idle,
         "absolute": lifetime.absolute,
         "seen_every": min(SEEN_EVERY, lifetime.idle / 10),
     }
-    row = (await conn.execute(_FIND_SIGN_IN, values)).one_or_none()
-    return KnownUse(Account(row.id, row.name, row.role), row.is_stale) if row else None
+    rows = await conn.execute(_FIND_SIGN_INS, values)
+    return {bytes(row.token_hash): KnownUse(Account(row.id, row.name, row.role), row.is_stale) for row in rows}
 
 
 async def touch_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:

@@ -86,8 +86,8 @@ class Alerts(_Document):
         """The page, each alert with its evidence; `encode` makes the cursors' text."""
         return cls(
             alerts=[Alert.of(row, evidence.get(row.id, NO_EVIDENCE)) for row in page.rows],
-            next=encode(page.next_cursor) if page.next_cursor else None,
-            previous=encode(page.previous_cursor) if page.previous_cursor else None,
+            next=encode(page.next) if page.next else None,
+            previous=encode(page.previous) if page.previous else None,
         )
 
 

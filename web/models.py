@@ -14,6 +14,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rules.life import Outcome
+from web.paging import Place
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 200
@@ -86,13 +87,9 @@ class AlertFilter:
     """A part of the tutor's name, as typed; case doesn't matter."""
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """A place in the list: the next page begins after this alert; a page that is reached backwards ends before it."""
-
-    triggered_at: datetime
-    alert_id: UUID
-    is_backwards: bool = False
+AlertPosition = tuple[datetime, UUID]
+"""When an alert was triggered, and its id."""
+Cursor = Place[AlertPosition]
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,8 +197,9 @@ def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
 
 def encode_cursor(wanted: AlertFilter, cursor: Cursor) -> str:
     """A cursor as text for a URL, bound to the filter."""
-    instant, alert_id = cursor.triggered_at.astimezone(UTC).isoformat(), cursor.alert_id.hex
-    position = [_fingerprint(wanted), instant, alert_id, *([_BACKWARDS] if cursor.is_backwards else [])]
+    triggered_at, alert_id = cursor.at
+    instant = triggered_at.astimezone(UTC).isoformat()
+    position = [_fingerprint(wanted), instant, alert_id.hex, *([_BACKWARDS] if cursor.is_backwards else [])]
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
@@ -215,7 +213,8 @@ def decode_cursor(wanted: AlertFilter, text: str) -> Cursor:
         is_backwards = rest == [_BACKWARDS]
         if rest and not is_backwards:
             raise ValueError
-        cursor = Cursor(datetime.fromisoformat(triggered_at).astimezone(UTC), UUID(hex=alert_id), is_backwards)
+        at = (datetime.fromisoformat(triggered_at).astimezone(UTC), UUID(hex=alert_id))
+        cursor = Cursor(at, is_backwards)
     except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
         raise InvalidInputError([FieldError("cursor", "is not a cursor of this list")]) from None
     if fingerprint != _fingerprint(wanted):

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import json
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -33,6 +34,7 @@ from web.models import (
     encode_cursor,
     parse_alerts_request,
 )
+from web.paging import Place, Position
 from web.presentation import path_part
 
 SESSIONS_IN_LISTS = 3
@@ -106,8 +108,8 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         page=page,
         evidence=evidence,
         first_url=_url(request, cursor=None),
-        previous_url=_alerts_url(request, asked, page.previous_cursor),
-        next_url=_alerts_url(request, asked, page.next_cursor),
+        previous_url=_alerts_url(request, asked, page.previous),
+        next_url=_alerts_url(request, asked, page.next),
         statuses=list(AlertStatus),
         severities=list(Severity),
         types=list(PlatformAlertType),
@@ -116,12 +118,12 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 
 async def tutors(request: web.Request) -> web.StreamResponse:
     """`/tutors`: all tutors by name, searched and paged."""
-    _only_knows(request, "name", "after")
+    _only_knows(request, "name", "after", "before")
     name = _text(request, "name").strip()
-    after = _tutor_position(request.query.get("after", ""))
+    place = _place(request, _decode, following="after", preceding="before")
     now = datetime.now(UTC)
     async with request.app[ENGINE].connect() as conn:
-        page = await queries.tutors_page(conn, now, name=name, after=after, limit=TUTORS_PER_PAGE)
+        page = await queries.tutors_page(conn, now, place, name=name, limit=TUTORS_PER_PAGE)
         critical_count = await queries.critical_count(conn)
     return _render(
         "tutors.html",
@@ -130,27 +132,27 @@ async def tutors(request: web.Request) -> web.StreamResponse:
         critical_count=critical_count,
         name=name,
         page=page,
-        is_first_page=after is None,
-        next_url=_url(request, after=_encode(list(page.after))) if page.after else None,
-        first_url=_url(request, after=None),
+        first_url=_url(request, after=None, before=None),
+        previous_url=page.previous and _url(request, after=None, before=_encode(page.previous.at)),
+        next_url=page.next and _url(request, before=None, after=_encode(page.next.at)),
     )
 
 
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
-    _only_knows(request, "before")
+    _only_knows(request, "before", "after")
     tutor_id = request.match_info["id"]
     if not _may_be_user_id(tutor_id):
         raise web.HTTPNotFound
-    before = _session_position(request.query.get("before", ""))
+    place = _place(request, _session_position, following="before", preceding="after")
     now, is_admin = datetime.now(UTC), request[IDENTITY].is_admin
     async with request.app[ENGINE].connect() as conn:
-        overview = await queries.tutor_overview(conn, tutor_id, now, request.app[LIMITS], sessions_older_than=before)
+        overview = await queries.tutor_overview(conn, tutor_id, now, request.app[LIMITS], sessions_place=place)
         if overview is None:
             raise web.HTTPNotFound
         notes = await queries.coaching_notes_of(conn, tutor_id) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
-    older = overview.sessions.older
+    newer, older = overview.sessions.previous, overview.sessions.next
     return _render(
         "tutor.html",
         request,
@@ -160,9 +162,9 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         charts=_trend_charts(overview),
         notes=notes,
         longest_text=LONGEST_TEXT,
-        is_first_page=before is None,
-        older_url=_url(request, before=_encode([older[0].isoformat(), older[1].hex])) if older else None,
-        first_url=_url(request, before=None),
+        first_url=_url(request, before=None, after=None),
+        newer_url=newer and _url(request, before=None, after=_encode_session(newer.at)),
+        older_url=older and _url(request, after=None, before=_encode_session(older.at)),
     )
 
 
@@ -263,12 +265,27 @@ def _uuid(text: str) -> UUID:
         raise web.HTTPNotFound from None
 
 
-def _encode(position: list[str]) -> str:
+def _place(
+    request: web.Request, decode: Callable[[str, str], Position], *, following: str, preceding: str
+) -> Place[Position] | None:
+    """The place that the page begins after, or ends before: whichever of the two parameters is given."""
+    given = {name: text for name in (following, preceding) if (text := request.query.get(name, ""))}
+    if len(given) > 1:
+        raise InvalidInputError([FieldError(preceding, f"can't be given together with {following}")])
+    return next((Place(decode(name, text), name == preceding) for name, text in given.items()), None)
+
+
+def _encode(position: queries.TutorPosition) -> str:
     """A place in a list as text for a URL."""
     return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
 
 
-def _decode(parameter: str, text: str) -> tuple[str, str]:
+def _encode_session(position: queries.SessionPosition) -> str:
+    held_at, session_id = position
+    return _encode((held_at.isoformat(), session_id.hex))
+
+
+def _decode(parameter: str, text: str) -> queries.TutorPosition:
     try:
         first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
     except (ValueError, TypeError, binascii.Error):
@@ -278,15 +295,9 @@ def _decode(parameter: str, text: str) -> tuple[str, str]:
     return first, second
 
 
-def _tutor_position(text: str) -> tuple[str, str] | None:
-    return _decode("after", text) if text else None
-
-
-def _session_position(text: str) -> tuple[datetime, UUID] | None:
-    if not text:
-        return None
-    held_at, session_id = _decode("before", text)
+def _session_position(parameter: str, text: str) -> queries.SessionPosition:
+    held_at, session_id = _decode(parameter, text)
     try:
         return datetime.fromisoformat(held_at).astimezone(UTC), UUID(hex=session_id)
     except (ValueError, OverflowError):
-        raise InvalidInputError([FieldError("before", "is not a place in this list")]) from None
+        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None

@@ -79,7 +79,7 @@ async def test_pages_follow_each_other_without_loss_even_at_one_instant(
     while True:
         page = await alerts_page(conn, AlertFilter(), cursor, 2)
         seen += [alert.id for alert in page.rows]
-        cursor = page.next_cursor
+        cursor = page.next
         if cursor is None:
             break
     assert len(seen) == len(everything)
@@ -93,28 +93,28 @@ async def test_way_back_shows_the_same_pages(conn: AsyncConnection, platform: Pl
     cursor = None
     while cursor or not there:
         there.append(await alerts_page(conn, AlertFilter(), cursor, 2))
-        cursor = there[-1].next_cursor
+        cursor = there[-1].next
     assert [len(page.rows) for page in there] == [2, 2, 2, 1]
 
     back = [there[-1]]
-    while cursor := back[-1].previous_cursor:
+    while cursor := back[-1].previous:
         back.append(await alerts_page(conn, AlertFilter(), cursor, 2))
     assert [page.rows for page in reversed(back)] == [page.rows for page in there]
-    assert [page.next_cursor for page in reversed(back)] == [page.next_cursor for page in there]
+    assert [page.next for page in reversed(back)] == [page.next for page in there]
 
 
 async def test_way_back_ends_with_a_whole_first_page(conn: AsyncConnection, platform: Platform) -> None:
     for number in range(4):
         await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
-    second = await alerts_page(conn, AlertFilter(), (await alerts_page(conn, AlertFilter(), None, 2)).next_cursor, 2)
+    second = await alerts_page(conn, AlertFilter(), (await alerts_page(conn, AlertFilter(), None, 2)).next, 2)
     await insert_alert(platform, title="new", at=NOW + timedelta(minutes=1))
     await platform.connection.execute("DELETE FROM alerts WHERE title = '0'")
     await platform.connection.execute("UPDATE alerts SET resolved = true WHERE title IN ('2', '3')")
 
-    page = await alerts_page(conn, AlertFilter(), second.previous_cursor, 2)
+    page = await alerts_page(conn, AlertFilter(), second.previous, 2)
 
     assert [alert.title for alert in page.rows] == ["new", "1"]
-    assert (page.previous_cursor, page.next_cursor) == (None, None)
+    assert (page.previous, page.next) == (None, None)
 
 
 async def test_page_that_has_become_empty_leads_back(conn: AsyncConnection, platform: Platform) -> None:
@@ -122,9 +122,9 @@ async def test_page_that_has_become_empty_leads_back(conn: AsyncConnection, plat
         await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
     first = await alerts_page(conn, AlertFilter(), None, 2)
     await platform.connection.execute("DELETE FROM alerts WHERE title = '2'")
-    empty = await alerts_page(conn, AlertFilter(), first.next_cursor, 2)
-    assert (empty.rows, empty.next_cursor) == ((), None)
-    assert (await alerts_page(conn, AlertFilter(), empty.previous_cursor, 2)).rows == first.rows
+    empty = await alerts_page(conn, AlertFilter(), first.next, 2)
+    assert (empty.rows, empty.next) == ((), None)
+    assert (await alerts_page(conn, AlertFilter(), empty.previous, 2)).rows == first.rows
 
 
 async def test_alerts_are_counted_as_far_as_a_person_would(conn: AsyncConnection, platform: Platform) -> None:

@@ -21,12 +21,27 @@ async def test_tutors_by_name_with_their_figures(conn: AsyncConnection, platform
     await insert_alert(platform, "ann")
 
     first = await tutors_page(conn, NOW, limit=2)
-    second = await tutors_page(conn, NOW, limit=2, after=first.after)
+    second = await tutors_page(conn, NOW, first.next, limit=2)
 
     assert [tutor.name for tutor in (*first.rows, *second.rows)] == ["Ann", "Bob", "Cleo"]
-    assert second.after is None
+    assert second.next is None
     assert first.rows[0].alerts.critical == 1
     assert (first.rows[1].average, first.rows[1].session_count) == (Decimal("7.0"), 1)
+
+
+async def test_way_back_through_the_tutors_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
+    for number, name in enumerate(("Ann", "Bob", "Bob", "Bob", "Cleo", "Émile", "zoe")):
+        await platform.user(f"tutor-{number}", name=name)
+    there = [await tutors_page(conn, NOW, limit=2)]
+    while place := there[-1].next:
+        there.append(await tutors_page(conn, NOW, place, limit=2))
+    assert [len(page.rows) for page in there] == [2, 2, 2, 1]
+    assert len({row.tutor_id for page in there for row in page.rows}) == 7
+
+    back = [there[-1]]
+    while place := back[-1].previous:
+        back.append(await tutors_page(conn, NOW, place, limit=2))
+    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
 
 
 async def test_tutors_are_found_by_part_of_their_name(conn: AsyncConnection, platform: Platform) -> None:
@@ -110,11 +125,17 @@ async def test_insights_come_with_the_sessions_that_still_exist(conn: AsyncConne
 
 
 async def test_sessions_page_by_page(conn: AsyncConnection, platform: Platform) -> None:
-    sessions = [await platform.session("ann", days_ago=days) for days in (1, 2, 3)]
-    first = await sessions_of(conn, "ann", limit=2)
-    second = await sessions_of(conn, "ann", limit=2, older_than=first.older)
-    assert [session.id for session in (*first.rows, *second.rows)] == sessions
-    assert second.older is None
+    sessions = [await platform.session("ann", days_ago=days) for days in (1, 2, 2, 2, 3)]
+    there = [await sessions_of(conn, "ann", limit=2)]
+    while place := there[-1].next:
+        there.append(await sessions_of(conn, "ann", place, limit=2))
+    assert [len(page.rows) for page in there] == [2, 2, 1]
+    assert sorted(row.id for page in there for row in page.rows) == sorted(sessions)
+
+    back = [there[-1]]
+    while place := back[-1].previous:
+        back.append(await sessions_of(conn, "ann", place, limit=2))
+    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
 
 
 async def test_session_details(conn: AsyncConnection, platform: Platform) -> None:

@@ -26,6 +26,7 @@ from web.queries.dashboard import (
 from web.queries.evidence import Evidence, EvidenceSession, evidence_of
 from web.queries.sessions import (
     SessionDetails,
+    SessionPosition,
     SessionRow,
     SessionsPage,
     SessionsShown,
@@ -36,6 +37,7 @@ from web.queries.sessions import (
 from web.queries.system import SystemState, system_state
 from web.queries.tutors import (
     TutorOverview,
+    TutorPosition,
     TutorsPage,
     coaching_notes_of,
     insights_of,
@@ -56,11 +58,13 @@ __all__ = [
     "Ranking",
     "Scoreboard",
     "SessionDetails",
+    "SessionPosition",
     "SessionRow",
     "SessionsPage",
     "SessionsShown",
     "SystemState",
     "TutorOverview",
+    "TutorPosition",
     "TutorsPage",
     "alerts_page",
     "alerts_resting_on",

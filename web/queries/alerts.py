@@ -1,15 +1,17 @@
 """Reads alerts: the critical ones that need somebody, pages of all of them, and those of one tutor or session."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, any_, func, literal, or_, select, tuple_
+from sqlalchemy import ColumnElement, Row, Select, any_, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.tables import NaiveUtc, alert_evidence, alert_resolutions, alerts, users
-from web.models import AlertFilter, AlertStatus, Cursor
+from rules.tables import alert_evidence, alert_resolutions, alerts, users
+from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
+from web.paging import Page, read_from, read_page
 from web.queries.tables import shown_at
 
 CRITICAL_TUTORS = 5
@@ -49,13 +51,8 @@ class AlertRow:
         return "acknowledged" if self.acknowledged else "open"
 
 
-@dataclass(frozen=True, slots=True)
-class AlertsPage:
-    """Some alerts, newest first; `next_cursor` is None on the last page, `previous_cursor` on the first."""
-
-    rows: tuple[AlertRow, ...]
-    next_cursor: Cursor | None
-    previous_cursor: Cursor | None = None
+AlertsPage = Page[AlertRow, AlertPosition]
+"""Some alerts, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +96,15 @@ async def alerts_page(
 ) -> AlertsPage:
     """The alerts that pass the filter, newest first: the first ones, or those after or before the cursor.
 
-    One statement; two where going backwards has reached the beginning, which is then shown as a whole page.
+    One statement; two where going backwards has reached the beginning.
     """
-    if cursor and cursor.is_backwards:
-        rows, is_more = await _read_page(conn, wanted, cursor, limit)
-        if is_more:
-            return AlertsPage(rows, _cursor_at(rows[-1]), _cursor_at(rows[0], is_backwards=True))
-        cursor = None
-    rows, is_more = await _read_page(conn, wanted, cursor, limit)
-    following = _cursor_at(rows[-1]) if is_more else None
-    if cursor is None:
-        return AlertsPage(rows, following)
-    return AlertsPage(
-        rows, following, _cursor_at(rows[0], is_backwards=True) if rows else replace(cursor, is_backwards=True)
-    )
+
+    async def read(place: Cursor | None, most: int) -> Sequence[AlertRow]:
+        query = _alerts().where(*_conditions(wanted)).limit(most)
+        query = read_from(query, place, alerts.c.triggered_date, alerts.c.id, is_descending=True)
+        return [_to_alert(row) for row in await conn.execute(query)]
+
+    return await read_page(read, cursor, limit, lambda row: (row.triggered_at, row.id))
 
 
 async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCount:
@@ -120,25 +112,6 @@ async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCoun
     some = select(alerts.c.id).where(*_conditions(wanted)).limit(MOST_COUNTED + 1).subquery()
     found = await conn.scalar(select(func.count()).select_from(some)) or 0
     return AlertsCount(min(found, MOST_COUNTED), is_more=found > MOST_COUNTED)
-
-
-async def _read_page(
-    conn: AsyncConnection, wanted: AlertFilter, cursor: Cursor | None, limit: int
-) -> tuple[tuple[AlertRow, ...], bool]:
-    """The rows, newest first, and whether there are more in the direction of the cursor."""
-    is_backwards = cursor is not None and cursor.is_backwards
-    place = tuple_(alerts.c.triggered_date, alerts.c.id)
-    query = _alerts().where(*_conditions(wanted)).order_by(*(_oldest_first() if is_backwards else _newest_first()))
-    if cursor:
-        here = tuple_(literal(cursor.triggered_at, NaiveUtc), literal(cursor.alert_id))
-        query = query.where(place > here if is_backwards else place < here)
-    rows = tuple(_to_alert(row) for row in await conn.execute(query.limit(limit + 1)))
-    shown = rows[:limit]
-    return tuple(reversed(shown)) if is_backwards else shown, len(rows) > limit
-
-
-def _cursor_at(row: AlertRow, *, is_backwards: bool = False) -> Cursor:
-    return Cursor(row.triggered_at, row.id, is_backwards)
 
 
 async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
@@ -270,10 +243,6 @@ def _status_conditions(status: AlertStatus) -> tuple[ColumnElement[bool], ...]:
 
 def _newest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return alerts.c.triggered_date.desc(), alerts.c.id.desc()
-
-
-def _oldest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    return alerts.c.triggered_date.asc(), alerts.c.id.asc()
 
 
 def _to_alert(row: Row[Any]) -> AlertRow:

@@ -1,6 +1,6 @@
 """Reads tutoring sessions: the latest of all tutors or of one, and one with everything known about it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -8,11 +8,12 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, literal, select, true, tuple_
+from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.sessions import status
 from rules.tables import NaiveUtc, users
+from web.paging import Page, Place, read_from, read_page
 from web.queries.tables import (
     AUDIO_FIGURES,
     SCREEN_FIGURES,
@@ -84,12 +85,10 @@ class SessionDetails:
     screen: Mapping[str, Any] | None
 
 
-@dataclass(frozen=True, slots=True)
-class SessionsPage:
-    """Some of a tutor's sessions, latest first; `older` marks where the next page begins."""
-
-    rows: tuple[SessionRow, ...]
-    older: tuple[datetime, UUID] | None
+SessionPosition = tuple[datetime, UUID]
+"""When a session was held, and its id."""
+SessionsPage = Page[SessionRow, SessionPosition]
+"""Some of a tutor's sessions, latest first."""
 
 
 async def recent_sessions(
@@ -106,20 +105,19 @@ async def recent_sessions(
 
 
 async def sessions_of(
-    conn: AsyncConnection, tutor_id: str, *, older_than: tuple[datetime, UUID] | None = None, limit: int = 20
+    conn: AsyncConnection, tutor_id: str, place: Place[SessionPosition] | None = None, *, limit: int = 20
 ) -> SessionsPage:
-    """A tutor's sessions that ended one way or another, latest first."""
-    query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).order_by(*_latest_first()).limit(limit + 1)
-    if older_than:
-        held, session_id = older_than
-        query = query.where(
-            tuple_(held_at(sessions), sessions.c.id) < tuple_(literal(held, NaiveUtc), literal(session_id))
-        )
-    rows = tuple(_to_row(row) for row in await conn.execute(query))
-    if len(rows) <= limit:
-        return SessionsPage(rows, None)
-    last = rows[limit - 1]
-    return SessionsPage(rows[:limit], (last.held_at, last.id))
+    """A tutor's sessions that ended one way or another, latest first: the first ones, or those beside the place.
+
+    One statement; two where going backwards has reached the beginning.
+    """
+
+    async def read(place: Place[SessionPosition] | None, most: int) -> Sequence[SessionRow]:
+        query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).limit(most)
+        query = read_from(query, place, held_at(sessions), sessions.c.id, is_descending=True)
+        return [_to_row(row) for row in await conn.execute(query)]
+
+    return await read_page(read, place, limit, lambda row: (row.held_at, row.id))
 
 
 async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDetails | None:

@@ -24,7 +24,6 @@ from sqlalchemy import (
     or_,
     select,
     true,
-    tuple_,
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -33,10 +32,11 @@ from rules.sessions import converted, dated, engagement, parameters, start_of, s
 from rules.settings import Thresholds
 from rules.tables import NaiveUtc, coaching_notes, sessions, tutor_insights, users
 from rules.tutors import every_tutor
+from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
-from web.queries.sessions import SessionsPage, sessions_of
+from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
 from web.queries.tables import feedback, shown_at, tutors
 
 TREND_DAYS = 30
@@ -58,12 +58,10 @@ class TutorListRow:
     alerts: AlertCounts
 
 
-@dataclass(frozen=True, slots=True)
-class TutorsPage:
-    """Some tutors by name; `after` marks where the next page begins."""
-
-    rows: tuple[TutorListRow, ...]
-    after: tuple[str, str] | None
+TutorPosition = tuple[str, str]
+"""A tutor's name, and their id."""
+TutorsPage = Page[TutorListRow, TutorPosition]
+"""Some tutors by name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,25 +149,24 @@ class CoachingNote:
 async def tutors_page(
     conn: AsyncConnection,
     now: datetime,
+    place: Place[TutorPosition] | None = None,
     *,
     name: str = "",
-    after: tuple[str, str] | None = None,
     limit: int = 50,
 ) -> TutorsPage:
-    """Tutors in the order of their names, those whose name contains `name`. Three statements."""
-    query = (
-        select(users.c.id, users.c.name)
-        .where(users.c.id.in_(every_tutor()))
-        .order_by(users.c.name, users.c.id)
-        .limit(limit + 1)
-    )
-    if name:
-        query = query.where(users.c.name.icontains(name, autoescape=True))
-    if after:
-        query = query.where(tuple_(users.c.name, users.c.id) > tuple_(literal(after[0]), literal(after[1])))
-    found = list(await conn.execute(query))
-    shown = found[:limit]
-    ids = [row.id for row in shown]
+    """Tutors in the order of their names, those whose name contains `name`: the first ones, or those beside the place.
+
+    Three statements; four where going backwards has reached the beginning.
+    """
+
+    async def read(place: Place[TutorPosition] | None, most: int) -> Sequence[Row[Any]]:
+        query = select(users.c.id, users.c.name).where(users.c.id.in_(every_tutor())).limit(most)
+        if name:
+            query = query.where(users.c.name.icontains(name, autoescape=True))
+        return list(await conn.execute(read_from(query, place, users.c.name, users.c.id)))
+
+    found = await read_page(read, place, limit, lambda row: (row.name, row.id))
+    ids = [row.id for row in found.rows]
     averages, counts = await _averages_of(conn, ids, now), await open_alert_counts(conn, ids)
     rows = tuple(
         TutorListRow(
@@ -179,9 +176,9 @@ async def tutors_page(
             session_count=averages[row.id].count if row.id in averages else 0,
             alerts=counts.get(row.id, NO_ALERTS),
         )
-        for row in shown
+        for row in found.rows
     )
-    return TutorsPage(rows, (shown[-1].name, shown[-1].id) if len(found) > limit else None)
+    return TutorsPage(rows, found.next, found.previous)
 
 
 async def tutor_name(conn: AsyncConnection, tutor_id: str) -> str | None:
@@ -197,7 +194,7 @@ async def tutor_overview(
     now: datetime,
     limits: Thresholds,
     *,
-    sessions_older_than: tuple[datetime, UUID] | None = None,
+    sessions_place: Place[SessionPosition] | None = None,
 ) -> TutorOverview | None:
     """All that is known of a tutor, or None if there is no such tutor. A fixed number of statements."""
     header = await _header(conn, tutor_id)
@@ -214,7 +211,7 @@ async def tutor_overview(
         insights=await insights_of(conn, tutor_id),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
         resolved_alerts=await resolved_alerts_of(conn, tutor_id, limit=MOST_RESOLVED_ALERTS),
-        sessions=await sessions_of(conn, tutor_id, older_than=sessions_older_than),
+        sessions=await sessions_of(conn, tutor_id, sessions_place),
     )
 
 

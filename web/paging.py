@@ -1,0 +1,67 @@
+"""Lists page by page, there and back. A page is found by the place where it begins or ends, not by its number:
+what is added or gone meanwhile moves nothing.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import ColumnElement, Select, literal, tuple_
+
+Row = TypeVar("Row")
+Position = TypeVar("Position", bound=tuple[Any, ...])
+
+
+@dataclass(frozen=True)
+class Place(Generic[Position]):
+    """A place in a list: a page begins after it; one that is reached backwards ends before it."""
+
+    at: Position
+    """The values by which the list is ordered, of the row that stands there, or stood."""
+    is_backwards: bool = False
+
+
+@dataclass(frozen=True)
+class Page(Generic[Row, Position]):
+    """Some rows of a list; `next` is None on the last page, `previous` on the first."""
+
+    rows: tuple[Row, ...]
+    next: Place[Position] | None
+    previous: Place[Position] | None = None
+
+
+async def read_page(
+    read: Callable[[Place[Position] | None, int], Awaitable[Sequence[Row]]],
+    place: Place[Position] | None,
+    limit: int,
+    position_of: Callable[[Row], Position],
+) -> Page[Row, Position]:
+    """The first page, or the one at the place; `read` reads so many rows from there, in the place's direction.
+
+    Reads once; twice where going backwards has reached the beginning, which is then shown as a whole page.
+    """
+    if place and place.is_backwards:
+        found = await read(place, limit + 1)
+        if len(found) > limit:
+            rows = tuple(reversed(found[:limit]))
+            return Page(rows, Place(position_of(rows[-1])), Place(position_of(rows[0]), is_backwards=True))
+        place = None
+    found = await read(place, limit + 1)
+    rows = tuple(found[:limit])
+    following = Place(position_of(rows[-1])) if len(found) > limit else None
+    if place is None:
+        return Page(rows, following)
+    return Page(rows, following, Place(position_of(rows[0]) if rows else place.at, is_backwards=True))
+
+
+def read_from(
+    query: Select[Any], place: Place[Any] | None, *columns: ColumnElement[Any], is_descending: bool = False
+) -> Select[Any]:
+    """The query from the place on, in its direction, for a list in the order of these columns."""
+    is_upwards = is_descending == (place is not None and place.is_backwards)
+    query = query.order_by(*(column.asc() if is_upwards else column.desc() for column in columns))
+    if place is None:
+        return query
+    row = tuple_(*columns)
+    here = tuple_(*(literal(value, column.type) for value, column in zip(place.at, columns, strict=True)))
+    return query.where(row > here if is_upwards else row < here)

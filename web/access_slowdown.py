@@ -12,6 +12,8 @@ from web import store
 
 WINDOW = timedelta(minutes=15)
 """How long a failed attempt counts."""
+FIRST_WAIT_SECONDS = 1.0
+"""The wait after the first failure too many; it doubles with each further one."""
 LONGEST_WAIT_SECONDS = 60.0
 FREE_BY_ACCOUNT = 5
 FREE_BY_ADDRESS = 20
@@ -53,10 +55,10 @@ async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:
 
 
 def _wait(failures: store.Failures, free: int) -> float:
-    """Seconds still to wait: none for the first few, then 1, 2, 4, ... since the latest."""
+    """Seconds still to wait since the latest failure: none for the first few, then twice as long each time."""
     if failures.count < free:
         return 0.0
-    delay = min(2.0 ** min(failures.count - free, 30), LONGEST_WAIT_SECONDS)
+    delay = min(FIRST_WAIT_SECONDS * 2.0 ** min(failures.count - free, 30), LONGEST_WAIT_SECONDS)
     return max(delay - failures.seconds_since, 0.0)
 
 

@@ -50,9 +50,7 @@ async def browser(
         pytest.param("/alerts?severity=loud", 400, "severity", id="unknown severity"),
         pytest.param("/tutors?after=bm9wZQ", 400, "after: is not a place in this list", id="no place"),
         pytest.param("/tutors?after=WzEsMl0", 400, "after: is not a place in this list", id="place of numbers"),
-        pytest.param(
-            "/tutors?before=bm9wZQ", 400, "before: is not a place in this list", id="no place before"
-        ),
+        pytest.param("/tutors?before=bm9wZQ", 400, "before: is not a place in this list", id="no place before"),
         pytest.param(
             "/tutors?before=WyJhIiwiYiJd&after=WyJhIiwiYiJd", 400, "before: can&#39;t be given together", id="both ways"
         ),

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.decisions.statistics import Ratio
 from rules.settings import Thresholds
+from rules.tutors import every_tutor
 from tests.platform import NOW, Platform, naive
 from tests.web_pages.alerts import insert_alert
 from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page
@@ -27,6 +28,21 @@ async def test_tutors_by_name_with_their_figures(conn: AsyncConnection, platform
     assert second.next is None
     assert first.rows[0].alerts.critical == 1
     assert (first.rows[1].average, first.rows[1].session_count) == (Decimal("7.0"), 1)
+
+
+async def test_list_holds_every_tutor_and_nobody_else(conn: AsyncConnection, platform: Platform) -> None:
+    for user_id, role in (("role", "tutor"), ("profile", "admin"), ("taught", "student"), ("sam", "student")):
+        await platform.user(user_id, role=role)
+    await platform.insert("tutors", user_id="profile")
+
+    async def listed() -> set[str]:
+        return {tutor.tutor_id for tutor in (await tutors_page(conn, NOW)).rows}
+
+    assert await listed() == {"role", "profile"}
+    for tutor in ("taught", "role", "role", "a", "z"):
+        await platform.session(tutor, student="sam")
+    assert await listed() == {"role", "profile", "taught", "a", "z"}
+    assert await listed() == set(await conn.scalars(every_tutor()))
 
 
 async def test_way_back_through_the_tutors_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:

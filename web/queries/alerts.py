@@ -223,9 +223,20 @@ def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
     if wanted.type:
         conditions.append(alerts.c.alert_type == wanted.type.value)
     if wanted.tutor:
-        named = select(users.c.id).where(users.c.name.icontains(wanted.tutor, autoescape=True))
-        conditions.append(alerts.c.tutor_id.in_(named))
+        conditions.append(_is_of_tutor_named(wanted.tutor, is_of_few=wanted.status in _NOT_RESOLVED))
     return conditions
+
+
+def _is_of_tutor_named(part: str, *, is_of_few: bool) -> ColumnElement[bool]:
+    """Of few alerts, each tutor's name is looked at; else of all users first: students are many, alerts are more."""
+    is_named = users.c.name.icontains(part, autoescape=True)
+    if is_of_few:
+        return select(is_named).where(users.c.id == alerts.c.tutor_id).scalar_subquery()
+    return alerts.c.tutor_id.in_(select(users.c.id).where(is_named))
+
+
+_NOT_RESOLVED = {AlertStatus.UNRESOLVED, AlertStatus.OPEN, AlertStatus.ACKNOWLEDGED}
+"""Few alerts of all have a status of these."""
 
 
 def _status_conditions(status: AlertStatus) -> tuple[ColumnElement[bool], ...]:

@@ -26,8 +26,8 @@ FIGURES_SHOWN = timedelta(minutes=10)
 """Older figures are not shown any more: nobody has looked for so long, and they may be yesterday's."""
 PATIENCE_SECONDS = 1.0
 """How long a page waits for figures that are being read; then it shows those before, or that they are on their way."""
-READING_SECONDS = 60
-"""How long reading may take: nobody waits for it, so longer than a page's own statements."""
+READING_SECONDS = 20
+"""How long reading may take: nobody waits for it, so longer than a page's own statements, but as any statement of ours."""
 
 
 @dataclass(frozen=True, slots=True)

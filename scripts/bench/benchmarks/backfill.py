@@ -172,7 +172,7 @@ class _Work:
 # Truncating alerts puts every tutor into the outbox, by our own trigger.
 _REMOVE_RESULTS = (
     text("TRUNCATE public.alerts, public.tutor_insights, tutorwatch.alert_evidence"),
-    text("TRUNCATE tutorwatch.outbox"),
+    text("DELETE FROM tutorwatch.outbox"),
 )
 _PLAIN_JOIN = text("""
     SELECT sessions.tutor_id, count(*), avg(audio.student_engagement_score),

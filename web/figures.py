@@ -27,7 +27,7 @@ FIGURES_SHOWN = timedelta(minutes=10)
 PATIENCE_SECONDS = 1.0
 """How long a page waits for figures that are being read; then it shows those before, or that they are on their way."""
 READING_SECONDS = 20
-"""How long reading may take: nobody waits for it, so longer than a page's own statements, but as any statement of ours."""
+"""How long reading may take: nobody waits for it, so as long as any statement of ours outside a page."""
 
 
 @dataclass(frozen=True, slots=True)

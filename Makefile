@@ -12,7 +12,7 @@ test: check browser
 	@$(BIN)/pytest --numprocesses auto
 
 soak: setup ## The fault tests, many times over; ends with the table of the README
-	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults --numprocesses auto
+	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults --numprocesses auto --maxschedchunk 1
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -52,7 +52,7 @@ async def test_every_commit_of_sixteen_writers_is_seen(
     subject = await platform.subject()
     committed: dict[str, set[UUID]] = {name: set() for name in names}
     warnings: list[str] = []
-    transactions = either(test=10, soak=300)
+    transactions = either(test=10, soak=150)
 
     async def write(number: int, client: psycopg.AsyncConnection[Any]) -> None:
         dice = random.Random(number)

@@ -134,6 +134,9 @@ class Traffic:
         try:
             async with client.transaction():
                 await client.execute(statement, values)
+        except asyncio.CancelledError:
+            self.latencies.append(time.monotonic() - started)  # of a write that still waited at the end
+            raise
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             self._uncertain |= set(session_ids)
             if not self.survives_outages:

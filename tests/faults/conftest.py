@@ -12,6 +12,7 @@ from _pytest.terminal import TerminalReporter
 from tests.faults.own_server import OwnServer
 from tests.faults.record import FaultRecorder, table
 from tests.faults.scale import IS_SOAK
+from tests.servers import folder_for_servers
 
 PATIENCE_MINUTES = 5
 """How long a test may take that doesn't say anything else: several times as long as it needs."""
@@ -59,7 +60,9 @@ def fault_record(request: pytest.FixtureRequest) -> FaultRecorder:
 @pytest.fixture(scope="session")
 def server_to_break() -> Iterator[OwnServer]:
     """One for all tests that break servers: `own_server` mends it."""
-    with tempfile.TemporaryDirectory(prefix="tutorwatch-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tutorwatch-", dir=folder_for_servers(), ignore_cleanup_errors=True
+    ) as folder:
         server = OwnServer(Path(folder))
         server.create()
         yield server

@@ -25,6 +25,7 @@ from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
 from tests.platform import Platform
 from tests.scripts.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
+from tests.servers import folder_for_servers
 
 
 @asynccontextmanager
@@ -342,7 +343,9 @@ async def test_read_only_database(own_server: OwnServer, fault_record: FaultReco
 
 async def test_fail_over_to_a_standby(own_server: OwnServer, fault_record: FaultRecorder) -> None:
     """The primary dies; whoever connects finds the standby, read-only at first, then promoted."""
-    with tempfile.TemporaryDirectory(prefix="tutorwatch-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="tutorwatch-", dir=folder_for_servers(), ignore_cleanup_errors=True
+    ) as folder:
         standby = own_server.standby(Path(folder))
         standby.start()
         own_server.configure(synchronous_standby_names="*")  # what is committed is on both

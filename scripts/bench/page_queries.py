@@ -61,7 +61,7 @@ class _Watch:
     sent: list[Statement] = field(default_factory=list)
     seconds: float = 0.0
     ignored: set[str] = field(default_factory=set)
-    _started: float = 0.0
+    _started: float | None = None
 
     def on(self, engine: Any) -> None:
         event.listen(engine, "before_cursor_execute", self._begin)
@@ -79,9 +79,10 @@ class _Watch:
         self._started = time.perf_counter()
 
     def _end(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:
-        if statement in self.ignored or statement.startswith(_ONCE_A_MINUTE):
-            return
-        self.seconds += time.perf_counter() - self._started
+        started, self._started = self._started, None
+        if started is None or statement in self.ignored or statement.startswith(_ONCE_A_MINUTE):
+            return  # None: it was under way when the watch began
+        self.seconds += time.perf_counter() - started
         self.sent.append(Statement(statement, parameters))
 
 

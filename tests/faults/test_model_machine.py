@@ -28,7 +28,7 @@ from rules.life import Outcome, acknowledge, resolve
 from rules.settings import Thresholds
 from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
-from tests.faults.scale import either
+from tests.faults.scale import IS_SOAK, either
 from tests.platform import NOW, Platform, naive
 from tests.rules import model
 from tests.rules.comparing import memory_difference, write_many
@@ -832,7 +832,11 @@ def test_database_holds_what_the_model_says(
     run_state_machine_as_test(
         Machine,
         settings=settings(
-            max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=EXAMPLES,
+            stateful_step_count=STEPS,
+            derandomize=not IS_SOAK,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )
     fault_record("listener's connection killed, in random histories", injected=around.crashes)

@@ -95,7 +95,7 @@ async def test_flood_of_changes_that_are_none_leaves_the_listener_its_work(
     assert slowest < RESPONSE_SECONDS
     assert after.megabytes - before.megabytes < MEGABYTES
     assert batches <= 2 * (1 + changes)
-    assert after.cpu_seconds - before.cpu_seconds < 0.8 * seconds
+    assert after.cpu_seconds - before.cpu_seconds < 0.95 * seconds
 
 
 async def test_flood_of_alerts_that_are_none_leaves_pages_served_and_told(

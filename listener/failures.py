@@ -66,7 +66,8 @@ _RECORD = text("""
     FROM json_each_text(:errors) AS error
     ON CONFLICT (tutor_id) DO UPDATE SET
         last_error = excluded.last_error,
-        last_failed_at = excluded.last_failed_at
+        last_failed_at = excluded.last_failed_at,
+        wanted = true
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
 """).bindparams(bindparam("errors", type_=JSON))
 
@@ -74,7 +75,8 @@ _RECORD = text("""
 async def record(conn: AsyncConnection, errors: Mapping[str, Exception], patience: Patience) -> list[Failure]:
     """Puts tutors that failed in a batch on record, and says when the next attempt is due.
 
-    One that another listener has put there meanwhile keeps its dates.
+    One that another listener has put there meanwhile keeps its dates; should that one be at it right now, its success
+    doesn't count for the changes of this batch.
     """
     recorded: list[Failure] = []
     for passing in (True, False):

@@ -7,6 +7,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
@@ -158,8 +159,9 @@ class Worker:
         while not self._stopping:
             if time.monotonic() >= self._sweep_due_at:
                 await self._in_transaction(self._sweep)
-            while self._attempts_are_due and not self._stopping:
-                await self._attempt_next_failing()
+            has_attempted = self._attempts_are_due
+            if has_attempted:
+                await self._attempt_failing()
             result = await self._in_transaction(self._claim_and_generate)
             self._looked_at = time.monotonic()
             if isinstance(result, Batch):
@@ -167,7 +169,7 @@ class Worker:
                 self._follow_ups = list(FOLLOW_UP_SECONDS)
                 self._attempts_are_due |= bool(result.set_aside)
                 self._report(result)
-            elif not self._attempts_are_due:
+            elif has_attempted or not self._attempts_are_due:  # what is due even now, another listener is about to begin
                 return self._plan(result)
         return 0.0
 
@@ -204,22 +206,16 @@ class Worker:
             oldest_seconds=max(age, 0.0),
         )
 
-    async def _attempt_next_failing(self) -> None:
-        """Generates the failing tutor that has been due longest, alone. The attempt is booked before it is made."""
-        begun = await self._in_transaction(self._begin_attempt)
-        if begun is None:
-            self._attempts_are_due = False
-            return
+    async def _attempt_failing(self) -> None:
+        """Generates the failing tutors that are due, each alone; its attempt is booked before it is made."""
 
-        async def attempt(conn: AsyncConnection, is_last_attempt: bool) -> Batch:
-            return await self._attempt(conn, begun, is_last_attempt)
+        async def begin(conn: AsyncConnection, _is_last_attempt: bool) -> failures.Failure | None:
+            return await failures.begin_attempt(conn, self._patience)
 
-        self._report(await self._in_transaction(attempt))
+        while not self._stopping and (begun := await self._in_transaction(begin)):
+            self._report(await self._in_transaction(partial(self._attempt, begun)))
 
-    async def _begin_attempt(self, conn: AsyncConnection, _is_last_attempt: bool) -> failures.Failure | None:
-        return await failures.begin_attempt(conn, self._patience)
-
-    async def _attempt(self, conn: AsyncConnection, begun: failures.Failure, is_last_attempt: bool) -> Batch:
+    async def _attempt(self, begun: failures.Failure, conn: AsyncConnection, is_last_attempt: bool) -> Batch:
         started = time.perf_counter()
         tutor_id, now = begun.tutor_id, begun.last_failed_at
         generated, errors = await generate_each(conn, [tutor_id], now, self._limits, last_attempt=is_last_attempt)
@@ -248,7 +244,7 @@ class Worker:
         pause = self._settings.poll_seconds if self._hears() else self._settings.deaf_poll_seconds
         pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
         if claim.attempt_in_seconds is not None:
-            pause = min(pause, claim.attempt_in_seconds)
+            pause = min(pause, max(claim.attempt_in_seconds, 0.0))
         if self._follow_ups:
             pause = min(pause, self._follow_ups.pop(0))
         return min(pause, RECHECK_SECONDS) if claim.others_hold_changes else pause

@@ -87,19 +87,19 @@ async def test_crash_under_load(how: str, own_server: OwnServer, fault_record: F
 
 
 async def _kill_a_backend(server: OwnServer) -> None:
-    """Returns when the server has taken note and answers again."""
-    async with platform_on(server.url) as platform:
+    """Returns when the server has ended all others, as it does then, and answers again."""
+    async with platform_on(server.url) as platform, platform_on(server.url) as bystander:
         [backend] = await platform.rows("SELECT pg_backend_pid()")
         os.kill(backend, signal.SIGKILL)
 
-        async def is_gone() -> bool:
+        async def is_ended() -> bool:
             try:
-                await platform.rows("SELECT 1")
+                await bystander.rows("SELECT 1")
             except psycopg.OperationalError:
                 return True
             return False
 
-        await eventually(is_gone)
+        await eventually(is_ended)
 
     async def answers() -> bool:
         return server.is_running

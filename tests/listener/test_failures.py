@@ -255,6 +255,20 @@ async def test_change_during_an_attempt_is_not_forgotten_by_its_failure(
     assert await due(platform) == ["a"]
 
 
+async def test_failure_of_a_batch_during_an_attempt_is_not_forgotten_by_its_success(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    """The batch began before the tutor was on record, and has seen a change that the attempt hasn't."""
+    await fail(engine, "a")
+    await begin(engine, "a")
+    await fail(engine, "a")
+
+    async with engine.begin() as conn:
+        await failures.succeeded(conn, ["a"])
+
+    assert await due(platform) == ["a"]
+
+
 async def due(platform: Platform) -> list[str]:
     return await platform.rows(
         "SELECT tutor_id FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp() ORDER BY 1"

@@ -8,10 +8,10 @@ from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from listener import outbox
+from listener import failures, outbox
 from listener.settings import ListenerSettings
 from listener.worker import Batch, Worker
 from rules import generation
@@ -398,6 +398,27 @@ async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine
         await no_shows(platform, 1)
         at_work.worker.wake()
         await has_settled(platform)
+
+
+async def test_attempt_that_another_listener_is_about_to_begin_is_asked_for_now_and_then(
+    engine: AsyncEngine, platform: Platform
+) -> None:
+    looks: list[str] = []
+    event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: looks.append(a[2]))
+    await platform.user("failing")
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["failing"])
+    async with engine.connect() as another:
+        await another.execute(text("SELECT FROM tutorwatch.failures FOR UPDATE"))
+        async with working(engine):
+            await asyncio.sleep(1)
+            looks.clear()
+            await asyncio.sleep(1.5)
+            assert 0 < len(looks) < 100  # many more, if it didn't rest
+
+            await another.rollback()
+            await has_settled(platform)
+    assert await platform.rows("SELECT count(*) FROM tutorwatch.failures") == [0]
 
 
 async def test_worker_looks_again_for_writers_who_left_the_waking_to_another(

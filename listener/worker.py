@@ -154,7 +154,11 @@ class Worker:
                 await self._woken.wait()
 
     async def _drain(self) -> float:
-        """Claims and generates until nothing is left to claim; returns the seconds to wait for a wake-up."""
+        """Claims and generates until nothing is left to claim; returns the seconds to wait for a wake-up.
+
+        A claim that got less than it could have had is the last: what was committed since wakes the worker, or is
+        found by the next look.
+        """
         self._vain_looks += 1
         while not self._stopping:
             if time.monotonic() >= self._sweep_due_at:
@@ -162,28 +166,36 @@ class Worker:
             has_attempted = self._attempts_are_due
             if has_attempted:
                 await self._attempt_failing()
-            result = await self._in_transaction(self._claim_and_generate)
+            claim, batch = await self._in_transaction(self._claim_and_generate)
             self._looked_at = time.monotonic()
-            if isinstance(result, Batch):
+            if batch:
                 self._vain_looks = 0
                 self._follow_ups = list(FOLLOW_UP_SECONDS)
-                self._attempts_are_due |= bool(result.set_aside)
-                self._report(result)
-            elif has_attempted or not self._attempts_are_due:  # what is due even now, another listener is about to begin
-                return self._plan(result)
+                self._report(batch)
+            # What is due although it was just asked for, another listener is about to begin.
+            if not self._leaves_work(claim, batch) and (has_attempted or not self._attempts_are_due):
+                return self._plan(claim)
         return 0.0
+
+    def _leaves_work(self, claim: outbox.Claim, batch: Batch | None) -> bool:
+        """Whether there may be more to do at once."""
+        is_full = claim.changes == self._settings.batch_size
+        return is_full or claim.concerns_every_tutor or bool(claim.apart) or bool(batch and batch.failed)
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
         await sweep(conn, every_hours=self._settings.sweep_hours)
         self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
 
-    async def _claim_and_generate(self, conn: AsyncConnection, is_last_attempt: bool) -> Batch | outbox.Claim:
-        """One transaction: the lease on the claimed changes and all that comes of them. An empty claim comes back."""
+    async def _claim_and_generate(
+        self, conn: AsyncConnection, is_last_attempt: bool
+    ) -> tuple[outbox.Claim, Batch | None]:
+        """One transaction: the lease on the claimed changes and all that comes of them; no batch of an empty claim."""
         started = time.perf_counter()
         claim = await outbox.claim(conn, self._settings.batch_size, own=self._claims)
-        self._attempts_are_due = claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
+        is_due = claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
+        self._attempts_are_due = is_due or bool(claim.apart)
         if claim.transaction is None:
-            return claim
+            return claim, None
         self._claims.append(claim.transaction)
         if claim.concerns_every_tutor:
             await outbox.add_every_tutor(conn)
@@ -196,7 +208,7 @@ class Worker:
             )
             failed = await failures.record(conn, errors, self._patience)
         age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
-        return Batch(
+        batch = Batch(
             changes=claim.changes,
             tutors=len(claim.tutor_ids),
             generated=generated,
@@ -205,6 +217,7 @@ class Worker:
             seconds=time.perf_counter() - started,
             oldest_seconds=max(age, 0.0),
         )
+        return claim, batch
 
     async def _attempt_failing(self) -> None:
         """Generates the failing tutors that are due, each alone; its attempt is booked before it is made."""

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Annotated, Any
 
 import psycopg
+from psycopg import AsyncRawCursor
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field
@@ -126,7 +127,13 @@ def open_engine(database_url: str, *, application_name: str, keep_connections: i
     options = connection_options(application_name, database_url)
 
     async def connect() -> psycopg.AsyncConnection[Any]:
-        return await AnsweredConnection.connect(database_url, **options)
+        return await AnsweredConnection.connect(database_url, cursor_factory=AsyncRawCursor, **options)
 
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
-    return create_async_engine("postgresql+psycopg://", async_creator=connect, isolation_level="READ COMMITTED", **pool)
+    return create_async_engine(
+        "postgresql+psycopg://",
+        async_creator=connect,
+        isolation_level="READ COMMITTED",
+        paramstyle="numeric_dollar",  # the server's own: the driver would parse a long statement anew each time
+        **pool,
+    )

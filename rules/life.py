@@ -4,7 +4,8 @@ from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
-from sqlalchemy import case, insert, select, update
+from sqlalchemy import ColumnElement, and_, case, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.errors import RulesError
@@ -74,10 +75,11 @@ async def resolve(
     if alert is None:
         await _raise_why(conn, alert_id)
         return
+    resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now}
     await conn.execute(
-        insert(alert_resolutions).values(
-            alert_id=alert_id, tutor_id=alert.tutor_id, resolved_by=by, outcome=outcome.value
-        )
+        insert(alert_resolutions)
+        .values(alert_id=alert_id, tutor_id=alert.tutor_id, **resolution)
+        .on_conflict_do_update(index_elements=["alert_id"], set_=resolution)  # another client had reopened it
     )
     await conn.execute(
         insert(coaching_notes).values(
@@ -90,6 +92,15 @@ async def resolve(
     )
 
 
+def is_its_resolution() -> ColumnElement[bool]:
+    """Whether the row of `alert_resolutions` is about the alert's resolution as it stands, not about an earlier one."""
+    return and_(
+        alert_resolutions.c.alert_id == alerts.c.id,
+        alerts.c.resolved,
+        alert_resolutions.c.resolved_at == alerts.c.resolved_at,
+    )
+
+
 async def _raise_why(conn: AsyncConnection, alert_id: UUID) -> None:
     found = await conn.execute(
         select(
@@ -99,7 +110,7 @@ async def _raise_why(conn: AsyncConnection, alert_id: UUID) -> None:
             alerts.c.acknowledged_by,
             alerts.c.acknowledged_at,
         )
-        .select_from(alerts.outerjoin(alert_resolutions, alert_resolutions.c.alert_id == alerts.c.id))
+        .select_from(alerts.outerjoin(alert_resolutions, is_its_resolution()))
         .where(alerts.c.id == alert_id)
     )
     alert = found.one_or_none()

@@ -9,17 +9,18 @@ from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     JSON,
     BigInteger,
     Boolean,
     ColumnElement,
+    CompoundSelect,
     FromClause,
     Insert,
     Numeric,
     Select,
     TableValuedAlias,
     Text,
-    Update,
     Uuid,
     and_,
     any_,
@@ -126,16 +127,13 @@ async def store_insights(
     """Writes the insights that hold for these tutors; those of theirs that don't become inactive."""
     rows = [_insight_row(tutor_id, found, samples.get((tutor_id, found.category), [])) for tutor_id, found in insights]
     values = {"insights": rows, "tutor_ids": list(tutor_ids), "now": now}
-    faded = await conn.execute(_fade_insights(), values)
-    faded_insights = [FadedInsight(row.tutor_id, InsightCategory(row.category)) for row in faded]
-    if not rows:
-        return [], faded_insights
-    written = await conn.execute(_write_insights(), values)
-    found_insights = [
-        FoundInsight(row.tutor_id, InsightCategory(row.category), InsightKind(row.insight_type), row.display_text)
-        for row in written
-        if row.last_confirmed_at is None
-    ]
+    found_insights: list[FoundInsight] = []
+    faded_insights: list[FadedInsight] = []
+    for tutor_id, category, kind, words in await conn.execute(_write_insights(), values):
+        if kind is None:
+            faded_insights.append(FadedInsight(tutor_id, InsightCategory(category)))
+        else:
+            found_insights.append(FoundInsight(tutor_id, InsightCategory(category), InsightKind(kind), words))
     return found_insights, faded_insights
 
 
@@ -321,8 +319,11 @@ def _refresh_alerts() -> Insert:
 
 
 @cache
-def _write_insights() -> Insert:
-    """Adds insights and confirms those that are active already (only these have `last_confirmed_at`)."""
+def _write_insights() -> CompoundSelect[Any]:
+    """Adds insights and confirms those that are active already; ends those that hold no longer.
+
+    Returns what was added, and what was ended, without a kind.
+    """
     insight = _insights()
     found = insert(tutor_insights).from_select(
         [
@@ -346,27 +347,33 @@ def _write_insights() -> Insert:
             true(),
         ),
     )
-    return found.on_conflict_do_update(
-        index_elements=["tutor_id", "category"],
-        index_where=text("is_active"),
-        set_={
-            "insight_type": found.excluded.insight_type,
-            "display_text": found.excluded.display_text,
-            "metric_value": found.excluded.metric_value,
-            "sample_sessions": found.excluded.sample_sessions,
-            "last_confirmed_at": NOW,
-        },
-    ).returning(
-        tutor_insights.c.tutor_id,
-        tutor_insights.c.category,
-        tutor_insights.c.insight_type,
-        tutor_insights.c.display_text,
-        tutor_insights.c.last_confirmed_at,
-    )
+    written = (
+        found.on_conflict_do_update(
+            index_elements=["tutor_id", "category"],
+            index_where=text("is_active"),
+            set_={
+                "insight_type": found.excluded.insight_type,
+                "display_text": found.excluded.display_text,
+                "metric_value": found.excluded.metric_value,
+                "sample_sessions": found.excluded.sample_sessions,
+                "last_confirmed_at": NOW,
+            },
+        ).returning(
+            tutor_insights.c.tutor_id,
+            tutor_insights.c.category,
+            tutor_insights.c.insight_type,
+            tutor_insights.c.display_text,
+            tutor_insights.c.last_confirmed_at,
+        )
+    ).cte("written")
+    added = select(written.c.tutor_id, written.c.category, written.c.insight_type, written.c.display_text).where(
+        written.c.last_confirmed_at.is_(None)
+    )  # only those that were confirmed have it
+    faded = _fade_insights()
+    return added.union_all(select(faded.c.tutor_id, faded.c.category, null(), null()))
 
 
-@cache
-def _fade_insights() -> Update:
+def _fade_insights() -> CTE:
     insight = _insights()
     still_holds: Select[Any] = (
         select(literal_column("1"))
@@ -382,4 +389,4 @@ def _fade_insights() -> Update:
             ~exists(still_holds),
         )
         .returning(tutor_insights.c.tutor_id, tutor_insights.c.category)
-    )
+    ).cte("faded")

@@ -202,6 +202,7 @@ alert_resolutions = Table(
     Column("tutor_id", String),
     Column("resolved_by", String),
     Column("outcome", Text),
+    Column("resolved_at", NaiveUtc),
 )
 
 sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))

@@ -69,7 +69,7 @@ GRANT SELECT (recorded_at) ON tutorwatch.outbox TO {web};
 -- writes what admins do,
 GRANT UPDATE (acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken)
     ON public.alerts TO {web};
-GRANT INSERT ON tutorwatch.alert_resolutions TO {web};
+GRANT INSERT, UPDATE (resolved_by, outcome, resolved_at) ON tutorwatch.alert_resolutions TO {web};
 GRANT INSERT (tutor_id, note_type, content, created_by, created_at) ON public.coaching_notes TO {web};
 GRANT UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted) ON tutorwatch.failures TO {web};
 -- and signs people in and out. It makes no account, password, link or token: those are the command line's.

@@ -94,10 +94,10 @@ _EVIDENCE: LiteralString = """
 """
 
 _RESOLUTIONS: LiteralString = """
-    INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, resolved_by, outcome)
-    SELECT md5('bench-alert-' || n)::uuid, 'bench-tutor-' || 1 + (n - 1) %% %(tutors)s::int, 'bench-admin',
-           (ARRAY['coached', 'not_actionable', 'other'])[1 + n %% 3]
+    INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, resolved_by, outcome, resolved_at)
+    SELECT id, tutor_id, 'bench-admin', (ARRAY['coached', 'not_actionable', 'other'])[1 + n %% 3], resolved_at
     FROM generate_series(%(open)s + 1, %(total)s::int) AS n
+    JOIN public.alerts ON id = md5('bench-alert-' || n)::uuid
     ORDER BY n DESC
 """
 

@@ -33,8 +33,8 @@ class Dashboard:
         """A page's text, in time."""
         started = asyncio.get_running_loop().time()
         async with browser.get(self.address + path, timeout=aiohttp.ClientTimeout(PAGE_SECONDS)) as response:
-            assert response.status == 200
             text = await response.text()
+            assert response.status == 200, text
         self.slowest_page = max(self.slowest_page, asyncio.get_running_loop().time() - started)
         return text
 

@@ -136,6 +136,7 @@ class Traffic:
                 await client.execute(statement, values)
         except asyncio.CancelledError:
             self.latencies.append(time.monotonic() - started)  # of a write that still waited at the end
+            self._uncertain |= set(session_ids)
             raise
         except (psycopg.OperationalError, psycopg.errors.ReadOnlySqlTransaction):
             self._uncertain |= set(session_ids)

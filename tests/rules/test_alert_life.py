@@ -169,6 +169,35 @@ async def test_alert_resolved_by_another_client_names_nobody(
     assert first(raised.value) == ("resolved", None, NOW)
 
 
+@pytest.fixture
+async def reopened(alert: UUID, platform: Platform, engine: AsyncEngine) -> UUID:
+    """Ann has resolved it, another client has opened it again."""
+    async with engine.begin() as conn:
+        await resolve(conn, alert, by="ann", action_taken="Called", outcome=Outcome.COACHED, now=NOW)
+    await platform.rows("UPDATE alerts SET resolved = false, resolved_at = NULL RETURNING id")
+    return alert
+
+
+async def test_reopened_alert_is_resolved_again(reopened: UUID, platform: Platform, engine: AsyncEngine) -> None:
+    async with engine.begin() as conn:
+        await resolve(conn, reopened, by="ben", action_taken="Met", outcome=Outcome.OTHER, now=LATER)
+    assert await platform.rows("SELECT resolved_by, outcome, resolved_at FROM tutorwatch.alert_resolutions") == [
+        ("ben", "other", naive(LATER))
+    ]
+    assert await platform.rows("SELECT resolved, action_taken FROM alerts") == [(True, "Met")]
+    assert await platform.rows("SELECT created_by FROM coaching_notes ORDER BY created_at") == ["ann", "ben"]
+
+
+async def test_reopened_alert_resolved_by_another_client_names_nobody(
+    reopened: UUID, platform: Platform, engine: AsyncEngine
+) -> None:
+    await platform.rows("UPDATE alerts SET resolved = true, resolved_at = %s RETURNING id", naive(LATER))
+    async with engine.connect() as conn:
+        with pytest.raises(AlreadyDoneError) as raised:
+            await resolve(conn, reopened, by="ben", action_taken="Met", outcome=Outcome.OTHER, now=LATER)
+    assert first(raised.value) == ("resolved", None, LATER)
+
+
 async def test_two_people_who_resolve_at_once_are_told_apart(
     alert: UUID, platform: Platform, engine: AsyncEngine
 ) -> None:

@@ -61,7 +61,7 @@ async def test_hundred_tutors_cost_as_many_statements_as_one(
     assert (len(one.alerts), len(one.insights)) == (2, 2)
     assert (len(hundred.alerts), len(hundred.insights)) == (200, 200)
     assert [statement for statement, _ in for_hundred] == [statement for statement, _ in for_one]
-    assert len(for_one) == 8
+    assert len(for_one) == 7
 
 
 async def test_tutors_of_whom_nothing_is_found_cost_fewer(

@@ -168,7 +168,7 @@ def test_dashboard_refuses_more_open_alerts_than_tutors(server_url: str) -> None
 async def test_plans_that_read_a_table_whole_are_told_from_others(engine: AsyncEngine) -> None:
     whole, part = (
         Statement("SELECT count(*) FROM sessions", None),
-        Statement("SELECT id FROM alerts WHERE id = %(id)s", {"id": uuid4()}),
+        Statement("SELECT id FROM alerts WHERE id = $1", (uuid4(),)),
     )
     assert await read_whole(engine, [part]) == set()
     assert await read_whole(engine, [part, whole]) == {"sessions"}

@@ -61,7 +61,7 @@ EXPECTED = {
     "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, role)"),
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_evidence": May(WRITES, READS),
-    "tutorwatch.alert_resolutions": May("SELECT, DELETE", "SELECT, INSERT"),
+    "tutorwatch.alert_resolutions": May("SELECT, DELETE", "SELECT, INSERT, UPDATE (outcome, resolved_at, resolved_by)"),
     "tutorwatch.announcements": May(),
     "tutorwatch.announcements_id_seq": May(),
     "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),

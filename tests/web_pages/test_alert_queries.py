@@ -144,7 +144,9 @@ async def test_resolved_alert_says_who_did_what(conn: AsyncConnection, platform:
     await platform.user("dana", role="admin", name="Dana")
     alert = await insert_alert(platform, resolved=True, resolved_at=naive(NOW), action_taken="Called")
     await platform.rows(
-        "INSERT INTO tutorwatch.alert_resolutions VALUES (%s, 'ann', 'dana', 'coached') RETURNING 1", alert
+        "INSERT INTO tutorwatch.alert_resolutions VALUES (%s, 'ann', 'dana', 'coached', %s) RETURNING 1",
+        alert,
+        naive(NOW),
     )
     (row,) = (await alerts_page(conn, AlertFilter(AlertStatus.RESOLVED))).rows
     assert (row.resolved_by, row.resolved_at, row.action_taken, row.outcome) == ("Dana", NOW, "Called", "coached")

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, Row, Select, any_, func, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rules.life import is_its_resolution
 from rules.tables import alert_evidence, alert_resolutions, alerts, users
 from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
@@ -184,7 +185,7 @@ def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
     ).select_from(
         alerts.join(_TUTOR, _TUTOR.c.id == alerts.c.tutor_id)
         .outerjoin(_ACKNOWLEDGER, _ACKNOWLEDGER.c.id == alerts.c.acknowledged_by)
-        .outerjoin(alert_resolutions, alert_resolutions.c.alert_id == alerts.c.id)
+        .outerjoin(alert_resolutions, is_its_resolution())
         .outerjoin(_RESOLVER, _RESOLVER.c.id == alert_resolutions.c.resolved_by)
     )
 

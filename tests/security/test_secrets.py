@@ -41,7 +41,7 @@ async def test_secrets_stay_secret(
     await accounts.set_password(engine, "dana@example.test", PASSWORD)
     token = tutorwatch("token", "create", "known", url=database_url).out.strip()
     async with engine.begin() as conn:
-        await conn.exec_driver_sql("INSERT INTO tutorwatch.sign_ins VALUES (%s, 'dana')", (digest(COOKIE),))
+        await conn.exec_driver_sql("INSERT INTO tutorwatch.sign_ins VALUES ($1, 'dana')", (digest(COOKIE),))
         await store.insert_link(conn, digest(LINK), "dana", accounts.LINK_VALID_FOR)
     [password_hash] = await platform.rows("SELECT password_hash FROM tutorwatch.credentials")
     digests = [digest(each) for each in (COOKIE, token, LINK)]

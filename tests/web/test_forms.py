@@ -138,7 +138,8 @@ async def test_mistake_in_a_form_is_named_and_changes_nothing(
 async def test_second_admin_learns_who_was_first(sign_in: SignIn, platform: Platform) -> None:
     dana, omar = await sign_in("dana"), await sign_in("omar")
     await post(dana, RESOLVE, action_taken="Called Ann.", outcome="coached")
-    await platform.connection.execute("UPDATE alerts SET resolved_at = resolved_at - interval '2 minutes'")
+    for table in (b"alerts", b"tutorwatch.alert_resolutions"):
+        await platform.connection.execute(b"UPDATE " + table + b" SET resolved_at = resolved_at - interval '2 minutes'")
 
     await post(omar, RESOLVE, action_taken="Wrote to Ann.", outcome="other")
     message = "Dana Whitfield resolved this alert 2 minutes ago; nothing was changed."

@@ -35,66 +35,85 @@ async def run_listener(
     Waits for a database that can't be reached, at start and later. Raises SchemaMismatchError, at start and
     after a reconnect, if the schema isn't the one this program needs.
     """
-    engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=1)
-    schema_is_right = asyncio.Event()
+    await _Listener(database_url, settings, limits, version, on_batch).run(stop)
 
-    async def check() -> None:
-        with translating_errors():
-            async with engine.connect() as conn:
-                await check_schema(conn)
-        schema_is_right.set()
 
-    subscription = Subscription(
-        listener_id=uuid4(),
-        version=version,
-        wake=lambda: worker.wake(),
-        check=check,
-        figures=lambda: worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
-    )
-    worker = Worker(engine, settings, limits, hears=lambda: subscription.hears, on_batch=on_batch)
+class _Listener:
+    """Its parts, and how they run beside each other."""
 
-    async def first_check() -> None:
+    def __init__(
+        self,
+        database_url: str,
+        settings: ListenerSettings,
+        limits: Thresholds,
+        version: str,
+        on_batch: Callable[[Batch], None],
+    ) -> None:
+        self._listen_url = settings.listen_url or database_url
+        self._settings = settings
+        self._engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=1)
+        self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
+        self._subscription = Subscription(
+            listener_id=uuid4(),
+            version=version,
+            wake=self._worker.wake,
+            check=self._check,
+            figures=lambda: self._worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
+        )
+        self._schema_is_right = False
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until `stop` is set."""
+        try:
+            with watchdog(self._settings.hang_seconds):
+                async with asyncio.TaskGroup() as tasks:
+                    hearing = tasks.create_task(self._hear(), name="subscription")
+                    working = tasks.create_task(self._work(), name="worker")
+                    tasks.create_task(self._stop_in_order(stop, hearing, working), name="stop")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+        finally:
+            await self._engine.dispose()
+        logger.info("Stopped", extra={"action": "stopped"})
+
+    async def _hear(self) -> None:
+        await listen(
+            self._listen_url,
+            CHANGES,
+            self._subscription,
+            application_name="tutorwatch-listen",
+            heartbeat_seconds=self._settings.heartbeat_seconds,
+        )
+
+    async def _work(self) -> None:
+        await self._first_check()
+        try:
+            await self._worker.run()
+        except DBAPIError:
+            await self._check()  # a schema that is gone or changed explains it better
+            raise
+
+    async def _first_check(self) -> None:
         """Waits for the database; the subscription, which waits for it too, says so."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS),
         ):
             with attempt:
-                await check()
+                await self._check()
 
-    async def hear() -> None:
-        await listen(
-            settings.listen_url or database_url,
-            CHANGES,
-            subscription,
-            application_name="tutorwatch-listen",
-            heartbeat_seconds=settings.heartbeat_seconds,
-        )
+    async def _check(self) -> None:
+        with translating_errors():
+            async with self._engine.connect() as conn:
+                await check_schema(conn)
+        self._schema_is_right = True
 
-    async def work() -> None:
-        await first_check()
-        try:
-            await worker.run()
-        except DBAPIError:
-            await check()  # a schema that is gone or changed explains it better
-            raise
-
-    async def stop_in_order() -> None:
+    async def _stop_in_order(
+        self, stop: asyncio.Event, hearing: asyncio.Task[None], working: asyncio.Task[None]
+    ) -> None:
         await stop.wait()
-        worker.stop()
-        if schema_is_right.is_set():
-            await asyncio.wait([working], timeout=settings.grace_seconds)
+        self._worker.stop()
+        if self._schema_is_right:
+            await asyncio.wait([working], timeout=self._settings.grace_seconds)
         working.cancel()
         hearing.cancel()
-
-    try:
-        with watchdog(settings.hang_seconds):
-            async with asyncio.TaskGroup() as tasks:
-                hearing = tasks.create_task(hear(), name="subscription")
-                working = tasks.create_task(work(), name="worker")
-                tasks.create_task(stop_in_order(), name="stop")
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
-    finally:
-        await engine.dispose()
-    logger.info("Stopped", extra={"action": "stopped"})

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import command
@@ -21,6 +21,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 from migrations import deployed_schema, repair
 from migrations.indexes import LOCK_WAIT, find_invalid
 from migrations.installed import Kind, find_damage
+from migrations.partitions import find_partitions
 
 logger = logging.getLogger(__name__)
 
@@ -172,9 +173,11 @@ def _repair_script(database_url: str, *, automation: bool) -> str:
 
 def _facts(connection: Connection, *, automation: bool) -> dict[str, Any]:
     """What revisions need to know and, written as a script, can't ask the database for."""
+    driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
     return {
         "database_is_empty": deployed_schema.is_empty(connection),
         "invalid_indexes": find_invalid(connection),
+        "partitions": find_partitions(driver_connection),
         "automation": automation,
     }
 

@@ -10,9 +10,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from listener.sweep import sweep
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import uninstall
+from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from tests.migrations import partitioned
@@ -298,13 +300,43 @@ async def test_writes_straight_to_a_new_partition_are_recorded_once_migrate_has_
     assert await take(platform) == tutors("tutor")
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "ALTER TABLE sessions ATTACH PARTITION imported FOR VALUES FROM ('2026-08-01') TO ('2026-09-01')",
+        "ALTER TABLE sessions DETACH PARTITION sessions_2026_05",
+        "DROP TABLE sessions_2026_05",
+    ],
+    ids=["attached", "detached", "dropped"],
+)
+@pytest.mark.usefixtures("service_roles")
+async def test_rows_that_come_or_go_with_a_partition_have_every_tutor_looked_at_once(
+    platform: Platform, database_url: str, change: str
+) -> None:
+    await ended_session(platform)
+    await platform.connection.execute("CREATE TABLE imported (LIKE sessions INCLUDING ALL)")
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rights.give(connection, listener=LISTENER.name, web=WEB.name)
+    engine = open_engine(LISTENER.url(database_url), application_name="tutorwatch-test")
+    found = []
+    for statement in ("SELECT", change, "SELECT"):
+        await platform.connection.execute(statement.encode())
+        async with engine.begin() as conn:
+            await sweep(conn, every_hours=24)
+        found.append(await take(platform))
+    await engine.dispose()
+
+    assert found == [[], [EVERY_TUTOR], []]
+
+
 def test_a_lost_index_and_a_lost_trigger_are_put_back(database_url: str) -> None:
     before = snapshot(database_url)
     run(
         database_url,
         "DROP INDEX tutorwatch_sessions_newest",
         # As a mending that was interrupted leaves it: valid on one partition only.
-        "CREATE INDEX tutorwatch_sessions_newest ON ONLY sessions (coalesce(completed_at, scheduled_start) DESC, id DESC)",
+        "CREATE INDEX tutorwatch_sessions_newest ON ONLY sessions"
+        " (coalesce(completed_at, scheduled_start) DESC, id DESC)",
         "CREATE INDEX newest ON sessions_2026_05 (coalesce(completed_at, scheduled_start) DESC, id DESC)",
         "ALTER INDEX tutorwatch_sessions_newest ATTACH PARTITION newest",
         "DROP INDEX tutorwatch_sessions_dated",

@@ -32,6 +32,12 @@ PATIENCE_SECONDS = 300.0
 """How long a busy table is tried again before migrating gives up."""
 
 
+POOLED = (
+    "A pooler is between this program and the database, and a migration needs a session of its own: "
+    "set TUTORWATCH_LISTEN_URL to a URL that leads past it"
+)
+
+
 class SchemaError(Exception):
     """The database can't be migrated as it is; the message says why and what to do."""
 
@@ -193,9 +199,26 @@ def _engine(database_url: str) -> Engine:
 
 
 def _open(database_url: str, *, autocommit: bool = False) -> psycopg.Connection:
+    """Raises SchemaError where a pooler is between: locks and settings must last from one transaction to the next."""
     theirs = conninfo_to_dict(database_url).get("options") or ""
-    options = f"{theirs} -c timezone=UTC -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
-    return psycopg.connect(database_url, autocommit=autocommit, options=options, application_name="tutorwatch-migrate")
+    ours = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
+    try:
+        connection = psycopg.connect(
+            database_url,
+            autocommit=autocommit,
+            options=f"{theirs} {ours} -c tutorwatch.direct=on",
+            application_name="tutorwatch-migrate",
+        )
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise SchemaError(POOLED) from None
+        raise
+    found = connection.execute("SELECT current_setting('tutorwatch.direct', true)").fetchone()
+    connection.rollback()
+    if found != ("on",):
+        connection.close()
+        raise SchemaError(POOLED)
+    return connection
 
 
 @contextmanager

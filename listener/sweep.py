@@ -55,8 +55,7 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
     """Puts every tutor into the outbox once a day, and soon after changes that no trigger could record.
 
     The first of all listeners that sees a sweep due takes it. Partitions that have come or gone make the daily one due
-    at once. That also forgets what belonged to alerts and
-    tutors that clients have deleted.
+    at once. It also forgets what belonged to alerts and tutors that clients have deleted.
     """
     if (await conn.execute(_CLAIM_UNRECORDED)).rowcount or (await conn.execute(_CLAIM_AGAIN)).rowcount:
         logger.warning(

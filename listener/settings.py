@@ -13,7 +13,7 @@ class ListenerSettings(BaseSettings):
 
     listen_url: DatabaseUrl | None = Field(
         None,
-        description="Direct URL for LISTEN, where the database URL goes through a transaction-pooling proxy",
+        description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
     )
     batch_size: int = Field(500, ge=1, le=5000, description="Most changes claimed in one transaction")
     poll_seconds: float = Field(30, gt=0, le=3600, description="Longest time between two looks into the outbox")

@@ -7,10 +7,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 logger = logging.getLogger(__name__)
 
-_CLAIM_DAILY = text("""
-    UPDATE tutorwatch.sweep SET swept_at = clock_timestamp()
+# Rows that come or go with a partition (ATTACH, DETACH, DROP) fire no trigger.
+_CLAIM_DUE = text("""
+    WITH attached AS MATERIALIZED (
+        SELECT ARRAY(
+            SELECT part.relid::oid
+            FROM unnest('{public.sessions,public.session_audio_metrics,public.session_video_metrics}'::regclass[])
+                AS whole, pg_partition_tree(whole) AS part
+            WHERE part.isleaf ORDER BY 1
+        ) AS leaves
+    )
+    UPDATE tutorwatch.sweep SET swept_at = clock_timestamp(), partitions_seen = (SELECT leaves FROM attached)
     WHERE swept_at < clock_timestamp() - make_interval(secs => :seconds)
        OR swept_at > clock_timestamp()  -- the clock was set back
+       OR partitions_seen <> (SELECT leaves FROM attached)
 """)
 # A change that could not be recorded becomes visible when its transaction commits, which may be later than it is
 # noted: hence a second look when all transactions that were running at the first have ended.
@@ -42,10 +52,10 @@ _FORGET_ORPHANS = (
 
 
 async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
-    """Puts every tutor into the outbox once a day, and soon after changes that could not be recorded.
+    """Puts every tutor into the outbox once a day, and soon after changes that no trigger could record.
 
-    The first of all listeners that sees a sweep due takes it. The daily one also forgets what belonged to alerts and
-    tutors that clients have deleted.
+    The first of all listeners that sees a sweep due takes it. Partitions that have come or gone make the daily one due
+    at once. It also forgets what belonged to alerts and tutors that clients have deleted.
     """
     if (await conn.execute(_CLAIM_UNRECORDED)).rowcount or (await conn.execute(_CLAIM_AGAIN)).rowcount:
         logger.warning(
@@ -53,8 +63,8 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
             extra={"action": "unrecorded_sweep"},
         )
         await conn.execute(_ADD_EVERYONE)
-    if (await conn.execute(_CLAIM_DAILY, {"seconds": every_hours * 3600})).rowcount:
-        logger.info("Daily sweep: every tutor will be looked at", extra={"action": "daily_sweep"})
+    if (await conn.execute(_CLAIM_DUE, {"seconds": every_hours * 3600})).rowcount:
+        logger.info("Daily sweep, or new partitions: every tutor will be looked at", extra={"action": "daily_sweep"})
         await conn.execute(_ADD_EVERYONE)
         for forget in _FORGET_ORPHANS:
             await conn.execute(forget)

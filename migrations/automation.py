@@ -1,6 +1,6 @@
 """The switch: enables and disables the triggers that record changes."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from enum import StrEnum
 
 import psycopg
@@ -29,13 +29,18 @@ class Automation(StrEnum):
 
 
 def triggers(connection: psycopg.Connection) -> dict[tuple[str, str], bool]:
-    """Of each of our triggers that exists, by table and name: whether it fires (for clients, not only for replicas)."""
+    """Of each of our triggers that exists: whether it fires (for clients, not only for replicas).
+
+    By table or partition, as SQL has it (`public.sessions`), and by the trigger's name.
+    """
     rows = connection.execute(
-        "SELECT c.relname, tgname, tgenabled IN ('O', 'A') FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-        " WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY(%s) AND tgname = ANY(%s)",
+        "SELECT root.relname, format('%%I.%%I', nspname, c.relname), tgname, tgenabled IN ('O', 'A')"
+        " FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
+        " JOIN pg_class AS root ON root.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid) ELSE c.oid END"
+        " WHERE root.relnamespace = to_regnamespace('public') AND root.relname = ANY(%s) AND tgname = ANY(%s)",
         [list(TRIGGERS), list(ROW_EVENTS)],
     )
-    return {(table, name): is_on for table, name, is_on in rows if name in TRIGGERS[table]}
+    return {(table, name): is_on for root, table, name, is_on in rows if name in TRIGGERS[root]}
 
 
 def state_of(are_on: Collection[bool]) -> Automation:
@@ -50,7 +55,7 @@ def state_of(are_on: Collection[bool]) -> Automation:
 def status(connection: psycopg.Connection) -> Automation:
     """Reads the triggers' state from the catalogs."""
     found = triggers(connection)
-    if len(found) < sum(map(len, TRIGGERS.values())):
+    if any((f"public.{table}", name) not in found for table, names in TRIGGERS.items() for name in names):
         return Automation.MISSING
     return state_of(found.values())
 
@@ -62,10 +67,12 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
     table is a short transaction of its own (two locks at once could deadlock with a client) that is
     tried again when the table is busy, for up to a minute: then psycopg's LockNotAvailable is raised.
     """
-    *tables, last = TRIGGERS
-    for table in tables:
-        _switch_table(connection, table, on=on)
-    _switch_table(connection, last, on=on, then_look_at_everyone=on)
+    *tables, last = [f"public.{table}" for table in TRIGGERS]
+    found = triggers(connection)
+    partitions = {table for table, _ in found}.difference(tables, [last])
+    for table in [*tables, *sorted(partitions), last]:
+        names = [name for on_table, name in found if on_table == table]
+        _switch_table(connection, table, names, on=on, then_look_at_everyone=on and table == last)
 
 
 when_not_busy = retry(
@@ -78,16 +85,14 @@ when_not_busy = retry(
 
 
 @when_not_busy
-def _switch_table(connection: psycopg.Connection, table: str, *, on: bool, then_look_at_everyone: bool = False) -> None:
-    action = sql.SQL("ENABLE" if on else "DISABLE")
+def _switch_table(
+    connection: psycopg.Connection, table: str, names: Iterable[str], *, on: bool, then_look_at_everyone: bool
+) -> None:
+    action = "ENABLE" if on else "DISABLE"
     with connection.transaction():
         wait_briefly(connection)
-        for trigger in TRIGGERS[table]:
-            connection.execute(
-                sql.SQL("ALTER TABLE {} {} TRIGGER {}").format(
-                    sql.Identifier("public", table), action, sql.Identifier(trigger)
-                )
-            )
+        for name in names:
+            connection.execute(f"ALTER TABLE {table} {action} TRIGGER {name}".encode())
         if then_look_at_everyone:
             connection.execute("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
             connection.execute("SELECT pg_notify('tutorwatch_changes', '')")

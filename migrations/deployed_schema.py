@@ -224,6 +224,14 @@ _COLUMNS = text("""
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p') AND c.relname = ANY(:tables)
 """)
 
+_UNPARTITIONED = ("alerts", "tutor_insights")
+"""Their unique indexes, of what is open or active, couldn't span partitions."""
+
+_PARTITIONED = text("""
+    SELECT relname FROM pg_class
+    WHERE relnamespace = 'public'::regnamespace AND relkind = 'p' AND relname = ANY(:tables) ORDER BY 1
+""")
+
 _LABELS = text("""
     SELECT t.typname, e.enumlabel
     FROM pg_type AS t JOIN pg_enum AS e ON e.enumtypid = t.oid
@@ -248,7 +256,7 @@ def find_problems(connection: Connection) -> list[str]:
         return ["schema public is missing: CREATE SCHEMA public"]
     if is_empty(connection):
         return []
-    return _column_problems(connection) + _label_problems(connection)
+    return _column_problems(connection) + _partition_problems(connection) + _label_problems(connection)
 
 
 def _column_problems(connection: Connection) -> list[str]:
@@ -272,6 +280,13 @@ def _column_problems(connection: Connection) -> list[str]:
             elif actual != expected:
                 problems.append(f"column {table}.{column} is {actual}, not {expected}")
     return problems
+
+
+def _partition_problems(connection: Connection) -> list[str]:
+    partitioned = connection.scalars(_PARTITIONED, {"tables": list(_UNPARTITIONED)})
+    return [
+        f"table public.{table} is partitioned, which only sessions and their metrics may be" for table in partitioned
+    ]
 
 
 def _label_problems(connection: Connection) -> list[str]:

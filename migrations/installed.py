@@ -7,7 +7,7 @@ what a database must hold.
 import io
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,8 @@ import psycopg
 from alembic import command
 from alembic.config import Config
 
-from migrations.automation import ROW_EVENTS, TRIGGERS
+from migrations.automation import ROW_EVENTS
+from migrations.partitions import find_partitions
 
 
 class Kind(StrEnum):
@@ -31,23 +32,42 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Something that a revision creates. A trigger's name begins with its table: `sessions.tutorwatch_insert`."""
+    """Something that a revision creates."""
 
     kind: Kind
     name: str
+    """For a trigger with its table's in front, as SQL has it: `public.sessions.tutorwatch_insert`."""
     statement: str
     expected: tuple[Any, ...] = ()
     """What the catalogs say of it, in the order of the queries below."""
+    table: str = ""
+    """Of a trigger or an index: what it is on, as SQL has it."""
+
+    @property
+    def trigger(self) -> str:
+        """A trigger's own name."""
+        return self.name.removeprefix(f"{self.table}.")
 
     @property
     def is_recording(self) -> bool:
         """Whether changes may have gone unrecorded without it."""
-        table, _, trigger = self.name.rpartition(".")
-        return self.kind is Kind.FUNCTION or (self.kind is Kind.TRIGGER and trigger in TRIGGERS.get(table, ()))
+        return self.kind is Kind.FUNCTION or (self.kind is Kind.TRIGGER and self.trigger in ROW_EVENTS)
+
+    def on(self, partition: str) -> "Part":
+        """The same trigger on a partition of its table."""
+        here, there = f" ON {self.table}", f" ON {partition}"
+        return replace(
+            self,
+            name=f"{partition}.{self.trigger}",
+            statement=self.statement.replace(here, there),
+            expected=(self.expected[0].replace(here, there), *self.expected[1:]),
+            table=partition,
+        )
 
     def __str__(self) -> str:
-        table, _, trigger = self.name.rpartition(".")
-        return f"trigger {trigger} on {table}" if self.kind is Kind.TRIGGER else f"{self.kind} {self.name}"
+        if self.kind is not Kind.TRIGGER:
+            return f"{self.kind} {self.name}"
+        return f"trigger {self.trigger} on {self.table.removeprefix('public.')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +85,7 @@ _MISSING = "is missing"
 _STATES = {Kind.INDEX: "is invalid", Kind.TRIGGER: "is switched off"}
 """What is wrong if only the last of the expected values differs."""
 
-_FACTS = {"database_is_empty": False, "invalid_indexes": frozenset[str](), "automation": True}
+_FACTS = {"database_is_empty": False, "invalid_indexes": frozenset[str](), "automation": True, "partitions": ()}
 """The platform's tables are not ours to look after."""
 
 _CREATED = re.compile(
@@ -93,7 +113,7 @@ def parts() -> tuple[Part, ...]:
         if found["dropped_kind"]:
             standing.pop((Kind(found["dropped_kind"].lower()), found["dropped"]), None)
         elif found["dropped_trigger"]:
-            standing.pop((Kind.TRIGGER, f"{found['dropped_on']}.{found['dropped_trigger']}"), None)
+            standing.pop((Kind.TRIGGER, f"public.{found['dropped_on']}.{found['dropped_trigger']}"), None)
         else:
             part = _part(found)
             standing[part.kind, part.name] = part
@@ -112,10 +132,11 @@ def _part(found: re.Match[str]) -> Part:
         return Part(Kind.FUNCTION, found["function"], found[0], expected)
     if found["trigger"]:
         as_told = " ".join(found[0].replace("OR REPLACE ", "").rstrip(";").split())
-        drop = f"DROP TRIGGER IF EXISTS {found['trigger']} ON {found['schema']}.{found['on']};"
+        table = f"{found['schema']}.{found['on']}"
+        drop = f"DROP TRIGGER IF EXISTS {found['trigger']} ON {table};"
         statement = found[0] if "OR REPLACE" in found[0] else f"{drop}\n{found[0]}"  # as constraint triggers need it
-        return Part(Kind.TRIGGER, f"{found['on']}.{found['trigger']}", statement, (as_told, True))
-    return Part(Kind.INDEX, found["index"], found[0], (found["of"], bool(found["unique"]), True))
+        return Part(Kind.TRIGGER, f"{table}.{found['trigger']}", statement, (as_told, True), table)
+    return Part(Kind.INDEX, found["index"], found[0], (found["of"], bool(found["unique"]), True), found["of"])
 
 
 _FOUND = {
@@ -128,11 +149,9 @@ _FOUND = {
         WHERE pronamespace = to_regnamespace('tutorwatch') AND proname = ANY(%(names)s)
     """,
     Kind.TRIGGER: """
-        SELECT c.relname || '.' || tgname, pg_get_triggerdef(t.oid),
+        SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid),
                tgenabled IN ('O', 'A') OR tgname = ANY(%(switched)s)
-        FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = tgrelid
-        WHERE relnamespace IN (to_regnamespace('public'), to_regnamespace('tutorwatch'))
-          AND c.relname || '.' || tgname = ANY(%(names)s)
+        FROM pg_trigger WHERE tgrelid::regclass || '.' || tgname = ANY(%(names)s)
     """,
     Kind.INDEX: """
         SELECT c.relname, indrelid::regclass::text, indisunique, indisvalid AND indisready
@@ -151,12 +170,19 @@ def find_damage(connection: psycopg.Connection) -> list[Damage]:
     damage = []
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")  # with it the catalogs name each table's schema
+        all_wanted = [*parts(), *_parts_of_partitions(connection)]
         for kind, query in _FOUND.items():
-            wanted = [part for part in parts() if part.kind is kind]
+            wanted = [part for part in all_wanted if part.kind is kind]
             values = {"names": [part.name for part in wanted], "switched": list(ROW_EVENTS)}
             actual = {name: tuple(rest) for name, *rest in connection.execute(query.encode(), values)}
             damage += [Damage(part, problem) for part in wanted for problem in _problems(part, actual)]
     return damage
+
+
+def _parts_of_partitions(connection: psycopg.Connection) -> Iterator[Part]:
+    recording = [part for part in parts() if part.kind is Kind.TRIGGER and part.is_recording]
+    for partition in find_partitions(connection):
+        yield from (part.on(partition.name) for part in recording if part.table == f"public.{partition.of}")
 
 
 def _problems(part: Part, actual: dict[str, tuple[Any, ...]]) -> Iterator[str]:

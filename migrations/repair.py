@@ -2,14 +2,15 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 import psycopg
 
 from migrations import automation
 from migrations.automation import Automation, wait_briefly, when_not_busy
-from migrations.indexes import LOCK_WAIT, SETTLING_ROUNDS
+from migrations.indexes import LOCK_WAIT, SETTLING_ROUNDS, Step, steps_by_partition
 from migrations.installed import Damage, Kind, find_damage
+from migrations.partitions import Partition, find_partitions
 from migrations.sql import read_sql
 
 logger = logging.getLogger(__name__)
@@ -24,20 +25,6 @@ LOOK_AT_EVERYONE = "INSERT INTO tutorwatch.outbox DEFAULT VALUES;\nSELECT pg_not
 """What was not recorded meanwhile is found by looking at every tutor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Statements that belong together: in a short transaction, or one by one where they build an index."""
-
-    statements: tuple[str, ...]
-    builds_index: bool = False
-
-    def as_script(self) -> str:
-        """The same for psql."""
-        if self.builds_index:
-            return "\n".join(["SET lock_timeout = 0;", *self.statements, f"SET lock_timeout = '{LOCK_WAIT}';"])
-        return "\n".join(["BEGIN;", *self.statements, "COMMIT;"])
-
-
 def plan(connection: psycopg.Connection, damage: Iterable[Damage], *, automation_if_new: bool = True) -> list[Step]:
     """The steps that mend this damage; none for a table, whose rows nothing brings back.
 
@@ -45,26 +32,37 @@ def plan(connection: psycopg.Connection, damage: Iterable[Damage], *, automation
     where there are no others and `automation_if_new` is false.
     """
     damage = [each for each in damage if each.part.kind is not Kind.TABLE]
-    firing = {f"{table}.{name}": is_on for (table, name), is_on in automation.triggers(connection).items()}
+    firing = automation.triggers(connection)
+    partitions = find_partitions(connection)
     is_off = automation.state_of(firing.values()) is Automation.OFF or not (firing or automation_if_new)
-    steps = [_step(each, off=not firing.get(each.part.name, not is_off)) for each in damage]
+    steps = [
+        step
+        for each in damage
+        for step in _steps(
+            each, off=not firing.get((each.part.table, each.part.trigger), not is_off), partitions=partitions
+        )
+    ]
     if any(each.part.is_recording for each in damage) and not is_off:
         steps.append(Step((LOOK_AT_EVERYONE,)))
     return steps
 
 
-def _step(damage: Damage, *, off: bool) -> Step:
+def _steps(damage: Damage, *, off: bool, partitions: Iterable[Partition]) -> list[Step]:
     part = damage.part
     if part.kind is Kind.FUNCTION:
         revoke = f"REVOKE EXECUTE ON FUNCTION tutorwatch.{part.name} FROM PUBLIC;"
-        return Step((part.statement, revoke))
+        return [Step((part.statement, revoke))]
     if part.kind is Kind.TRIGGER:
-        table, trigger = part.name.split(".")
-        disable = f"ALTER TABLE public.{table} DISABLE TRIGGER {trigger};"
-        return Step((part.statement, disable) if off and part.is_recording else (part.statement,))
+        disable = f"ALTER TABLE {part.table} DISABLE TRIGGER {part.trigger};"
+        return [Step((part.statement, disable) if off and part.is_recording else (part.statement,))]
+    if theirs := [each for each in partitions if f"public.{each.of}" == part.table]:
+        # The parts go with the whole.
+        theirs = [replace(each, indexes=frozenset()) for each in theirs]
+        drop = Step((f"DROP INDEX IF EXISTS public.{part.name};",))
+        return [drop, *steps_by_partition(part.name, part.statement, theirs)]
     settle = (read_sql(SETTLE_FILES[part.name]) + ";",) if part.name in SETTLE_FILES else ()
-    drop = f"DROP INDEX CONCURRENTLY IF EXISTS public.{part.name};"
-    return Step((drop, *settle, part.statement), builds_index=True)
+    drop_at_leisure = f"DROP INDEX CONCURRENTLY IF EXISTS public.{part.name};"
+    return [Step((drop_at_leisure, *settle, part.statement), builds_index=True)]
 
 
 def mend(connection: psycopg.Connection, *, automation_if_new: bool = True) -> list[str]:

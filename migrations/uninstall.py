@@ -7,6 +7,7 @@ from psycopg import sql
 
 from migrations import rights
 from migrations.automation import TRIGGERS, wait_briefly, when_not_busy
+from migrations.partitions import find_partitions
 
 logger = logging.getLogger(__name__)
 
@@ -18,10 +19,17 @@ ANNOUNCING = (
 )
 """The triggers on alerts that no switch concerns: they tell the dashboards."""
 
-_OUR_INDEXES = (
-    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('i', 'I')"
-    " AND starts_with(relname, 'tutorwatch_') ORDER BY relname"
-)
+_OUR_INDEXES = """
+    SELECT nspname, c.relname, c.relkind = 'I'
+    FROM pg_class AS c
+    JOIN pg_index AS i ON i.indexrelid = c.oid
+    JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS indexed ON indexed.oid = coalesce(pg_partition_root(i.indrelid), i.indrelid)
+    WHERE indexed.relnamespace = 'public'::regnamespace AND starts_with(c.relname, 'tutorwatch_')
+      AND NOT c.relispartition
+    ORDER BY c.relname
+"""
+"""With their schemas, and whether each has parts, one per partition: those go with it."""
 
 
 def uninstall(connection: psycopg.Connection) -> None:
@@ -31,10 +39,15 @@ def uninstall(connection: psycopg.Connection) -> None:
     Can be interrupted and run again; a database without Tutorwatch is left as it is.
     """
     for table, triggers in [*TRIGGERS.items(), ("alerts", ANNOUNCING)]:
-        _drop_triggers(connection, table, triggers)
-    for (index,) in connection.execute(_OUR_INDEXES).fetchall():
+        _drop_triggers(connection, f"public.{table}", triggers)
+    for partition in find_partitions(connection):
+        _drop_triggers(connection, partition.name, TRIGGERS.get(partition.of, ()))
+    for schema, index, has_parts in connection.execute(_OUR_INDEXES.encode()).fetchall():
         logger.info("Dropping index %s", index)
-        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier("public", index)))
+        if has_parts:
+            _drop_with_parts(connection, sql.Identifier(schema, index))
+        else:
+            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, index)))
     connection.execute("SET client_min_messages = warning")  # not a NOTICE per dropped table
     with connection.transaction():  # a service sees that it is uninstalled, not that a right is missing
         rights.take_back(connection)
@@ -46,8 +59,12 @@ def _drop_triggers(connection: psycopg.Connection, table: str, triggers: tuple[s
     with connection.transaction():
         wait_briefly(connection)
         for trigger in triggers:
-            connection.execute(
-                sql.SQL("DROP TRIGGER IF EXISTS {} ON {}").format(
-                    sql.Identifier(trigger), sql.Identifier("public", table)
-                )
-            )
+            connection.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {table}".encode())
+
+
+@when_not_busy
+def _drop_with_parts(connection: psycopg.Connection, index: sql.Identifier) -> None:
+    """Not concurrently, as PostgreSQL would have it: but it takes no longer than its locks."""
+    with connection.transaction():
+        wait_briefly(connection)
+        connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import command
@@ -21,6 +21,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 from migrations import deployed_schema, repair
 from migrations.indexes import LOCK_WAIT, find_invalid
 from migrations.installed import Kind, find_damage
+from migrations.partitions import find_partitions
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,12 @@ LOCK_KEY = 7_310_118_241
 
 PATIENCE_SECONDS = 300.0
 """How long a busy table is tried again before migrating gives up."""
+
+
+POOLED = (
+    "A pooler is between this program and the database, and a migration needs a session of its own: "
+    "set TUTORWATCH_LISTEN_URL to a URL that leads past it"
+)
 
 
 class SchemaError(Exception):
@@ -172,9 +179,11 @@ def _repair_script(database_url: str, *, automation: bool) -> str:
 
 def _facts(connection: Connection, *, automation: bool) -> dict[str, Any]:
     """What revisions need to know and, written as a script, can't ask the database for."""
+    driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
     return {
         "database_is_empty": deployed_schema.is_empty(connection),
         "invalid_indexes": find_invalid(connection),
+        "partitions": find_partitions(driver_connection),
         "automation": automation,
     }
 
@@ -190,9 +199,26 @@ def _engine(database_url: str) -> Engine:
 
 
 def _open(database_url: str, *, autocommit: bool = False) -> psycopg.Connection:
+    """Raises SchemaError where a pooler is between: locks and settings must last from one transaction to the next."""
     theirs = conninfo_to_dict(database_url).get("options") or ""
-    options = f"{theirs} -c timezone=UTC -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
-    return psycopg.connect(database_url, autocommit=autocommit, options=options, application_name="tutorwatch-migrate")
+    ours = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
+    try:
+        connection = psycopg.connect(
+            database_url,
+            autocommit=autocommit,
+            options=f"{theirs} {ours} -c tutorwatch.direct=on",
+            application_name="tutorwatch-migrate",
+        )
+    except psycopg.OperationalError as error:
+        if "unsupported startup parameter" in str(error):
+            raise SchemaError(POOLED) from None
+        raise
+    found = connection.execute("SELECT current_setting('tutorwatch.direct', true)").fetchone()
+    connection.rollback()
+    if found != ("on",):
+        connection.close()
+        raise SchemaError(POOLED)
+    return connection
 
 
 @contextmanager

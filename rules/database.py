@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import socket
+from collections.abc import Mapping
 from contextlib import suppress
+from types import MappingProxyType
 from typing import Annotated, Any
 
 import psycopg
@@ -13,7 +15,7 @@ from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import AfterValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import NullPool
+from sqlalchemy import Connection, NullPool, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 logger = logging.getLogger(__name__)
@@ -54,13 +56,17 @@ USUAL = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": "10s",  # ours compute for milliseconds between two statements
     "client_connection_check_interval": "2s",
+    "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
+}
+"""Settings of our sessions, unless the URL's `options` say otherwise."""
+
+OF_THE_SOCKET = {
     "tcp_keepalives_idle": "10",  # these let the server notice that a client of its own is gone
     "tcp_keepalives_interval": "5",
     "tcp_keepalives_count": "3",
     "tcp_user_timeout": "20s",
-    "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
 }
-"""Settings of our sessions, unless the URL's `options` say otherwise."""
+"""The same, where the socket is ours alone: not behind a pooler."""
 
 NEEDED = {
     "timezone": "UTC",  # the platform's times are UTC without saying so
@@ -69,6 +75,10 @@ NEEDED = {
     "default_transaction_isolation": r"read\ committed",  # a generation must see what was committed before its locks
 }
 """Settings without which our answers would be wrong, whatever the URL, the role or the database say."""
+
+
+DIRECT = "tutorwatch.direct"
+"""A setting that no server has by itself: where it isn't found, a pooler has swallowed what we asked for."""
 
 
 def connection_options(application_name: str, database_url: str) -> dict[str, Any]:
@@ -87,14 +97,15 @@ def connection_options(application_name: str, database_url: str) -> dict[str, An
         "keepalives_count": 3,
         "tcp_user_timeout": 20_000,
     }
-    options = " ".join([_as_options(USUAL), str(theirs.get("options") or ""), _as_options(NEEDED)])  # the last one wins
+    ours = USUAL | OF_THE_SOCKET | {DIRECT: "on"}
+    options = " ".join([_as_options(ours), str(theirs.get("options") or ""), _as_options(NEEDED)])  # the last one wins
     return {name: value for name, value in usual.items() if name not in theirs} | {
         "application_name": application_name,
         "options": options,
     }
 
 
-def _as_options(settings: dict[str, str]) -> str:
+def _as_options(settings: Mapping[str, str]) -> str:
     return " ".join(f"-c {name}={value}" for name, value in settings.items())
 
 
@@ -119,21 +130,87 @@ class AnsweredConnection(psycopg.AsyncConnection[Any]):
             ours.shutdown(socket.SHUT_RDWR)
 
 
-def open_engine(database_url: str, *, application_name: str, keep_connections: int = 0) -> AsyncEngine:
-    """An engine for any libpq URL or connection string; dispose of it when done.
+class Way:
+    """How to reach a database: directly or, found out with the first connection, through a pooler.
 
-    Keeps up to `keep_connections` open between transactions (0: none).
+    A pooler that gives out a connection to the server for a transaction at a time passes no `options` on: it refuses
+    them, or drops them without a word. Nothing may stay behind on such a connection either, neither settings nor
+    prepared statements. So settings are made anew in every transaction, for that transaction.
     """
-    options = connection_options(application_name, database_url)
 
-    async def connect() -> psycopg.AsyncConnection[Any]:
-        return await AnsweredConnection.connect(database_url, cursor_factory=AsyncRawCursor, **options)
+    def __init__(self, database_url: str, application_name: str, settings: Mapping[str, str]) -> None:
+        self._url = database_url
+        self._options = connection_options(application_name, database_url)
+        self._options["cursor_factory"] = AsyncRawCursor
+        self._options["options"] += " " + _as_options(settings)
+        local = USUAL | NEEDED | {"default_transaction_isolation": "read committed"} | dict(settings)
+        self._local_settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in local.items())
+        self.is_pooled: bool | None = None
+        """None: not known yet."""
 
+    async def connect(self) -> AnsweredConnection:
+        """A new connection; raises psycopg.Error."""
+        if not self.is_pooled:
+            connection = await self._connect_directly()
+            if connection:
+                return connection
+            logger.info("A pooler is between us and the database: settings are made in every transaction")
+        return await AnsweredConnection.connect(self._url, **self._options | {"options": "", "prepare_threshold": None})
+
+    async def _connect_directly(self) -> AnsweredConnection | None:
+        try:
+            connection = await AnsweredConnection.connect(self._url, **self._options)
+        except psycopg.OperationalError as error:
+            if not is_refused_by_pooler(error):
+                raise
+            self.is_pooled = True
+            return None
+        if self.is_pooled is None:
+            try:
+                cursor = await connection.execute("SELECT current_setting($1, true)", [DIRECT])
+                self.is_pooled = await cursor.fetchone() != ("on",)
+                await connection.rollback()
+            except BaseException:
+                await connection.close()
+                raise
+        if self.is_pooled:
+            await connection.close()
+            return None
+        return connection
+
+    def begin(self, connection: Connection) -> None:
+        """At the begin of a transaction; a statement in autocommit mode goes without settings."""
+        if not self.is_pooled:
+            return
+        driver_connection: Any = connection.connection.driver_connection
+        if not driver_connection.autocommit:
+            connection.exec_driver_sql(self._local_settings, execution_options={"no_parameters": True})
+
+
+def is_refused_by_pooler(error: psycopg.OperationalError) -> bool:
+    """Whether connecting failed because a pooler takes no settings for a session."""
+    return "unsupported startup parameter" in str(error)
+
+
+def open_engine(
+    database_url: str,
+    *,
+    application_name: str,
+    keep_connections: int = 0,
+    settings: Mapping[str, str] = MappingProxyType({}),
+) -> AsyncEngine:
+    """An engine for any libpq URL or connection string, a pooler's included; dispose of it when done.
+
+    Keeps up to `keep_connections` open between transactions (0: none). `settings` of its sessions win over all others.
+    """
+    way = Way(database_url, application_name, settings)
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
-    return create_async_engine(
+    engine = create_async_engine(
         "postgresql+psycopg://",
-        async_creator=connect,
+        async_creator=way.connect,
         isolation_level="READ COMMITTED",
         paramstyle="numeric_dollar",  # the server's own: the driver would parse a long statement anew each time
         **pool,
     )
+    event.listen(engine.sync_engine, "begin", way.begin)
+    return engine

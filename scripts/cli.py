@@ -114,7 +114,7 @@ def migrate(
     from migrations import upgrade
     from scripts import environment
 
-    url = environment.database_url()
+    url = environment.direct_url()
     if check:
         pending = upgrade.check(url)
         typer.echo("\n".join(pending) if pending else "The schema is up to date.")
@@ -205,7 +205,7 @@ def doctor(
     from scripts import environment
     from scripts.doctor.examination import print_examination
 
-    listener, url = environment.read(ListenerSettings), environment.database_url()
+    listener, url = environment.read(ListenerSettings), environment.direct_url()
     is_well = print_examination(url, listener, version=_version(), as_json=as_json)
     raise typer.Exit(0 if is_well else 1)
 
@@ -429,9 +429,7 @@ def _connection() -> "psycopg.Connection":
 
     from scripts import environment
 
-    return psycopg.connect(
-        environment.database_url(), autocommit=True, application_name="tutorwatch", connect_timeout=5
-    )
+    return psycopg.connect(environment.direct_url(), autocommit=True, application_name="tutorwatch", connect_timeout=5)
 
 
 def _switch(*, on: bool) -> None:

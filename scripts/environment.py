@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TypeVar
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
@@ -64,6 +65,18 @@ def database_url() -> str:
             "postgresql://user:password@host/database (or start `make run` in this folder)"
         )
     return url
+
+
+def direct_url() -> str:
+    """The same for commands that need a session of their own: past a pooler, where TUTORWATCH_LISTEN_URL leads past it.
+
+    As the role of TUTORWATCH_DATABASE_URL: the other is the listener's.
+    """
+    url, direct = database_url(), read(ListenerSettings).listen_url
+    if direct is None:
+        return url
+    role = {name: value for name, value in conninfo_to_dict(url).items() if name in ("user", "password", "passfile")}
+    return make_conninfo(direct, **role)
 
 
 def configured_database_url() -> str | None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import event, text
+from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -32,16 +32,12 @@ class DatabaseGoneError(Exception):
 
 def open_web_engine(database_url: str) -> AsyncEngine:
     """An engine for pages: a statement that takes longer than any page may is ended by the server."""
-    engine = open_engine(database_url, application_name="tutorwatch-web", keep_connections=KEPT_CONNECTIONS)
-
-    @event.listens_for(engine.sync_engine, "connect")
-    def _bound_statements(connection: Any, _record: Any) -> None:
-        cursor = connection.cursor()
-        cursor.execute(f"SET statement_timeout = {int(STATEMENT_SECONDS * 1000)}")
-        cursor.close()
-        connection.commit()
-
-    return engine
+    return open_engine(
+        database_url,
+        application_name="tutorwatch-web",
+        keep_connections=KEPT_CONNECTIONS,
+        settings={"statement_timeout": f"{int(STATEMENT_SECONDS)}s"},
+    )
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:

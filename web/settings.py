@@ -41,7 +41,7 @@ class WebSettings(BaseSettings):
     )
     listen_url: DatabaseUrl | None = Field(
         None,
-        description="Direct URL for LISTEN, where the database URL goes through a transaction-pooling proxy",
+        description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
     )
 
     @field_validator("web_url")

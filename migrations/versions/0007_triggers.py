@@ -21,13 +21,18 @@ TRANSITIONS = {
 
 
 def upgrade() -> None:
-    """One short transaction per table: two of these locks held at once could deadlock with a client."""
-    for table, (function, events) in RECORDED.items():
+    """One short transaction per table or partition: two of these locks at once could deadlock with a client."""
+    partitions = context.config.attributes["partitions"]
+    tables = [(f"public.{table}", table) for table in RECORDED] + [
+        (partition.name, partition.of) for partition in partitions if partition.of in RECORDED
+    ]
+    for table, of in tables:
+        function, events = RECORDED[of]
         statements = [_create_trigger(table, event, function) for event in events]
         statements.append(_create_trigger(table, "truncate", "record_truncate_v1"))
         if not context.config.attributes["automation"]:
             statements += [
-                f"ALTER TABLE public.{table} DISABLE TRIGGER tutorwatch_{event};" for event in (*events, "truncate")
+                f"ALTER TABLE {table} DISABLE TRIGGER tutorwatch_{event};" for event in (*events, "truncate")
             ]
         with op.get_context().autocommit_block():
             execute("\n".join(["BEGIN;", *statements, "COMMIT"]))
@@ -35,6 +40,6 @@ def upgrade() -> None:
 
 def _create_trigger(table: str, event: str, function: str) -> str:
     return f"""
-CREATE OR REPLACE TRIGGER tutorwatch_{event} AFTER {event.upper()} ON public.{table}
+CREATE OR REPLACE TRIGGER tutorwatch_{event} AFTER {event.upper()} ON {table}
     {TRANSITIONS.get(event, "")}
     FOR EACH STATEMENT EXECUTE FUNCTION tutorwatch.{function}();"""

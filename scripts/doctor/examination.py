@@ -7,7 +7,7 @@ import psycopg
 import typer
 
 from listener.settings import ListenerSettings
-from rules.database import connection_options
+from rules.database import DIRECT, connection_options, is_refused_by_pooler
 from rules.errors import first_line
 from scripts.doctor import rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, trouble
@@ -29,7 +29,10 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
 )
 """Only where the schema is this program's."""
 
-PATIENCE = "SET statement_timeout = '3s'; SET lock_timeout = '1s'"
+PATIENCE = " -c statement_timeout=3s -c lock_timeout=1s"
+
+
+POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
 
 
 def print_examination(url: str, listener: ListenerSettings, *, version: str, as_json: bool) -> bool:
@@ -47,11 +50,18 @@ def print_examination(url: str, listener: ListenerSettings, *, version: str, as_
 
 def examine(url: str, listener: ListenerSettings, *, version: str) -> Iterator[Finding]:
     """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found."""
+    options = connection_options("tutorwatch-doctor", url)
+    options["options"] += PATIENCE
     try:
-        with psycopg.connect(url, autocommit=True, **connection_options("tutorwatch-doctor", url)) as connection:
-            connection.execute(PATIENCE.encode())
+        with psycopg.connect(url, autocommit=True, **options) as connection:
+            if connection.execute("SELECT current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
+                yield POOLED
+                return
             yield from _examine(Patient(connection, url, version, listener))
     except psycopg.OperationalError as error:
+        if is_refused_by_pooler(error):
+            yield POOLED
+            return
         yield trouble(
             "database", f"can't be reached ({_reason(error)}): is it running, and is TUTORWATCH_DATABASE_URL right?"
         )

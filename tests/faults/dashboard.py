@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import aiohttp
 
@@ -40,11 +41,11 @@ class Dashboard:
 
 
 @asynccontextmanager
-async def dashboard(database_url: str, platform: Platform) -> AsyncIterator[Dashboard]:
+async def dashboard(database_url: str, platform: Platform, **settings: Any) -> AsyncIterator[Dashboard]:
     """Serves, and the admin `dana` is signed in."""
     await platform.user("dana", role="admin", name="Dana Whitfield")
     token = await sign_in(platform, "dana")
-    with Running("web", url=WEB.url(database_url), web_port=0) as process:
+    with Running("web", url=WEB.url(database_url), web_port=0, **settings) as process:
         address = (await process.log(action="serving"))["message"].removeprefix("Serving on ")
         yield Dashboard(process, address, token)
 

@@ -54,8 +54,8 @@ def test_every_part_of_a_migrated_database_is_known_and_whole(platform_url: str)
             Kind.TABLE: "SELECT relname FROM pg_class WHERE relnamespace = 'tutorwatch'::regnamespace"
             " AND relkind = 'r'",
             Kind.FUNCTION: "SELECT proname FROM pg_proc WHERE pronamespace = 'tutorwatch'::regnamespace",
-            Kind.TRIGGER: "SELECT c.relname || '.' || tgname FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid"
-            " WHERE NOT tgisinternal",
+            Kind.TRIGGER: "SELECT relnamespace::regnamespace || '.' || relname || '.' || tgname"
+            " FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid WHERE NOT tgisinternal",
             Kind.INDEX: "SELECT relname FROM pg_class WHERE relname LIKE 'tutorwatch\\_%' AND relkind = 'i'",
         }
         for kind, query in catalog.items():

@@ -169,7 +169,9 @@ class Worker:
                 self._follow_ups = list(FOLLOW_UP_SECONDS)
                 self._attempts_are_due |= bool(result.set_aside)
                 self._report(result)
-            elif has_attempted or not self._attempts_are_due:  # what is due even now, another listener is about to begin
+            elif (
+                has_attempted or not self._attempts_are_due
+            ):  # what is due even now, another listener is about to begin
                 return self._plan(result)
         return 0.0
 

@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from scripts.bench import changes
+from scripts.bench.relay import counting
 from tests.scripts.bench_command import run_bench
 
 
@@ -27,3 +28,26 @@ def test_changes_are_of_so_many_tutors_and_visible_with_results_gone(database_ur
             "SELECT tutor_id, count(*) FROM tutorwatch.outbox GROUP BY tutor_id ORDER BY tutor_id"
         ).fetchall()
     assert sorted(found) == sorted((f"bench-tutor-{number}", 5) for number in range(1, 11))
+
+
+def test_idle_services_are_looked_at(server_url: str, tmp_path: Path) -> None:
+    figures, _ = run_bench(server_url, tmp_path, "idle", "--quick", "--seconds", "11", "--starts", "1")
+    assert figures["help_seconds"]["ratio"] > 1
+    assert figures["listen_seconds"]["value"] > figures["nothing_seconds"]["value"]
+    for service in ("listen", "run"):
+        assert figures[f"{service}_statements"]["value"] > 0, "the heartbeat of every ten seconds"
+        if Path("/proc/self/stat").exists():
+            assert 20 < figures[f"{service}_memory"]["value"] < 500
+            assert figures[f"{service}_processor"]["value"] < 100
+
+
+def test_relay_counts_statements_of_all_connections(database_url: str) -> None:
+    with counting(database_url) as (url, counted):
+        with psycopg.connect(url) as first, psycopg.connect(url, autocommit=True) as second:
+            first.execute("SELECT 1")  # with its BEGIN
+            second.execute("SELECT length(%s)", ["x" * 200_000], prepare=True)
+            second.execute("SELECT length(%s)", ["y"], prepare=True)
+            with second.cursor() as cursor, cursor.copy("COPY public.subjects TO STDOUT") as copy:
+                list(copy)
+            first.commit()
+        assert counted.statements == 6

@@ -25,17 +25,19 @@ NOW = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
 
 
 def test_latency_finds_an_alert_for_every_session(server_url: str, tmp_path: Path) -> None:
-    figures, printed = run_bench(
-        server_url, tmp_path, "latency", "--quick", "--rate", "10", "--seconds", "1", "--history", "10"
-    )
-    assert figures["sessions"]["value"] == 10
-    assert figures["achieved_rate"]["value"] <= 11
+    sizes = ("--rate", "20", "--seconds", "1", "--history", "10", "--rows", "10000", "--rounds", "1")
+    figures, printed = run_bench(server_url, tmp_path, "latency", "--quick", *sizes)
+    assert figures["sessions"]["value"] == 20
+    assert figures["achieved_rate"]["value"] <= 21
     p50, p95, p99, slowest = (figures[f"alert_{name}"]["value"] for name in ("p50", "p95", "p99", "max"))
     assert 0 < p50 <= p95 <= p99 <= slowest
     assert figures["alert_from_answer_p50"]["value"] <= p50
     assert 0 < figures["notify_p50"]["value"] <= figures["notify_p95"]["value"]
     assert figures["alert_p50"]["ratio"] == pytest.approx(p50 / figures["notify_p50"]["value"])
-    assert "latency (rate 10.0, seconds 1.0, history 10)" in printed
+    assert 0 < figures["import_sessions"]["value"] <= 20
+    assert 0 < figures["import_p50"]["value"] <= figures["import_max"]["value"]
+    assert figures["import_p95"]["yardstick"] == "p95 without import"
+    assert "latency (rate 20.0, seconds 1.0, history 10, rows 10000, rounds 1)" in printed
 
 
 def test_backfill_counts_what_it_sends_and_creates(server_url: str, tmp_path: Path) -> None:

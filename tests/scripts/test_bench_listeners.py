@@ -1,12 +1,15 @@
 """The benchmarks of listeners at work and at rest run, at sizes too small to mean anything."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from scripts.bench import changes
+from scripts.bench import changes, dataset
+from scripts.bench.giant import GIANT, make_giant
 from scripts.bench.relay import counting
+from scripts.errors import CommandError
 from tests.scripts.bench_command import run_bench
 
 
@@ -51,3 +54,33 @@ def test_relay_counts_statements_of_all_connections(database_url: str) -> None:
                 list(copy)
             first.commit()
         assert counted.statements == 6
+
+
+TINY_SCALE = ("--sessions", "400", "--sessions", "2000", "--generations", "2", "--rounds", "1")
+
+
+def test_scale_compares_sizes_and_giants(server_url: str, tmp_path: Path) -> None:
+    giant = ("--giant", "200", "--seconds", "1")
+    figures, printed = run_bench(server_url, tmp_path, "scale", "--quick", *TINY_SCALE, *giant)
+    assert figures["generation_2000"]["yardstick"] == "400 sessions"
+    assert figures["generation_400"]["value"] > 0
+    assert figures["giant_generation"]["yardstick"] == "an ordinary tutor"
+    assert figures["giant_p50"]["value"] <= figures["giant_p95"]["value"]
+    assert figures["giant_p95"]["yardstick"] == "giant at rest"
+    assert "200 sessions in the window" in printed
+
+
+def test_giant_gets_the_sessions_and_their_metrics_of_others(database_url: str) -> None:
+    dataset.fill(database_url, dataset.Size(tutors=10, sessions_each=40), datetime.now(UTC))
+    make_giant(database_url, 100)
+    with psycopg.connect(database_url) as connection:
+        found = connection.execute(
+            "SELECT count(*), count(audio.session_id) FROM sessions"
+            " LEFT JOIN session_audio_metrics AS audio ON audio.session_id = sessions.id"
+            " WHERE tutor_id = %s AND status = 'completed' AND scheduled_start > now() - interval '30 days'",
+            [GIANT],
+        ).fetchone()
+    assert found
+    assert 100 <= found[0] == found[1] <= 120, "and its own"
+    with pytest.raises(CommandError, match="All tutors together"):
+        make_giant(database_url, 1000)

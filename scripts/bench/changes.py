@@ -21,6 +21,13 @@ def switch_on(url: str) -> None:
         connection.execute("TRUNCATE tutorwatch.outbox")
 
 
+def remove_results(connection: psycopg.Connection) -> None:
+    """Every alert, insight and piece of evidence, in one transaction."""
+    with connection.transaction():
+        for statement in REMOVE_RESULTS:
+            connection.execute(statement)
+
+
 def record_anew(connection: psycopg.Connection, changes: int, tutors: int) -> None:
     """Removes all results, and commits so many changes of the first so many tutors, as the triggers record them.
 
@@ -28,8 +35,7 @@ def record_anew(connection: psycopg.Connection, changes: int, tutors: int) -> No
     Listeners are woken when all of that is visible.
     """
     with connection.transaction():
-        for statement in REMOVE_RESULTS:
-            connection.execute(statement)
+        remove_results(connection)
         connection.execute(_RECORD, {"changes": changes, "tutors": tutors})
         connection.execute("SELECT pg_notify(%s, '')", [CHANGES])
 

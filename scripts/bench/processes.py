@@ -39,12 +39,11 @@ def running(service: str, url: str, *, until: str, **settings: str) -> Iterator[
 
     It is up once it has logged the action `until`. Raises CommandError, with the end of its log, if it doesn't.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)}
     with tempfile.TemporaryFile("w+") as log:
         started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own command
             [*COMMAND, service, "--log-format", "json"],
-            env=kept | {"TUTORWATCH_DATABASE_URL": url} | settings,
+            env=environment_for(url) | settings,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -52,7 +51,13 @@ def running(service: str, url: str, *, until: str, **settings: str) -> Iterator[
             said = _wait_for(service, until, process, log)
             yield Running(process.pid, said, time.perf_counter() - started)
         finally:
-            _stop(process)
+            stop(process)
+
+
+def environment_for(url: str) -> dict[str, str]:
+    """This process's environment, but for the database."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)}
+    return kept | {"TUTORWATCH_DATABASE_URL": url}
 
 
 def _wait_for(service: str, action: str, process: subprocess.Popen[bytes], log: IO[str]) -> Mapping[str, Any]:
@@ -77,7 +82,8 @@ def _read(log: IO[str]) -> str:
     return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Lets it end, and ends it where it doesn't."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

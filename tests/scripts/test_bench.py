@@ -11,11 +11,12 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts.bench import alert_history, dataset, load
+from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
 from scripts.bench.plans import Statement, read_whole
-from scripts.bench.report import Figure, Report, as_table, compared
+from scripts.bench.report import Figure, Report, as_markdown, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
 from scripts.bench.turns import in_turns
 from scripts.errors import CommandError
@@ -158,13 +159,8 @@ def test_failing_benchmark_leaves_no_database(server_url: str) -> None:
 
 
 def test_every_module_is_a_command() -> None:
-    assert [benchmark.name for benchmark in every_benchmark()] == [
-        "backfill",
-        "dashboard",
-        "drain",
-        "latency",
-        "writer",
-    ]
+    names = "backfill dashboard drain idle latency peers scale writer"
+    assert [benchmark.name for benchmark in every_benchmark()] == names.split()
 
 
 def test_given_options_replace_the_quick_ones() -> None:
@@ -279,6 +275,36 @@ def test_table_is_aligned() -> None:
         "",
         "- a note",
     ]
+
+
+def test_markdown_has_a_table_for_each_report() -> None:
+    figures = [
+        Figure(name="a", what="first", value=1234.5, unit="ms", spread=(0.5, 20.25)),
+        Figure(name="b", what="  p|95", value=2, unit="", ratio=0.333, yardstick="a < b"),
+    ]
+    assert as_markdown(Report("example", {"size": 3}, figures, ["a note"])).splitlines() == [
+        "## example",
+        "",
+        "size 3",
+        "",
+        "| what | value | middle half | ratio | middle half | yardstick |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| first | 1,234 ms | 0.50 - 20.2 |  |  |  |",
+        "| … p\\|95 | 2 |  | 0.33 |  | a &lt; b |",
+        "",
+        "- a note",
+    ]
+
+
+def test_page_of_all_says_where_and_when(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORWATCH_DATABASE_URL", server_url)
+    file, sizes = tmp_path / "benchmarks.md", writer.Options(**TINY_WRITER)
+    small = Benchmark("small", lambda: None, sizes, sizes, lambda _url, _sizes: Report("small", {}, [], ["done"]))
+    run_all([small], quick=True, json_file=None, markdown_file=file)
+    page = file.read_text(encoding="utf-8")
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in page
+    assert "PostgreSQL" in page
+    assert page.endswith("- done\n")
 
 
 @pytest.mark.parametrize("pgbench", [pytest.param(load.find_pgbench(), id="pgbench"), pytest.param(None, id="psycopg")])

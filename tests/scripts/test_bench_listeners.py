@@ -1,12 +1,14 @@
 """The benchmarks of listeners at work and at rest run, at sizes too small to mean anything."""
 
+import asyncio
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 
-from scripts.bench import changes, dataset
+from scripts.bench import changes, dataset, peers
+from scripts.bench.commands import every_benchmark
 from scripts.bench.giant import GIANT, make_giant
 from scripts.bench.relay import counting
 from scripts.errors import CommandError
@@ -84,3 +86,35 @@ def test_giant_gets_the_sessions_and_their_metrics_of_others(database_url: str) 
     assert 100 <= found[0] == found[1] <= 120, "and its own"
     with pytest.raises(CommandError, match="All tutors together"):
         make_giant(database_url, 1000)
+
+
+TINY_PEERS = {"changes": 30, "tutors": 15, "few": 3, "sessions": 10, "sample": 20, "rounds": 1}
+
+
+def test_peers_do_the_same_work(server_url: str, tmp_path: Path) -> None:
+    sizes = [part for name, size in TINY_PEERS.items() for part in (f"--{name}", str(size))]
+    figures, printed = run_bench(server_url, tmp_path, "peers", "--quick", *sizes)
+    for tutors in (15, 3):
+        assert figures[f"changes_of_{tutors}_tutorwatch"]["yardstick"] in peers.PEERS
+        for peer in peers.PEERS:
+            assert figures[f"changes_of_{tutors}_{peer}"]["value"] > 0
+    assert "measured on 20 of 30 jobs and scaled up" in printed
+
+
+def test_peers_that_are_missing_are_named_with_what_to_install(
+    server_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(peers, "find_spec", lambda _name: None)
+    (benchmark,) = (each for each in every_benchmark() if each.name == "peers")
+    report = benchmark.measure(server_url, benchmark.quick)
+    assert not report.figures
+    assert "pip install 'tutorwatch[bench]'" in report.notes[0]
+
+
+def test_failed_job_of_a_peer_is_no_measurement(database_url: str) -> None:
+    name, peer = "procrastinate", peers.PEERS["procrastinate"]
+    asyncio.run(peer.install(database_url))
+    with psycopg.connect(database_url) as connection:
+        connection.execute("ALTER TABLE public.users RENAME TO people")
+    with peers.worker(name, database_url), pytest.raises(CommandError, match="jobs of procrastinate failed"):
+        peers.seconds_to_work_off(name, database_url, ["bench-tutor-1"])

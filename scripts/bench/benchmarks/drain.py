@@ -9,7 +9,6 @@ Measured in turns, from the commit of the changes, which wakes listeners that ar
 """
 
 import time
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -17,10 +16,10 @@ import psycopg
 import typer
 
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
-from scripts.bench.changes import record_anew, switch_on
+from scripts.bench.changes import switch_on
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
-from scripts.bench.listening import listener, wait_until_drained
+from scripts.bench.draining import seconds_to_drain
 from scripts.bench.plain_join import PLAIN_JOIN
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
@@ -73,13 +72,7 @@ _NOTES = (
 
 def _measure(url: str, connection: psycopg.Connection, options: Options) -> list[Figure]:
     def drain(listeners: int) -> float:
-        with ExitStack() as stack:
-            for _ in range(listeners):
-                stack.enter_context(listener(url))
-            record_anew(connection, options.tutors, options.tutors)
-            started = time.perf_counter()
-            wait_until_drained(url)
-            return time.perf_counter() - started
+        return seconds_to_drain(url, connection, changes=options.tutors, tutors=options.tutors, listeners=listeners)
 
     def plain_join() -> float:
         started = time.perf_counter()
@@ -107,6 +100,6 @@ BENCHMARK = Benchmark(
     name="drain",
     command=command,
     full=Options(tutors=10_000, sessions=200, rounds=3),
-    quick=Options(tutors=1000, sessions=40, rounds=1),
+    quick=Options(tutors=800, sessions=40, rounds=1),
     measure=measure,
 )

@@ -1,0 +1,25 @@
+"""How long listeners take to work off changes."""
+
+import time
+from contextlib import ExitStack
+
+import psycopg
+
+from scripts.bench.changes import record_anew
+from scripts.bench.listening import listener, wait_until_drained
+
+
+def seconds_to_drain(
+    url: str, connection: psycopg.Connection, *, changes: int, tutors: int, listeners: int = 1
+) -> float:
+    """From the commit of so many changes of so many tutors, which wakes listeners that are up, until none is left.
+
+    Nothing has been generated before: see `record_anew`.
+    """
+    with ExitStack() as stack:
+        for _ in range(listeners):
+            stack.enter_context(listener(url))
+        record_anew(connection, changes, tutors)
+        started = time.perf_counter()
+        wait_until_drained(url)
+        return time.perf_counter() - started

@@ -43,7 +43,7 @@ class Options:
 
 
 def command(
-    seconds: Annotated[float | None, typer.Option(min=1, help="How long the services are at rest [120].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="How long the services are at rest [60].")] = None,
     starts: Annotated[int | None, typer.Option(min=1, help="How often each start is measured [10].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -161,7 +161,7 @@ def _rest_figures(service: str, rest: _Rest) -> list[Figure]:
 BENCHMARK = Benchmark(
     name="idle",
     command=command,
-    full=Options(seconds=120, starts=10),
+    full=Options(seconds=60, starts=10),
     quick=Options(seconds=10, starts=2),
     measure=measure,
 )

@@ -322,7 +322,7 @@ def demo(
 
 @app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def bench(context: typer.Context) -> None:
-    """Measures latency, backfill and what writers pay; `tutorwatch bench --help` tells more."""
+    """Measures how quick it is, what it costs and how it grows; `tutorwatch bench --help` tells more."""
     from scripts.bench.commands import app as benchmarks
 
     benchmarks(context.args, prog_name="tutorwatch bench")

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
 
@@ -10,12 +11,15 @@ import typer
 
 from scripts.bench import machine
 from scripts.bench.databases import open_server
-from scripts.bench.report import Report, as_table
+from scripts.bench.report import Report, as_markdown, as_table
 
 Options = TypeVar("Options", bound=Any)
 
 Quick = Annotated[bool, typer.Option("--quick", help="Small sizes: well under a minute, for a first look.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", dir_okay=False, help="Write the figures to this file too.")]
+MarkdownFile = Annotated[
+    Path | None, typer.Option("--markdown", dir_okay=False, help="Write the tables to this file too, as Markdown.")
+]
 
 
 @dataclass(frozen=True)
@@ -39,13 +43,20 @@ class Benchmark(Generic[Options]):
         )
         return chosen
 
-    def run(self, *, quick: bool, json_file: Path | None, **given: object) -> None:
+    def run(self, *, quick: bool, json_file: Path | None, **given: Any) -> None:
         """Measures and prints; the whole of a benchmark's command."""
         run_all([self], quick=quick, json_file=json_file, **given)
 
 
-def run_all(benchmarks: Sequence[Benchmark[Any]], *, quick: bool, json_file: Path | None, **given: object) -> None:
-    """Runs the benchmarks on one server, prints each report as soon as it is there, writes all as JSON."""
+def run_all(
+    benchmarks: Sequence[Benchmark[Any]],
+    *,
+    quick: bool,
+    json_file: Path | None,
+    markdown_file: Path | None = None,
+    **given: object,
+) -> None:
+    """Runs the benchmarks on one server, prints each report as soon as it is there, writes all to the files."""
     with open_server() as server_url:
         where = machine.describe(server_url)
         typer.echo(str(where))
@@ -57,3 +68,11 @@ def run_all(benchmarks: Sequence[Benchmark[Any]], *, quick: bool, json_file: Pat
             if json_file:
                 found = {"machine": where.as_json(), "benchmarks": [each.as_json() for each in reports]}
                 json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+            if markdown_file:
+                markdown_file.write_text(_as_page(where, reports, quick=quick), encoding="utf-8")
+
+
+def _as_page(where: machine.Machine, reports: Sequence[Report], *, quick: bool) -> str:
+    command = f"tutorwatch bench all{' --quick' if quick else ''} --markdown FILE"
+    about = f"Written by `{command}`, {datetime.now(UTC):%Y-%m-%d}, on this machine: {where}."
+    return "\n\n".join(["# Benchmarks", about, *map(as_markdown, reports)]) + "\n"

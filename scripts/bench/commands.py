@@ -13,7 +13,7 @@ from typing import Any
 import typer
 
 from scripts.bench import benchmarks
-from scripts.bench.benchmark import Benchmark, JsonFile, Quick, run_all
+from scripts.bench.benchmark import Benchmark, JsonFile, MarkdownFile, Quick, run_all
 from scripts.log_format import LogFormat
 from scripts.logs import configure
 
@@ -42,9 +42,9 @@ def prepare() -> None:
 
 
 @app.command("all")
-def run_every_benchmark(quick: Quick = False, json_file: JsonFile = None) -> None:
+def run_every_benchmark(quick: Quick = False, json_file: JsonFile = None, markdown_file: MarkdownFile = None) -> None:
     """Every benchmark, one after the other."""
-    run_all(every_benchmark(), quick=quick, json_file=json_file)
+    run_all(every_benchmark(), quick=quick, json_file=json_file, markdown_file=markdown_file)
 
 
 for _benchmark in every_benchmark():

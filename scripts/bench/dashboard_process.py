@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from rules.database import open_engine
+from scripts.bench.consumption import resident_mebibytes
 from scripts.bench.processes import running
 from web import store
 from web.access import lifetime
@@ -44,11 +44,7 @@ class Dashboard:
 
     def resident_mebibytes(self) -> float | None:
         """Its memory that is resident now; None where the system doesn't say so in Linux's way."""
-        status = Path(f"/proc/{self.process_id}/status")
-        if not status.exists():
-            return None
-        (line,) = (line for line in status.read_text(encoding="ascii").splitlines() if line.startswith("VmRSS:"))
-        return int(line.split()[1]) / 1024
+        return resident_mebibytes(self.process_id)
 
 
 @contextmanager

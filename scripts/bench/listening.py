@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
 
@@ -26,9 +27,14 @@ def listener(url: str) -> Iterator[None]:
 
 def wait_until_drained(url: str) -> None:
     """Returns once the outbox is empty, as the committed rows have it. Raises CommandError if it stays full."""
+    wait_until_none(url, "SELECT FROM tutorwatch.outbox LIMIT 1", "The listener didn't work off the outbox")
+
+
+def wait_until_none(url: str, query: LiteralString, complaint: str) -> None:
+    """Returns once the query has no row, to within 20 ms. Raises CommandError with the complaint if it keeps one."""
     give_up_at = time.monotonic() + DRAIN_SECONDS
     with psycopg.connect(url, autocommit=True) as connection:
-        while connection.execute("SELECT FROM tutorwatch.outbox LIMIT 1").fetchone() is not None:
+        while connection.execute(query).fetchone() is not None:
             if time.monotonic() > give_up_at:
-                raise CommandError(f"The listener didn't work off the outbox within {DRAIN_SECONDS:.0f} s")
+                raise CommandError(f"{complaint} within {DRAIN_SECONDS:.0f} s")
             time.sleep(0.02)

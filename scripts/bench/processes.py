@@ -20,15 +20,17 @@ STOP_SECONDS = 15.0
 
 _NOT_THEIRS = ("TUTORWATCH_LISTEN_URL", "TUTORWATCH_WEB_")
 """Settings that are about another database than the benchmark's, or about another address."""
-_COMMAND = (sys.executable, "-c", "from scripts.cli import main; main()")
+COMMAND = (sys.executable, "-c", "from scripts.cli import main; main()")
+"""`tutorwatch`, by the interpreter that runs the benchmark."""
 
 
 @dataclass(frozen=True)
 class Running:
-    """A service that is up: its process id, and the line of its log that said so."""
+    """A service that is up: its process id, the line of its log that said so, and how long it took to say it."""
 
     process_id: int
     said: Mapping[str, Any]
+    start_seconds: float
 
 
 @contextmanager
@@ -37,18 +39,25 @@ def running(service: str, url: str, *, until: str, **settings: str) -> Iterator[
 
     It is up once it has logged the action `until`. Raises CommandError, with the end of its log, if it doesn't.
     """
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)}
     with tempfile.TemporaryFile("w+") as log:
+        started = time.perf_counter()
         process = subprocess.Popen(  # noqa: S603 - our own command
-            [*_COMMAND, service, "--log-format", "json"],
-            env=kept | {"TUTORWATCH_DATABASE_URL": url} | settings,
+            [*COMMAND, service, "--log-format", "json"],
+            env=environment_for(url) | settings,
             stdout=log,
             stderr=subprocess.STDOUT,
         )
         try:
-            yield Running(process.pid, _wait_for(service, until, process, log))
+            said = _wait_for(service, until, process, log)
+            yield Running(process.pid, said, time.perf_counter() - started)
         finally:
-            _stop(process)
+            stop(process)
+
+
+def environment_for(url: str) -> dict[str, str]:
+    """This process's environment, but for the database."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_THEIRS)}
+    return kept | {"TUTORWATCH_DATABASE_URL": url}
 
 
 def _wait_for(service: str, action: str, process: subprocess.Popen[bytes], log: IO[str]) -> Mapping[str, Any]:
@@ -56,7 +65,7 @@ def _wait_for(service: str, action: str, process: subprocess.Popen[bytes], log: 
     while (line := _find(action, said := _read(log))) is None:
         if process.poll() is not None or time.monotonic() > give_up_at:
             raise CommandError(f"`tutorwatch {service}` didn't come up:\n{said[-2000:]}")
-        time.sleep(0.05)
+        time.sleep(0.01)
     return line
 
 
@@ -73,7 +82,8 @@ def _read(log: IO[str]) -> str:
     return os.pread(log.fileno(), 1 << 20, 0).decode(errors="replace")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """Lets it end, and ends it where it doesn't."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

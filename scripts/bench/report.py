@@ -71,8 +71,25 @@ def as_table(report: Report) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
     lines = [_line(row, widths) for row in rows]
     rule = "  ".join("-" * width for width in widths)
-    title = f"{report.benchmark} ({', '.join(f'{name} {value}' for name, value in report.options.items())})"
+    title = f"{report.benchmark} ({_options(report)})"
     return "\n".join([title, "", lines[0], rule, *lines[1:], "", *(f"- {note}" for note in report.notes)])
+
+
+def as_markdown(report: Report) -> str:
+    """The report as a section with a table, its notes below. What stands indented belongs to the line above."""
+    rows = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 2), "---"), *map(_cells, report.figures)]
+    table = [f"| {' | '.join(_for_markdown(cell) for cell in row)} |" for row in rows]
+    notes = [f"- {note}" for note in report.notes]
+    return "\n".join([f"## {report.benchmark}", "", _options(report), "", *table, "", *notes])
+
+
+def _for_markdown(cell: str) -> str:
+    belongs = cell.startswith("  ")
+    return ("… " if belongs else "") + cell.strip().replace("|", "\\|").replace("<", "&lt;")
+
+
+def _options(report: Report) -> str:
+    return ", ".join(f"{name} {value}" for name, value in report.options.items())
 
 
 def _cells(figure: Figure) -> tuple[str, ...]:

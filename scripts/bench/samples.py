@@ -33,6 +33,10 @@ class Samples:
         """The same measurements in another unit."""
         return Samples([value * factor for value in self.values])
 
+    def per(self, count: float) -> "Samples":
+        """How many of `count` things in one unit of what was measured: of seconds, a rate per second."""
+        return Samples([count / value for value in self.values])
+
 
 def paired_ratios(samples: Samples, yardstick: Samples) -> Samples:
     """Each measurement over the yardstick's measurement next to it, so that slow moments hit both."""

@@ -1,9 +1,6 @@
 """Each benchmark runs, at sizes too small to mean anything: figures are there and sane, databases are gone."""
 
-import json
 import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,73 +11,34 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts.bench import alert_history, dataset, load
+from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
 from scripts.bench.plans import Statement, read_whole
-from scripts.bench.report import Figure, Report, as_table, compared
+from scripts.bench.report import Figure, Report, as_markdown, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
 from scripts.bench.turns import in_turns
 from scripts.errors import CommandError
+from tests.scripts.bench_command import databases_of, run_bench
 
-BENCH = (sys.executable, "-c", "from scripts.bench.commands import app; app()")
 NOW = datetime(2026, 6, 15, 12, 7, tzinfo=UTC)
-
-Figures = dict[str, dict[str, Any]]
-
-
-def run_bench(server_url: str, tmp_path: Path, *arguments: str) -> tuple[Figures, str]:
-    """Runs the command in a process of its own; returns its figures by name, and what it printed."""
-    json_file = tmp_path / "figures.json"
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TUTORWATCH_")}
-    process = subprocess.Popen(
-        [*BENCH, *arguments, "--json", str(json_file)],
-        env=environment | {"TUTORWATCH_DATABASE_URL": server_url},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    printed, told = process.communicate(timeout=300)
-    assert process.returncode == 0, told
-    assert databases_of(server_url, process.pid) == []
-    found = json.loads(json_file.read_text(encoding="utf-8"))
-    assert found["machine"]["cores"] > 0
-    assert found["machine"]["memory_gib"] > 0
-    assert found["machine"]["postgresql"]
-    assert found["machine"]["settings"]["fsync"] in ("on", "off")
-    figures = {figure["name"]: figure for figure in found["benchmarks"][0]["figures"]}
-    for figure in figures.values():
-        assert figure["what"].strip() in printed
-        assert figure["value"] >= 0
-        if figure["spread"]:
-            assert 0 < figure["spread"][0] <= figure["spread"][1]
-        if figure["yardstick"]:
-            assert figure["ratio"] > 0
-        if figure["ratio_spread"]:
-            assert 0 < figure["ratio_spread"][0] <= figure["ratio_spread"][1]
-    return figures, printed
-
-
-def databases_of(server_url: str, process_id: int) -> list[str]:
-    with psycopg.connect(server_url) as connection:
-        rows = connection.execute(
-            "SELECT datname FROM pg_database WHERE datname LIKE %s", [f"tutorwatch_bench_%_{process_id}"]
-        )
-        return [name for (name,) in rows]
 
 
 def test_latency_finds_an_alert_for_every_session(server_url: str, tmp_path: Path) -> None:
-    figures, printed = run_bench(
-        server_url, tmp_path, "latency", "--quick", "--rate", "10", "--seconds", "1", "--history", "10"
-    )
-    assert figures["sessions"]["value"] == 10
-    assert figures["achieved_rate"]["value"] <= 11
+    sizes = ("--rate", "20", "--seconds", "1", "--history", "10", "--rows", "10000", "--rounds", "1")
+    figures, printed = run_bench(server_url, tmp_path, "latency", "--quick", *sizes)
+    assert figures["sessions"]["value"] == 20
+    assert figures["achieved_rate"]["value"] <= 21
     p50, p95, p99, slowest = (figures[f"alert_{name}"]["value"] for name in ("p50", "p95", "p99", "max"))
     assert 0 < p50 <= p95 <= p99 <= slowest
     assert figures["alert_from_answer_p50"]["value"] <= p50
     assert 0 < figures["notify_p50"]["value"] <= figures["notify_p95"]["value"]
     assert figures["alert_p50"]["ratio"] == pytest.approx(p50 / figures["notify_p50"]["value"])
-    assert "latency (rate 10.0, seconds 1.0, history 10)" in printed
+    assert 0 < figures["import_sessions"]["value"] <= 20
+    assert 0 < figures["import_p50"]["value"] <= figures["import_max"]["value"]
+    assert figures["import_p95"]["yardstick"] == "p95 without import"
+    assert "latency (rate 20.0, seconds 1.0, history 10, rows 10000, rounds 1)" in printed
 
 
 def test_backfill_counts_what_it_sends_and_creates(server_url: str, tmp_path: Path) -> None:
@@ -201,7 +159,8 @@ def test_failing_benchmark_leaves_no_database(server_url: str) -> None:
 
 
 def test_every_module_is_a_command() -> None:
-    assert [benchmark.name for benchmark in every_benchmark()] == ["backfill", "dashboard", "latency", "writer"]
+    names = "backfill dashboard drain idle latency peers scale writer"
+    assert [benchmark.name for benchmark in every_benchmark()] == names.split()
 
 
 def test_given_options_replace_the_quick_ones() -> None:
@@ -316,6 +275,36 @@ def test_table_is_aligned() -> None:
         "",
         "- a note",
     ]
+
+
+def test_markdown_has_a_table_for_each_report() -> None:
+    figures = [
+        Figure(name="a", what="first", value=1234.5, unit="ms", spread=(0.5, 20.25)),
+        Figure(name="b", what="  p|95", value=2, unit="", ratio=0.333, yardstick="a < b"),
+    ]
+    assert as_markdown(Report("example", {"size": 3}, figures, ["a note"])).splitlines() == [
+        "## example",
+        "",
+        "size 3",
+        "",
+        "| what | value | middle half | ratio | middle half | yardstick |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| first | 1,234 ms | 0.50 - 20.2 |  |  |  |",
+        "| … p\\|95 | 2 |  | 0.33 |  | a &lt; b |",
+        "",
+        "- a note",
+    ]
+
+
+def test_page_of_all_says_where_and_when(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TUTORWATCH_DATABASE_URL", server_url)
+    file, sizes = tmp_path / "benchmarks.md", writer.Options(**TINY_WRITER)
+    small = Benchmark("small", lambda: None, sizes, sizes, lambda _url, _sizes: Report("small", {}, [], ["done"]))
+    run_all([small], quick=True, json_file=None, markdown_file=file)
+    page = file.read_text(encoding="utf-8")
+    assert f"{datetime.now(UTC):%Y-%m-%d}" in page
+    assert "PostgreSQL" in page
+    assert page.endswith("- done\n")
 
 
 @pytest.mark.parametrize("pgbench", [pytest.param(load.find_pgbench(), id="pgbench"), pytest.param(None, id="psycopg")])

@@ -33,8 +33,10 @@ from rules.statistics import statistics_query
 from rules.tutors import load_names
 from scripts import backfill, environment
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
+from scripts.bench.changes import REMOVE_RESULTS
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
+from scripts.bench.plain_join import PLAIN_JOIN
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.turns import in_turns
@@ -123,7 +125,7 @@ class _Work:
 
         async def work() -> None:
             async with self.engine.begin() as conn:
-                (await conn.execute(_PLAIN_JOIN)).all()
+                (await conn.execute(text(PLAIN_JOIN))).all()
 
         return self._time(work)
 
@@ -159,29 +161,14 @@ class _Work:
 
     async def _remove_results(self) -> None:
         async with self.engine.begin() as conn:
-            for statement in _REMOVE_RESULTS:
-                await conn.execute(statement)
+            for statement in REMOVE_RESULTS:
+                await conn.execute(text(statement))
 
     def _count_statement(self, *_: object) -> None:
         self._traffic.statements += 1
 
     def _count_commit(self, *_: object) -> None:
         self._traffic.commits += 1
-
-
-# Truncating alerts puts every tutor into the outbox, by our own trigger.
-_REMOVE_RESULTS = (
-    text("TRUNCATE public.alerts, public.tutor_insights, tutorwatch.alert_evidence"),
-    text("DELETE FROM tutorwatch.outbox"),
-)
-_PLAIN_JOIN = text("""
-    SELECT sessions.tutor_id, count(*), avg(audio.student_engagement_score),
-           avg(video.student_visual_engagement_score)
-    FROM public.sessions
-    LEFT JOIN public.session_audio_metrics AS audio ON audio.session_id = sessions.id
-    LEFT JOIN public.session_video_metrics AS video ON video.session_id = sessions.id
-    GROUP BY sessions.tutor_id
-""")
 
 
 def _measure(work: _Work, options: Options) -> list[Figure]:

@@ -20,10 +20,10 @@ from typing import Annotated, LiteralString
 import psycopg
 import typer
 
-from migrations import automation
 from scripts.bench import alert_history, page_queries
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.browser import NOT_INSTALLED, find_browser, open_dashboard
+from scripts.bench.changes import switch_on
 from scripts.bench.constant_page import HOST, constant_page
 from scripts.bench.dashboard_process import Dashboard, dashboard
 from scripts.bench.databases import filled_database
@@ -93,7 +93,7 @@ def measure(server_url: str, options: Options) -> Report:
         say(f"Adding {options.alerts:,} alerts")
         history = alert_history.AlertHistory(options.alerts, options.open)
         alert_history.fill(url, size, history, datetime.now(UTC))
-        _switch_on(url)
+        switch_on(url)  # history stays as it was made
         say(f"Asking for every page {options.requests} times")
         asked = asyncio.run(page_queries.ask(url, options.requests))
         figures = _query_figures(asked)
@@ -102,13 +102,6 @@ def measure(server_url: str, options: Options) -> Report:
             figures += _stream_figures(served, options)
             arrivals, browser_note = _arrival_figures(served, url, options)
         return Report("dashboard", asdict(options), figures + arrivals, [*_notes(asked), *browser_note])
-
-
-def _switch_on(url: str) -> None:
-    """The triggers on, and nothing to be generated: history stays as it was made."""
-    with psycopg.connect(url, autocommit=True) as connection:
-        automation.switch(connection, on=True)
-        connection.execute("TRUNCATE tutorwatch.outbox")
 
 
 # Queries

@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from rules.tables import outbox
 from rules.tutors import every_tutor
 
+LOOK_AHEAD = 20
+"""How far beyond its oldest changes a claim looks for more of the same tutors: so many batches."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -34,11 +37,20 @@ class Claim:
 # The rows are deleted at once: the transaction is the lease, and gives them back if it doesn't commit. On a row
 # that was given back, xmax still names the transaction that had it: that one ended unfinished, perhaps because a
 # tutor of its batch killed the listener. Where metrics changed, the session's tutor is looked up again (see
-# migrations/sql/own_tables.sql).
+# migrations/sql/own_tables.sql). What was recorded soon after about the same tutors comes along: of a long backlog
+# each tutor is then generated once, not once a batch.
 _CLAIM = text("""
-    WITH claimed AS MATERIALIZED (
+    WITH oldest AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, xmax <> '0' AND xmax::text <> ALL(:own) AS unfinished
         FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
+    ), more AS MATERIALIZED (
+        SELECT id, tutor_id, session_ids, recorded_at, xmax <> '0' AND xmax::text <> ALL(:own) AS unfinished
+        FROM tutorwatch.outbox
+        WHERE id > (SELECT max(id) FROM oldest) AND id <= (SELECT max(id) + :look_ahead FROM oldest)
+          AND tutor_id = ANY(ARRAY(SELECT tutor_id FROM oldest))
+        FOR UPDATE SKIP LOCKED
+    ), claimed AS MATERIALIZED (
+        SELECT * FROM oldest UNION ALL SELECT * FROM more
     ), removed AS (
         DELETE FROM tutorwatch.outbox WHERE id = ANY(ARRAY(SELECT id FROM claimed))
     ), concerned AS MATERIALIZED (
@@ -69,11 +81,12 @@ _CLAIM = text("""
 
 
 async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = ()) -> Claim:
-    """Claims the oldest changes that no other listener holds; empty if there are none.
+    """Claims the oldest changes that no other listener holds, with later ones of their tutors; empty if there are none.
 
     `own` are transactions that the caller itself gave up, alive: what they had is not set apart for that.
     """
-    row = (await conn.execute(_CLAIM, {"batch_size": batch_size, "own": list(own)})).one()
+    values = {"batch_size": batch_size, "look_ahead": LOOK_AHEAD * batch_size, "own": list(own)}
+    row = (await conn.execute(_CLAIM, values)).one()
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
 
 

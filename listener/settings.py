@@ -15,7 +15,12 @@ class ListenerSettings(BaseSettings):
         None,
         description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
     )
-    batch_size: int = Field(500, ge=1, le=5000, description="Most changes claimed in one transaction")
+    batch_size: int = Field(
+        500,
+        ge=1,
+        le=5000,
+        description="Changes claimed in one transaction, and with them later ones of the same tutors",
+    )
     poll_seconds: float = Field(30, gt=0, le=3600, description="Longest time between two looks into the outbox")
     deaf_poll_seconds: float = Field(1, gt=0, le=60, description="The same while the LISTEN connection is down")
     heartbeat_seconds: float = Field(10, gt=0, le=300, description="Time between two heartbeats of LISTEN")

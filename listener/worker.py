@@ -179,7 +179,7 @@ class Worker:
 
     def _leaves_work(self, claim: outbox.Claim, batch: Batch | None) -> bool:
         """Whether there may be more to do at once."""
-        is_full = claim.changes == self._settings.batch_size
+        is_full = claim.changes >= self._settings.batch_size
         return is_full or claim.concerns_every_tutor or bool(claim.apart) or bool(batch and batch.failed)
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:

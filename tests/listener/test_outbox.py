@@ -53,6 +53,26 @@ async def test_changes_of_one_tutor_are_claimed_as_one(engine: AsyncEngine, rows
     assert (sorted(claim.tutor_ids), claim.changes) == (["a", "b"], 4)
 
 
+async def test_later_changes_of_the_claimed_tutors_come_along(engine: AsyncEngine, rows: Platform) -> None:
+    await record(rows, *"abcacb")
+
+    async with engine.begin() as conn:
+        claim = await outbox.claim(conn, 2)
+
+    assert (sorted(claim.tutor_ids), claim.changes) == (["a", "b"], 4)
+    assert await left(rows) == ["c", "c"]
+
+
+async def test_claim_looks_ahead_so_far_and_no_further(engine: AsyncEngine, rows: Platform) -> None:
+    await record(rows, "a", *["b"] * (outbox.LOOK_AHEAD - 1), "a", "a")
+
+    async with engine.begin() as conn:
+        claim = await outbox.claim(conn, 1)
+
+    assert (claim.tutor_ids, claim.changes) == (["a"], 2)
+    assert (await left(rows))[-1] == "a"
+
+
 async def test_empty_outbox_gives_an_empty_claim(engine: AsyncEngine, rows: Platform) -> None:
     assert await left(rows) == []
 

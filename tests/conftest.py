@@ -19,11 +19,20 @@ from migrations import rights, upgrade
 from migrations.sql import read_sql
 from rules.database import open_engine
 from rules.settings import Thresholds
+from tests.faults.scale import IS_SOAK
 from tests.platform import Platform
 from tests.roles import LISTENER, ROLES, WEB
 from tests.servers import folder_for_servers, test_server
 
 _numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves what is marked `soak` to `make soak`."""
+    left_out = [] if IS_SOAK else [item for item in items if item.get_closest_marker("soak")]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)

@@ -76,17 +76,10 @@ def own_server(server_to_break: OwnServer) -> OwnServer:
     return server_to_break
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves what is marked `soak` to `make soak`; that begins with what takes longest, so that all processors end
-    their work at about the same time.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make soak` begins with what takes longest, so that all processors end their work at about the same time."""
     if IS_SOAK:
         items.sort(key=soak_minutes, reverse=True)
-        return
-    left_out = [item for item in items if item.get_closest_marker("soak")]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:

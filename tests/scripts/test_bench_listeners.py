@@ -15,6 +15,7 @@ from scripts.errors import CommandError
 from tests.scripts.bench_command import run_bench
 
 
+@pytest.mark.soak
 def test_drain_generates_for_every_tutor(server_url: str, tmp_path: Path) -> None:
     sizes = ("--tutors", "30", "--sessions", "20", "--rounds", "1")
     figures, _ = run_bench(server_url, tmp_path, "drain", "--quick", *sizes)
@@ -35,6 +36,7 @@ def test_changes_are_of_so_many_tutors_and_visible_with_results_gone(database_ur
     assert sorted(found) == sorted((f"bench-tutor-{number}", 5) for number in range(1, 11))
 
 
+@pytest.mark.soak
 def test_idle_services_are_looked_at(server_url: str, tmp_path: Path) -> None:
     figures, _ = run_bench(server_url, tmp_path, "idle", "--quick", "--seconds", "11", "--starts", "1")
     assert figures["help_seconds"]["ratio"] > 1
@@ -61,6 +63,7 @@ def test_relay_counts_statements_of_all_connections(database_url: str) -> None:
 TINY_SCALE = ("--sessions", "400", "--sessions", "2000", "--generations", "2", "--rounds", "1")
 
 
+@pytest.mark.soak
 def test_scale_compares_sizes_and_giants(server_url: str, tmp_path: Path) -> None:
     giant = ("--giant", "200", "--seconds", "1")
     figures, printed = run_bench(server_url, tmp_path, "scale", "--quick", *TINY_SCALE, *giant)
@@ -91,6 +94,7 @@ def test_giant_gets_the_sessions_and_their_metrics_of_others(database_url: str) 
 TINY_PEERS = {"changes": 30, "tutors": 15, "few": 3, "sessions": 10, "sample": 20, "rounds": 1}
 
 
+@pytest.mark.soak
 def test_peers_do_the_same_work(server_url: str, tmp_path: Path) -> None:
     sizes = [part for name, size in TINY_PEERS.items() for part in (f"--{name}", str(size))]
     figures, printed = run_bench(server_url, tmp_path, "peers", "--quick", *sizes)

@@ -9,7 +9,7 @@ run: setup
 	@$(BIN)/tutorwatch run
 
 test: check browser
-	@$(BIN)/pytest --numprocesses auto
+	@$(BIN)/pytest --numprocesses auto --maxschedchunk 1
 
 soak: setup ## The fault tests, many times over, and the longer benchmarks once; ends with the table of the README
 	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults tests/scripts/test_bench_listeners.py --numprocesses auto --maxschedchunk 1

@@ -1,9 +1,13 @@
-"""Hearing PostgreSQL's notifications: a connection that does nothing else, and knows when it is deaf."""
+"""Hearing PostgreSQL's notifications: a connection that does nothing else, and knows when it is deaf.
+
+What has to be asked or said meanwhile goes over a second one: the driver keeps all notifications that arrive before the
+answer to a statement, and anybody may send any number of them.
+"""
 
 import asyncio
 import logging
 import secrets
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,10 +30,10 @@ Connection = psycopg.AsyncConnection[Any]
 
 
 class Hearer:
-    """Who is told, and may take part in the connection's life. What isn't overridden does nothing."""
+    """Who is told, and may say something over the second connection. What isn't overridden does nothing."""
 
     async def connected(self, conn: Connection) -> None:
-        """A connection is made and not listening yet; what is raised but database errors ends the listening."""
+        """Connected, and not listening yet; what is raised but database errors ends the listening."""
 
     async def beating(self, conn: Connection) -> None:
         """With every heartbeat, the first one included."""
@@ -60,9 +64,9 @@ async def listen(url: str, channel: str, hearer: Hearer, *, application_name: st
     subscription = _Subscription(url, channel, own_channel, hearer, application_name, heartbeat_seconds)
     is_lost = False
     while True:
-        conn = await subscription.open(again=is_lost)
+        line = await subscription.open(again=is_lost)
         try:
-            await subscription.hear(conn)
+            await subscription.hear(line)
         except (psycopg.Error, OSError, DeafError) as error:
             hearer.deaf()
             is_lost = True
@@ -75,13 +79,20 @@ async def listen(url: str, channel: str, hearer: Hearer, *, application_name: st
         except asyncio.CancelledError:
             with suppress(psycopg.Error, OSError, TimeoutError):
                 async with asyncio.timeout(FAREWELL_SECONDS):
-                    await hearer.leaving(conn)
+                    await hearer.leaving(line.speaking)
             raise
         finally:
-            await conn.close()
+            await line.closing.aclose()
 
 
 @dataclass(frozen=True, slots=True)
+class _Line:
+    hearing: Connection
+    speaking: Connection
+    closing: AsyncExitStack
+
+
+@dataclass(slots=True)
 class _Subscription:
     url: str
     channel: str
@@ -89,9 +100,13 @@ class _Subscription:
     hearer: Hearer
     application_name: str
     heartbeat_seconds: float
+    has_heard: bool = False
+    """Anything since the latest heartbeat, if only that."""
 
-    async def open(self, *, again: bool) -> Connection:
-        """A connection that listens; tried for ever, ever more patiently. Of a trouble that was told, tells the end."""
+    async def open(self, *, again: bool) -> _Line:
+        """Connections, of which one listens; tried for ever, ever more patiently. Of a trouble that was told, tells the
+        end.
+        """
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, DeafError)),
             wait=wait_exponential_jitter(
@@ -100,31 +115,34 @@ class _Subscription:
             before_sleep=_log_unreachable,
         ):
             with attempt:
-                conn = await self._open_once()
+                line = await self._open_once()
         if again or attempt.retry_state.attempt_number > 1:
             logger.info("The database is reached again, and notifications are heard", extra={"action": "reached"})
-        return conn
+        return line
 
-    async def _open_once(self) -> Connection:
-        options = connection_options(self.application_name, self.url)
+    async def _open_once(self) -> _Line:
+        async with AsyncExitStack() as stack:
+            hearing = await self._connect(stack, self.application_name)
+            speaking = await self._connect(stack, f"{self.application_name}-beat")
+            await self.hearer.connected(speaking)
+            for channel in (self.own_channel, self.channel):
+                await hearing.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            await self._beat(speaking)
+            return _Line(hearing, speaking, stack.pop_all())
+
+    async def _connect(self, stack: AsyncExitStack, application_name: str) -> Connection:
+        options = connection_options(application_name, self.url)
         conn = await psycopg.AsyncConnection.connect(self.url, autocommit=True, **options)
-        try:
-            await self.hearer.connected(conn)
-            for channel in (self.channel, self.own_channel):
-                await conn.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            await self._beat(conn)
-        except BaseException:
-            await conn.close()
-            raise
+        stack.push_async_callback(conn.close)
         return conn
 
-    async def hear(self, conn: Connection) -> None:
-        """Passes notifications on until the connection is lost."""
+    async def hear(self, line: _Line) -> None:
+        """Passes notifications on until a connection is lost."""
         logger.debug("Listening on %s", self.channel)
         self.hearer.hearing()
         while True:
-            await self._hear_until_next_beat(conn)
-            await self._beat(conn)
+            await self._hear_until_next_beat(line.hearing)
+            await self._beat(line.speaking)
 
     async def _beat(self, conn: Connection) -> None:
         beating = asyncio.create_task(self._notify(conn))
@@ -139,18 +157,17 @@ class _Subscription:
         beating.result()
 
     async def _notify(self, conn: Connection) -> None:
+        self.has_heard = False
         await conn.execute("SELECT pg_notify(%s, '')", [self.own_channel])
         await self.hearer.beating(conn)
 
     async def _hear_until_next_beat(self, conn: Connection) -> None:
-        """Raises DeafError if the heartbeat before it never came."""
-        has_beaten = False
+        """Raises DeafError if not even the heartbeat before it came."""
         async for notification in conn.notifies(timeout=self.heartbeat_seconds):
-            if notification.channel == self.own_channel:
-                has_beaten = True
-            else:
+            self.has_heard = True
+            if notification.channel == self.channel:
                 self.hearer.heard(notification.payload)
-        if not has_beaten:
+        if not self.has_heard:
             raise DeafError("the connection carries no notifications")
 
 

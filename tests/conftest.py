@@ -27,6 +27,12 @@ from tests.servers import folder_for_servers, test_server
 _numbers = itertools.count(1)
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Half as many again as there are processors, because many tests mostly wait; faults are to have theirs alone."""
+    processors = os.cpu_count() or 1
+    return processors if IS_SOAK else max(2, processors * 3 // 2)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves what is marked `soak` to `make soak`."""
     left_out = [] if IS_SOAK else [item for item in items if item.get_closest_marker("soak")]

@@ -23,7 +23,8 @@ from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually
 from web.live import MOST_NAMED
 
-FLOOD_SECONDS = either(test=3.0, soak=30.0)
+FLOOD_SECONDS = either(test=12.0, soak=30.0)
+"""Longer than the services' heartbeats are apart."""
 RESPONSE_SECONDS = 15.0
 """From a client's commit to its alert, in the middle of a flood that takes a processor, on a shared machine."""
 MEGABYTES = 60.0

@@ -86,7 +86,7 @@ async def is_up(platform: Platform, count: int = 1) -> None:
         heard = await platform.rows(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'tutorwatch-listen' AND state = 'idle'"
-            " AND query LIKE 'INSERT INTO tutorwatch.listeners%%'"
+            " AND query LIKE 'LISTEN%%tutorwatch_changes\"'"
         )
         return bool(heard == [count]) and await listeners_at_work(platform) == count
 

@@ -10,15 +10,17 @@ from tests.platform import Platform
 from tests.scripts.command import eventually
 
 
+@pytest.mark.parametrize("lost", ["test-listening", "test-listening-beat"])
 async def test_a_lost_connection_and_its_return_are_told_once_each(
-    database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
+    lost: str, database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     def told(action: str) -> list[int]:
         return [record.levelno for record in caplog.records if getattr(record, "action", None) == action]
 
     async def is_listening() -> list[int]:
         return await platform.rows(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = 'test-listening' AND query LIKE '%%notify%%'"
+            "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND query ~ 'LISTEN .test_channel.$|notify'",
+            lost,
         )
 
     async def is_back() -> bool:
@@ -26,7 +28,7 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
 
     caplog.set_level(logging.INFO)
     listening = asyncio.create_task(
-        listen(database_url, "test_channel", Hearer(), application_name="test-listening", heartbeat_seconds=5)
+        listen(database_url, "test_channel", Hearer(), application_name="test-listening", heartbeat_seconds=1)
     )
     (first,) = await eventually(is_listening)
     assert told("reached") == []

@@ -273,4 +273,8 @@ async def test_daily_sweep_goes_on_after_the_clock_was_set_back(database_url: st
         for hours in (0, 25, 50):
             await set_clock(platform.connection, now + timedelta(hours=hours))
             await asyncio.sleep(0.5)
-    assert await platform.rows("SELECT tutor_id FROM alerts") == tutors
+
+        async def is_alerted() -> bool:
+            return await platform.rows("SELECT tutor_id FROM alerts") == tutors
+
+        await eventually(is_alerted)

@@ -41,16 +41,17 @@ class Claim:
 # each tutor is then generated once, not once a batch.
 _CLAIM = text("""
     WITH oldest AS MATERIALIZED (
-        SELECT id, tutor_id, session_ids, recorded_at, xmax <> '0' AND xmax::text <> ALL(:own) AS unfinished
+        SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
         FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
     ), more AS MATERIALIZED (
-        SELECT id, tutor_id, session_ids, recorded_at, xmax <> '0' AND xmax::text <> ALL(:own) AS unfinished
+        SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
         FROM tutorwatch.outbox
         WHERE id > (SELECT max(id) FROM oldest) AND id <= (SELECT max(id) + :look_ahead FROM oldest)
-          AND tutor_id = ANY(ARRAY(SELECT tutor_id FROM oldest))
+          AND tutor_id IN (SELECT tutor_id FROM oldest)
         FOR UPDATE SKIP LOCKED
     ), claimed AS MATERIALIZED (
-        SELECT * FROM oldest UNION ALL SELECT * FROM more
+        SELECT id, tutor_id, session_ids, recorded_at, had_by <> '0' AND had_by <> ALL(:own) AS unfinished
+        FROM (SELECT * FROM oldest UNION ALL SELECT * FROM more) AS found
     ), removed AS (
         DELETE FROM tutorwatch.outbox WHERE id = ANY(ARRAY(SELECT id FROM claimed))
     ), concerned AS MATERIALIZED (

@@ -25,7 +25,7 @@ from web.live import MOST_NAMED
 
 FLOOD_SECONDS = either(test=12.0, soak=30.0)
 """Longer than the services' heartbeats are apart."""
-RESPONSE_SECONDS = 15.0
+RESPONSE_SECONDS = 5.0
 """From a client's commit to its alert, in the middle of a flood that takes a processor, on a shared machine."""
 MEGABYTES = 60.0
 """What a flood may cost in memory."""

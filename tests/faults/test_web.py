@@ -88,7 +88,7 @@ async def test_browsers_that_never_read_hold_up_nobody_and_are_let_go(
         before = usage(served.process.pid)
         async with (
             raw_connections(served, silent, get_events(served)),
-            raw_connections(served, silent, large * 100),
+            raw_connections(served, silent, large * 200),
         ):
             for number in range(20):
                 await platform.connection.execute("SELECT pg_notify('tutorwatch_alerts', %s)", [f"tutor-{number}"])

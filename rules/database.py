@@ -72,7 +72,7 @@ NEEDED = {
     "timezone": "UTC",  # the platform's times are UTC without saying so
     "datestyle": "ISO",  # the driver reads no other
     "intervalstyle": "postgres",
-    "default_transaction_isolation": r"read\ committed",  # a generation must see what was committed before its locks
+    "default_transaction_isolation": "read committed",  # a generation must see what was committed before its locks
 }
 """Settings without which our answers would be wrong, whatever the URL, the role or the database say."""
 
@@ -106,7 +106,8 @@ def connection_options(application_name: str, database_url: str) -> dict[str, An
 
 
 def _as_options(settings: Mapping[str, str]) -> str:
-    return " ".join(f"-c {name}={value}" for name, value in settings.items())
+    escaped = {name: value.replace(" ", r"\ ") for name, value in settings.items()}
+    return " ".join(f"-c {name}={value}" for name, value in escaped.items())
 
 
 class AnsweredConnection(psycopg.AsyncConnection[Any]):
@@ -143,7 +144,7 @@ class Way:
         self._options = connection_options(application_name, database_url)
         self._options["cursor_factory"] = AsyncRawCursor
         self._options["options"] += " " + _as_options(settings)
-        local = USUAL | NEEDED | {"default_transaction_isolation": "read committed"} | dict(settings)
+        local = USUAL | NEEDED | dict(settings)
         self._local_settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in local.items())
         self.is_pooled: bool | None = None
         """None: not known yet."""

@@ -11,7 +11,7 @@ run: setup
 test: check browser
 	@$(BIN)/pytest --numprocesses auto --maxschedchunk 1
 
-soak: setup ## The fault tests, many times over, and the longer benchmarks once; ends with the table of the README
+soak: setup ## The fault tests, many times over, and the longer benchmarks once; ends with the table of docs/faults.md
 	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults tests/scripts/test_bench_listeners.py --numprocesses auto --maxschedchunk 1
 
 check: setup

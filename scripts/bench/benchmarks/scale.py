@@ -99,7 +99,7 @@ def measure(server_url: str, options: Options) -> Report:
 
 _NOTES = (
     f"every tutor has {SESSIONS_EACH} sessions; up to {SAMPLE} of each size, spread over its tables, take turns",
-    "for 20 million sessions: --sessions 10000 --sessions 20000000, with 30 GB of disk and an hour for their loading",
+    "for 20 million sessions: --sessions 10000 --sessions 20000000; their loading takes disk and time",
     f"beside the giant: {RATE:.0f} sessions of others a second; it changes every {GIANT_CHANGES_SECONDS:.0f} s",
 )
 

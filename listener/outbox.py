@@ -13,6 +13,9 @@ from rules.tutors import every_tutor
 LOOK_AHEAD = 20
 """How far beyond its oldest changes a claim looks for more of the same tutors: so many batches."""
 
+FEW_CHANGES = 10
+"""How many of the newest changes are taken past a backlog at a time: a generation of so few takes milliseconds."""
+
 
 @dataclass(frozen=True, slots=True)
 class Claim:
@@ -39,19 +42,19 @@ class Claim:
 # tutor of its batch killed the listener. Where metrics changed, the session's tutor is looked up again (see
 # migrations/sql/own_tables.sql). What was recorded soon after about the same tutors comes along: of a long backlog
 # each tutor is then generated once, not once a batch.
-_CLAIM = text("""
-    WITH oldest AS MATERIALIZED (
+_CLAIM = """
+    WITH first AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
-        FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
+        FROM tutorwatch.outbox ORDER BY id {order} LIMIT :batch_size FOR UPDATE SKIP LOCKED
     ), more AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
         FROM tutorwatch.outbox
-        WHERE id > (SELECT max(id) FROM oldest) AND id <= (SELECT max(id) + :look_ahead FROM oldest)
-          AND tutor_id IN (SELECT tutor_id FROM oldest)
+        WHERE id > (SELECT max(id) FROM first) AND id <= (SELECT max(id) + :look_ahead FROM first)
+          AND tutor_id IN (SELECT tutor_id FROM first)
         FOR UPDATE SKIP LOCKED
     ), claimed AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, had_by <> '0' AND had_by <> ALL(:own) AS unfinished
-        FROM (SELECT * FROM oldest UNION ALL SELECT * FROM more) AS found
+        FROM (SELECT * FROM first UNION ALL SELECT * FROM more) AS found
     ), removed AS (
         DELETE FROM tutorwatch.outbox WHERE id = ANY(ARRAY(SELECT id FROM claimed))
     ), concerned AS MATERIALIZED (
@@ -78,7 +81,10 @@ _CLAIM = text("""
            pg_current_xact_id_if_assigned()::xid::text AS transaction,
            clock_timestamp() AS now
     FROM claimed
-""").bindparams(bindparam("own", type_=ARRAY(String)))
+"""
+_CLAIM_OLDEST, _CLAIM_NEWEST = (
+    text(_CLAIM.format(order=order)).bindparams(bindparam("own", type_=ARRAY(String))) for order in ("ASC", "DESC")
+)
 
 
 async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = ()) -> Claim:
@@ -87,7 +93,14 @@ async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = 
     `own` are transactions that the caller itself gave up, alive: what they had is not set apart for that.
     """
     values = {"batch_size": batch_size, "look_ahead": LOOK_AHEAD * batch_size, "own": list(own)}
-    row = (await conn.execute(_CLAIM, values)).one()
+    row = (await conn.execute(_CLAIM_OLDEST, values)).one()
+    return Claim(**row._mapping)  # noqa: SLF001 - Row's API
+
+
+async def claim_newest(conn: AsyncConnection, *, own: Sequence[str] = ()) -> Claim:
+    """The same with the few newest changes, whatever lies before them."""
+    values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "own": list(own)}
+    row = (await conn.execute(_CLAIM_NEWEST, values)).one()
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
 
 

@@ -51,12 +51,13 @@ class _Listener:
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
-        self._engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=1)
+        self._engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=2)
         self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
         self._subscription = Subscription(
             listener_id=uuid4(),
             version=version,
             wake=self._worker.wake,
+            wake_for_new=self._worker.wake_for_new,
             check=self._check,
             figures=lambda: self._worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
         )

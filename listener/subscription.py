@@ -17,7 +17,7 @@ CHANGES = "tutorwatch_changes"
 
 
 class Subscription(Hearer):
-    """Calls `wake` for every notification, and after each (re)connect, when some may have been missed.
+    """Calls `wake_for_new` for every notification, and `wake` after each (re)connect, when some may have been missed.
 
     With every heartbeat it notes in `tutorwatch.listeners` that this listener is alive, and its figures.
     """
@@ -28,12 +28,14 @@ class Subscription(Hearer):
         listener_id: UUID,
         version: str,
         wake: Callable[[], None],
+        wake_for_new: Callable[[], None],
         check: Callable[[], Awaitable[None]],
         figures: Callable[[], dict[str, Any]],
     ) -> None:
         self._listener_id = listener_id
         self._version = version
         self._wake = wake
+        self._wake_for_new = wake_for_new
         self._check = check
         self._figures = figures
         self.hears = False
@@ -53,7 +55,7 @@ class Subscription(Hearer):
     def heard(self, payload: str) -> None:
         """The outbox says which tutors are concerned; the notification is only the wake-up."""
         del payload
-        self._wake()
+        self._wake_for_new()
 
     def deaf(self) -> None:
         """From now on only polling finds changes."""
@@ -61,14 +63,16 @@ class Subscription(Hearer):
         self.reconnects += 1
         self._wake()
 
-    async def beating(self, conn: Connection) -> None:
-        """Says that this listener is alive."""
+    async def beat(self, conn: Connection, channel: str) -> None:
+        """Says to everybody that this listener is alive, and to itself that it hears."""
         await conn.execute(
             "INSERT INTO tutorwatch.listeners"
             " (listener_id, host, process_id, version, started_at, seen_at, figures)"
             " VALUES (%(id)s, %(host)s, %(process)s, %(version)s, clock_timestamp(), clock_timestamp(), %(figures)s)"
-            " ON CONFLICT (listener_id) DO UPDATE SET seen_at = excluded.seen_at, figures = excluded.figures",
+            " ON CONFLICT (listener_id) DO UPDATE SET seen_at = excluded.seen_at, figures = excluded.figures"
+            " RETURNING pg_notify(%(channel)s, '')",
             {
+                "channel": channel,
                 "id": self._listener_id,
                 "host": socket.gethostname(),
                 "process": os.getpid(),

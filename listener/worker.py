@@ -1,4 +1,7 @@
-"""Takes changes from the outbox and generates, until there are none left; then waits to be woken."""
+"""Takes changes from the outbox and generates, until there are none left; then waits to be woken.
+
+While a batch takes long (an import's tutors, a tutor with very many sessions), what is new goes past it.
+"""
 
 import asyncio
 import logging
@@ -30,6 +33,9 @@ RECHECK_SECONDS = 1.0
 FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
 it (migrations/sql/recording_v2.sql)."""
+
+LONG_BATCH_SECONDS = 0.025
+"""After so long, new changes no longer wait for the end of the batch in flight."""
 
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
@@ -99,6 +105,8 @@ class Worker:
         self._hears = hears
         self._on_batch = on_batch
         self._woken = asyncio.Event()
+        self._newest_woken = asyncio.Event()
+        self._busy_since: float | None = None
         self._stopping = False
         self._sweep_due_at = 0.0
         self._attempts_are_due = False
@@ -113,13 +121,26 @@ class Worker:
         """Something may have changed: look into the outbox, now or after the batch in flight."""
         self._woken.set()
 
-    def stop(self) -> None:
-        """Ends `run` after the batch in flight. Stopping twice is fine."""
-        self._stopping = True
+    def wake_for_new(self) -> None:
+        """Something has changed just now: it needn't wait for the end of a long batch in flight."""
         self._woken.set()
+        self._newest_woken.set()
+
+    def stop(self) -> None:
+        """Ends `run` after the batches in flight. Stopping twice is fine."""
+        self._stopping = True
+        self.wake_for_new()
 
     async def run(self) -> None:
         """Works until stopped. A database that is away is waited for, however long it takes."""
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._work_off(), name="oldest first")
+                loops.create_task(self._let_newest_pass(), name="newest first")
+        except BaseExceptionGroup as group:
+            raise group.exceptions[0] from None
+
+    async def _work_off(self) -> None:
         while not self._stopping:
             await self._keep_distance()
             self._woken.clear()  # before the claim: a wake-up during it means to look once more
@@ -129,7 +150,29 @@ class Worker:
             except TransientError as error:
                 pause = self._settings.deaf_poll_seconds
                 self._log_cut_off(error)
+            self._busy_since = None
             await self._wait(pause)
+
+    async def _let_newest_pass(self) -> None:
+        """Looks at the newest changes when there are new ones and a long batch is in flight; and once more, for
+        whoever committed at the same moment.
+        """
+        while not self._stopping:
+            await self._newest_woken.wait()
+            self._newest_woken.clear()
+            for pause in (self._until_long(), FOLLOW_UP_SECONDS[0]):
+                await asyncio.sleep(pause)
+                if self._until_long() > 0 or self._stopping:
+                    break
+                with suppress(TransientError):  # they stay in the outbox: the batch in flight isn't the last
+                    _, batch = await self._in_transaction(partial(self._claim_and_generate, outbox.claim_newest))
+                    if batch:
+                        self._report(batch)  # what it left to do, the other loop finds by looking again
+
+    def _until_long(self) -> float:
+        """Seconds until the batch in flight is a long one; LONG_BATCH_SECONDS if there is none."""
+        lasted = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
+        return max(LONG_BATCH_SECONDS - lasted, 0.0)
 
     def _log_cut_off(self, error: TransientError) -> None:
         """Once for each outage: while it lasts, the subscription goes on saying so."""
@@ -160,14 +203,19 @@ class Worker:
         found by the next look.
         """
         self._vain_looks += 1
+        claim_oldest = partial(outbox.claim, batch_size=self._settings.batch_size)
         while not self._stopping:
+            self._busy_since = time.monotonic()
             if time.monotonic() >= self._sweep_due_at:
                 await self._in_transaction(self._sweep)
             has_attempted = self._attempts_are_due
             if has_attempted:
                 await self._attempt_failing()
-            claim, batch = await self._in_transaction(self._claim_and_generate)
+            claim, batch = await self._in_transaction(partial(self._claim_and_generate, claim_oldest))
             self._looked_at = time.monotonic()
+            self._attempts_are_due = bool(claim.apart) or (
+                claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
+            )
             if batch:
                 self._vain_looks = 0
                 self._follow_ups = list(FOLLOW_UP_SECONDS)
@@ -187,13 +235,11 @@ class Worker:
         self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
 
     async def _claim_and_generate(
-        self, conn: AsyncConnection, is_last_attempt: bool
+        self, take: Callable[..., Awaitable[outbox.Claim]], conn: AsyncConnection, is_last_attempt: bool
     ) -> tuple[outbox.Claim, Batch | None]:
         """One transaction: the lease on the claimed changes and all that comes of them; no batch of an empty claim."""
         started = time.perf_counter()
-        claim = await outbox.claim(conn, self._settings.batch_size, own=self._claims)
-        is_due = claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
-        self._attempts_are_due = is_due or bool(claim.apart)
+        claim = await take(conn, own=self._claims)
         if claim.transaction is None:
             return claim, None
         self._claims.append(claim.transaction)

@@ -35,8 +35,9 @@ class Hearer:
     async def connected(self, conn: Connection) -> None:
         """Connected, and not listening yet; what is raised but database errors ends the listening."""
 
-    async def beating(self, conn: Connection) -> None:
-        """With every heartbeat, the first one included."""
+    async def beat(self, conn: Connection, channel: str) -> None:
+        """Notifies the channel, which proves that it is heard; may say more in the same statement."""
+        await conn.execute("SELECT pg_notify(%s, '')", [channel])
 
     async def leaving(self, conn: Connection) -> None:
         """The listening is about to end because it was cancelled."""
@@ -145,7 +146,8 @@ class _Subscription:
             await self._beat(line.speaking)
 
     async def _beat(self, conn: Connection) -> None:
-        beating = asyncio.create_task(self._notify(conn))
+        self.has_heard = False
+        beating = asyncio.create_task(self.hearer.beat(conn, self.own_channel))
         try:
             await asyncio.wait({beating}, timeout=self.heartbeat_seconds)
         finally:
@@ -155,11 +157,6 @@ class _Subscription:
         if is_late:
             raise DeafError("the connection doesn't answer")
         beating.result()
-
-    async def _notify(self, conn: Connection) -> None:
-        self.has_heard = False
-        await conn.execute("SELECT pg_notify(%s, '')", [self.own_channel])
-        await self.hearer.beating(conn)
 
     async def _hear_until_next_beat(self, conn: Connection) -> None:
         """Raises DeafError if not even the heartbeat before it came."""

@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 CHANNEL = "tutorwatch_alerts"
 """The channel that the triggers on alerts notify; the payload is a tutor's id, or empty for several."""
 
-LISTEN_BEAT_SECONDS = 5.0
+LISTEN_BEAT_SECONDS = 10.0
 PING_SECONDS = 15.0
 SEND_SECONDS = 10.0
 """How long a browser may take to accept an event."""

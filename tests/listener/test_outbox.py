@@ -44,6 +44,17 @@ async def test_claim_takes_the_oldest_up_to_the_batch_size(engine: AsyncEngine, 
     assert await left(rows) == ["b", "a"]
 
 
+async def test_newest_are_few_and_leave_what_lies_before_them(engine: AsyncEngine, rows: Platform) -> None:
+    tutors = [f"{number:02}" for number in range(outbox.FEW_CHANGES + 3)]
+    await record(rows, *tutors)
+
+    async with engine.begin() as conn:
+        claim = await outbox.claim_newest(conn)
+
+    assert sorted(claim.tutor_ids) == tutors[3:]
+    assert await left(rows) == tutors[:3]
+
+
 async def test_changes_of_one_tutor_are_claimed_as_one(engine: AsyncEngine, rows: Platform) -> None:
     await record(rows, "a", "b", "a", "a")
 

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import ARRAY, String, bindparam, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rules.generation import LOCK_SEED
 from rules.tables import outbox
 from rules.tutors import every_tutor
 
@@ -42,11 +43,26 @@ class Claim:
 # tutor of its batch killed the listener. Where metrics changed, the session's tutor is looked up again (see
 # migrations/sql/own_tables.sql). What was recorded soon after about the same tutors comes along: of a long backlog
 # each tutor is then generated once, not once a batch.
-_CLAIM = """
-    WITH first AS MATERIALIZED (
+_OLDEST = """
+    first AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
-        FROM tutorwatch.outbox ORDER BY id {order} LIMIT :batch_size FOR UPDATE SKIP LOCKED
-    ), more AS MATERIALIZED (
+        FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
+    )
+"""
+# Without those whose tutor is being generated: to wait for that one is the others' affair.
+_NEWEST = """
+    newest AS MATERIALIZED (
+        SELECT id, tutor_id FROM tutorwatch.outbox ORDER BY id DESC LIMIT :batch_size
+    ), free AS MATERIALIZED (
+        SELECT id FROM newest
+        WHERE tutor_id IS NOT NULL AND pg_try_advisory_xact_lock(hashtextextended(tutor_id, :lock_seed))
+    ), first AS MATERIALIZED (
+        SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
+        FROM tutorwatch.outbox WHERE id IN (SELECT id FROM free) FOR UPDATE SKIP LOCKED
+    )
+"""
+_CLAIM = """
+    WITH {first}, more AS MATERIALIZED (
         SELECT id, tutor_id, session_ids, recorded_at, xmax::text AS had_by
         FROM tutorwatch.outbox
         WHERE id > (SELECT max(id) FROM first) AND id <= (SELECT max(id) + :look_ahead FROM first)
@@ -83,7 +99,7 @@ _CLAIM = """
     FROM claimed
 """
 _CLAIM_OLDEST, _CLAIM_NEWEST = (
-    text(_CLAIM.format(order=order)).bindparams(bindparam("own", type_=ARRAY(String))) for order in ("ASC", "DESC")
+    text(_CLAIM.format(first=first)).bindparams(bindparam("own", type_=ARRAY(String))) for first in (_OLDEST, _NEWEST)
 )
 
 
@@ -98,8 +114,8 @@ async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = 
 
 
 async def claim_newest(conn: AsyncConnection, *, own: Sequence[str] = ()) -> Claim:
-    """The same with the few newest changes, whatever lies before them."""
-    values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "own": list(own)}
+    """The same with the few newest changes, whatever lies before them; never waits for another generation."""
+    values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "lock_seed": LOCK_SEED, "own": list(own)}
     row = (await conn.execute(_CLAIM_NEWEST, values)).one()
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
 

@@ -31,7 +31,7 @@ from tests.faults.record import FaultRecorder
 from tests.faults.scale import IS_SOAK, either
 from tests.platform import NOW, Platform, naive
 from tests.rules import model
-from tests.rules.comparing import memory_difference, write_many
+from tests.rules.comparing import memory, memory_difference, write_many
 from tests.rules.kinds import (
     EARLIER,
     MICROSECOND,
@@ -561,7 +561,7 @@ class Machine(RuleBasedStateMachine):
         before = copy.deepcopy(self.tutors)
         generated = self._settle(concerned | self.perhaps)
         assert self.run(memory_difference(self.around.operator, self.tutors)) == {}
-        same = {tutor for tutor in concerned if tutor in generated and before[tutor] == self.tutors[tutor]}
+        same = {tutor for tutor in concerned & generated if memory(before[tutor]) == memory(self.tutors[tutor])}
         self.perhaps |= same | (generated if self.everyone else set())
         self.concerned = concerned - generated
         owed = {session_id for session_id, (tutor, _) in self.sessions.items() if tutor in self.concerned}

@@ -145,15 +145,14 @@ async def generation_held_up(url: str, tutor: str) -> AsyncIterator[Callable[[],
         await connection.rollback()
 
 
-async def held_up_backend(platform: Platform, *, count: int = 1) -> int:
-    """Waits until so many generations are held up; returns the backend of one."""
+async def held_up_backend(platform: Platform) -> int:
+    """Waits until a generation is held up; returns its backend."""
 
     async def waiting_backend() -> list[int]:
-        backends = await platform.rows(
+        return await platform.rows(
             "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
             " AND datname = current_database() AND application_name LIKE 'tutorwatch%%'"
         )
-        return backends if len(backends) >= count else []
 
     return (await eventually(waiting_backend))[0]
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -13,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
 from listener.settings import ListenerSettings
-from listener.worker import FOLLOW_UP_SECONDS, Batch, Worker
+from listener.worker import Batch, Worker
 from rules import generation
 from rules.decisions.alerts import AlertDecision, decide_alerts
 from rules.decisions.statistics import TutorStatistics
@@ -136,33 +137,47 @@ async def test_several_failing_tutors_are_each_on_record(
     assert set(await alerted(platform)) == set(tutors) - poison
 
 
-async def test_tutor_that_fails_past_a_batch_is_tried_again_although_that_batch_ended_first(
+async def test_tutor_that_fails_past_a_batch_is_tried_again_after_it(
     engine: AsyncEngine, database_url: str, platform: Platform, poison: set[str]
 ) -> None:
     (held,) = await no_shows(platform, 1)
     poison.add("tutor-0002")
     async with (
-        generation_held_up(database_url, held) as let_batch_go,
-        generation_held_up(database_url, "tutor-0002") as let_go,
+        generation_held_up(database_url, held) as let_go,
         working(engine, failure_delay_seconds=0.1) as at_work,
     ):
         await held_up_backend(platform)
-        await no_shows(platform, 1, first=2)
-        at_work.worker.wake_for_new()
-        await held_up_backend(platform, count=2)
-        await let_batch_go()
-        await asyncio.sleep(sum(FOLLOW_UP_SECONDS) + 0.5)  # the last look that the batch left to do
-        assert await alerted(platform) == [held]
+        await no_shows(platform, 2, first=2)
 
-        await let_go()
+        at_work.worker.wake_for_new()
 
         await at_work.has_reported_failures(1)
+        assert await alerted(platform) == ["tutor-0003"]
         poison.clear()
+        await let_go()
 
-        async def both_are_alerted() -> bool:
-            return await alerted(platform) == [held, "tutor-0002"]
+        await eventually(partial(_are_alerted, platform, [held, "tutor-0002", "tutor-0003"]))
 
-        await eventually(both_are_alerted)
+
+async def test_new_change_of_a_tutor_who_is_being_generated_holds_up_no_other(
+    engine: AsyncEngine, database_url: str, platform: Platform
+) -> None:
+    (held,) = await no_shows(platform, 1)
+    async with generation_held_up(database_url, held) as let_go, working(engine) as at_work:
+        await held_up_backend(platform)
+        await no_shows(platform, 2, each=3)  # one of them anew
+
+        at_work.worker.wake_for_new()
+
+        await eventually(partial(_are_alerted, platform, ["tutor-0002"]))
+        assert await waiting(platform) == [held, held]  # the first of them claimed
+        await let_go()
+
+        await eventually(partial(_are_alerted, platform, [held, "tutor-0002"]))
+
+
+async def _are_alerted(platform: Platform, tutors: list[str]) -> bool:
+    return await alerted(platform) == tutors
 
 
 async def test_failing_tutor_is_tried_again_and_parked_at_last(

@@ -168,7 +168,7 @@ async def memory_difference(platform: Platform, tutors: dict[str, model.Tutor]) 
     for tutor_id, tutor in tutors.items():
         _recognise(tutor, alerts[tutor_id])
     stored = {tutor_id: (alerts[tutor_id], sorted(insights[tutor_id], key=str)) for tutor_id in tutors}
-    expected = {tutor_id: _memory(tutor) for tutor_id, tutor in tutors.items()}
+    expected = {tutor_id: memory(tutor) for tutor_id, tutor in tutors.items()}
     return {
         tutor_id: (stored[tutor_id], expected[tutor_id])
         for tutor_id in tutors
@@ -184,7 +184,8 @@ def _recognise(tutor: model.Tutor, stored: list[Any]) -> None:
         alert.id = alert.id or new.get(alert.alert_type)
 
 
-def _memory(tutor: model.Tutor) -> tuple[list[Any], list[Any]]:
+def memory(tutor: model.Tutor) -> tuple[list[Any], list[Any]]:
+    """What the database would hold of the tutor: alerts and insights, each with all its dates."""
     alerts = [
         (
             alert.id,

@@ -18,6 +18,7 @@ from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
 from web.openapi import Operation
 from web.problems import answer_error
+from web.reading import reading
 
 SESSIONS_EACH = 3
 """How many of an alert's sessions a list shows."""
@@ -61,7 +62,7 @@ async def critical_alerts(request: web.Request) -> web.StreamResponse:
     text = cache.get(hub, now)
     if text is None:
         changes = hub.changes  # before the query: what is announced during it makes the answer old
-        async with request.app[ENGINE].connect() as conn:
+        async with reading(request) as conn:
             text = CriticalAlerts.model_validate(await queries.critical_summary(conn, now)).model_dump_json()
         cache.put(text, changes=changes, now=now)
     return _with_etag(request, text)
@@ -70,7 +71,7 @@ async def critical_alerts(request: web.Request) -> web.StreamResponse:
 async def alerts(request: web.Request) -> web.StreamResponse:
     """`GET /api/alerts`."""
     asked = parse_alerts_request(request.query)
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
         evidence = await queries.evidence_of(conn, [row.id for row in page.rows], sessions_each=SESSIONS_EACH)
     return _json(Alerts.of(page, evidence, lambda cursor: encode_cursor(asked.filter, cursor)))
@@ -79,7 +80,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`GET /api/tutors/{id}`."""
     tutor_id = request.match_info["id"]
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         overview = await queries.tutor_overview(conn, tutor_id, datetime.now(UTC), request.app[LIMITS])
     if overview is None:
         raise web.HTTPNotFound

@@ -17,9 +17,10 @@ from web.database import open_web_engine
 from web.figures import figures_context
 from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
-from web.live import close_streams, hub_context
+from web.live import HUB, close_streams, hub_context
 from web.observation import FIGURES, HttpFigures, observe
 from web.problems import answer_errors
+from web.reading import READS, Reads
 from web.responses import complete, provide_context, provide_identity
 from web.routes import add_routes
 from web.settings import WebSettings
@@ -43,7 +44,7 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     static.add_to(app)
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
-    app.cleanup_ctx.extend([_engine_context, hub_context, figures_context])
+    app.cleanup_ctx.extend([_engine_context, hub_context, _reads_context, figures_context])
     app.on_shutdown.append(close_streams)
     return app
 
@@ -67,3 +68,12 @@ async def _engine_context(app: web.Application) -> AsyncIterator[None]:
     app[SIGN_INS] = SignInLookup(app[STATEMENTS], lifetime(app[SETTINGS]))
     yield
     await app[ENGINE].dispose()
+
+
+async def _reads_context(app: web.Application) -> AsyncIterator[None]:
+    read_url = app[SETTINGS].read_url
+    replica = open_web_engine(read_url) if read_url else None
+    app[READS] = Reads(app[ENGINE], replica, lambda: app[HUB].changes)
+    yield
+    if replica:
+        await replica.dispose()

@@ -9,12 +9,12 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.settings import Thresholds
 from web import queries
-from web.keys import ENGINE, LIMITS
+from web.keys import LIMITS
 from web.live import HUB, Event, EventName
+from web.reading import READS, Reads
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +48,8 @@ class Figures:
 class FiguresKeeper:
     """Reads the figures once for all who ask. Calls `when_late` when they come after somebody has gone without."""
 
-    def __init__(self, engine: AsyncEngine, limits: Thresholds, when_late: Callable[[], None] = lambda: None) -> None:
-        self._engine, self._limits, self._when_late = engine, limits, when_late
+    def __init__(self, reads: Reads, limits: Thresholds, when_late: Callable[[], None] = lambda: None) -> None:
+        self._reads, self._limits, self._when_late = reads, limits, when_late
         self._latest: Figures | None = None
         self._reading: asyncio.Task[Figures] | None = None
         self._has_sent_away = False
@@ -76,7 +76,8 @@ class FiguresKeeper:
 
     async def _read(self, now: datetime) -> Figures:
         started = time.monotonic()
-        async with self._engine.connect() as conn:
+        async with self._reads.connect() as source:
+            conn = source.conn
             await conn.execute(text(f"SET LOCAL statement_timeout = '{READING_SECONDS}s'"))
             metrics = await queries.platform_metrics(conn, now, self._limits)
             ranking = queries.rank(await queries.tutor_averages(conn, now))
@@ -100,6 +101,6 @@ PLATFORM_FIGURES = web.AppKey("platform_figures", FiguresKeeper)
 
 async def figures_context(app: web.Application) -> AsyncIterator[None]:
     """Keeps the figures from the application's start to its end; open pages are told when they come late."""
-    app[PLATFORM_FIGURES] = FiguresKeeper(app[ENGINE], app[LIMITS], lambda: app[HUB].publish(Event(EventName.RESYNC)))
+    app[PLATFORM_FIGURES] = FiguresKeeper(app[READS], app[LIMITS], lambda: app[HUB].publish(Event(EventName.RESYNC)))
     yield
     await app[PLATFORM_FIGURES].close()

@@ -19,6 +19,7 @@ from web.database import FIRST_ANSWER_SECONDS, in_time, is_database_gone
 from web.keys import ENGINE, SETTINGS, VERSION
 from web.live import HUB
 from web.observation import FIGURES
+from web.reading import READS
 
 OK = "ok"
 
@@ -148,6 +149,8 @@ class _Figures(Collector):
         yield GaugeMetricFamily("tutorwatch_web_hears", "Whether the LISTEN connection is up", int(hub.hears))
         yield CounterMetricFamily("tutorwatch_web_reconnects", "Times it was lost", hub.times_deaf)
         yield GaugeMetricFamily("tutorwatch_database_up", "Whether the database answers", int(self._read is not None))
+        if (is_in_use := self._app[READS].is_replica_in_use) is not None:
+            yield GaugeMetricFamily("tutorwatch_web_replica_in_use", "Whether pages read from it", int(is_in_use))
         if self._read:
             yield from _of_changes(self._read.state)
             yield from _of_alerts(self._read)

@@ -36,6 +36,7 @@ from web.models import (
 )
 from web.paging import Place, Position
 from web.presentation import path_part
+from web.reading import reading
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
@@ -61,7 +62,7 @@ async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, reque
     """The page; nothing of the request shows in it but a message that is shown once."""
     now = datetime.now(UTC)
     figures = await request.app[PLATFORM_FIGURES].get(now)
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         summary = await queries.critical_summary(conn, now)
         evidence = await queries.evidence_of(
             conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS
@@ -93,7 +94,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     """`/alerts`: all alerts, filtered and paged."""
     asked = parse_alerts_request(request.query)
     now = datetime.now(UTC)
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
         evidence = await queries.evidence_of(conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS)
         count = await queries.count_alerts(conn, asked.filter)
@@ -122,7 +123,7 @@ async def tutors(request: web.Request) -> web.StreamResponse:
     name = _text(request, "name").strip()
     place = _place(request, _decode, following="after", preceding="before")
     now = datetime.now(UTC)
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         page = await queries.tutors_page(conn, now, place, name=name, limit=TUTORS_PER_PAGE)
         critical_count = await queries.critical_count(conn)
     return _render(
@@ -146,7 +147,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     place = _place(request, _session_position, following="before", preceding="after")
     now, is_admin = datetime.now(UTC), request[IDENTITY].is_admin
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         overview = await queries.tutor_overview(conn, tutor_id, now, request.app[LIMITS], sessions_place=place)
         if overview is None:
             raise web.HTTPNotFound
@@ -172,7 +173,7 @@ async def session(request: web.Request) -> web.StreamResponse:
     """`/sessions/{id}`: one session's figures, and which alerts and insights rest on it."""
     session_id = _uuid(request.match_info["id"])
     now = datetime.now(UTC)
-    async with request.app[ENGINE].connect() as conn:
+    async with reading(request) as conn:
         details = await queries.session_details(conn, session_id)
         if details is None:
             raise web.HTTPNotFound

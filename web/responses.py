@@ -41,6 +41,7 @@ async def provide_context(request: web.Request, handler: Handler) -> web.StreamR
         "flash": None if _is_background(request) else read_flash(request),
         "path": request.path,
         "version": request.app[VERSION],
+        "as_of": None,
     }
     with warnings.catch_warnings():
         # aiohttp-jinja2 keeps the context under a plain string, which aiohttp has come to warn of.

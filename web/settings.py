@@ -44,6 +44,10 @@ class WebSettings(BaseSettings):
         description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
     )
 
+    read_url: DatabaseUrl | None = Field(
+        None, description="URL of a streaming replica for what pages show, as the dashboard's role (unset: none)"
+    )
+
     @field_validator("web_url")
     @classmethod
     def _is_an_origin(cls, url: str | None) -> str | None:

@@ -14,6 +14,7 @@ from rules.settings import Thresholds
 from tests.platform import NOW
 from web import figures
 from web.figures import FIGURES_KEPT, FIGURES_SHOWN, Figures, FiguresKeeper
+from web.reading import Reads
 
 ONE_READING = 3
 """Statements: the longer timeout, the figures, the averages."""
@@ -28,7 +29,7 @@ async def late() -> asyncio.Event:
 
 @pytest.fixture
 async def keeper(engine: AsyncEngine, limits: Thresholds, late: asyncio.Event) -> AsyncIterator[FiguresKeeper]:
-    keeper = FiguresKeeper(engine, limits, late.set)
+    keeper = FiguresKeeper(Reads(engine, None, lambda: 0), limits, late.set)
     yield keeper
     await keeper.close()
 

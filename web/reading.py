@@ -1,0 +1,194 @@
+"""Where pages read: on a replica, where one is set and has what was announced; else on the primary.
+
+Whoever acts, signs in or asks how Tutorwatch itself is doing goes to the primary in any case.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+import aiohttp_jinja2
+from aiohttp import web
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from web.database import FIRST_ANSWER_SECONDS, DatabaseGoneError, in_time, is_database_gone
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MARK_SECONDS = 1.0
+"""How often the primary is asked how far it is: as precisely pages know how old a replica's answer is."""
+MOST_MARKS = 30
+"""A replica that is further behind than so many marks isn't asked."""
+CATCH_UP_SECONDS = 0.5
+"""How long a page waits for the replica to have what was announced; then the primary is asked."""
+LOOK_AGAIN_SECONDS = 0.01
+SHUNNED_SECONDS = 10.0
+"""How long a replica that can't serve is left alone."""
+
+
+class ReplicaLostError(Exception):
+    """The replica failed in the middle of an answer; from now on the primary is asked: try again."""
+
+
+class NotUsableError(Exception):
+    """The replica answers, but not with what pages need; says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """All that was committed on the primary by `at`, which is after so many announced changes, lies before `position`
+    in its log."""
+
+    at: datetime
+    position: int
+    changes: int
+    taken: float
+    """On the process's clock, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A connection to read on; `as_of` is when the primary looked like that, None on the primary itself."""
+
+    conn: AsyncConnection
+    as_of: datetime | None = None
+
+
+_POSITION = text("SELECT (pg_current_wal_insert_lsn() - '0/0')::int8")
+_REPLAYED = text("SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::int8 END")
+
+
+class Reads:
+    """Gives out connections for reading. `changes` counts what pages were told of (see `web.live`)."""
+
+    def __init__(self, primary: AsyncEngine, replica: AsyncEngine | None, changes: Callable[[], int]) -> None:
+        self._primary, self._replica, self._changes = primary, replica, changes
+        self._statements = primary.execution_options(isolation_level="AUTOCOMMIT")
+        self._marks: deque[Mark] = deque(maxlen=MOST_MARKS)
+        self._needed: Mark | None = None
+        self._marking = asyncio.Lock()
+        self._shunned_until = 0.0
+        self._is_told = False
+
+    @asynccontextmanager
+    async def connect(self) -> AsyncIterator[Source]:
+        """A connection to read on. Raises ReplicaLostError for a database error of the replica's that passes."""
+        async with AsyncExitStack() as stack:
+            source = await self._on_replica(stack) if self._is_replica_to_be_asked() else None
+            if source is None:
+                yield Source(await stack.enter_async_context(self._primary.connect()))
+                return
+            try:
+                yield source
+            except Exception as error:
+                if not is_database_gone(error):
+                    raise
+                self._shun(error)
+                raise ReplicaLostError from error
+
+    @property
+    def is_replica_in_use(self) -> bool | None:
+        """None where there is none."""
+        return None if self._replica is None else self._is_replica_to_be_asked()
+
+    def _is_replica_to_be_asked(self) -> bool:
+        return self._replica is not None and time.monotonic() >= self._shunned_until
+
+    async def _on_replica(self, stack: AsyncExitStack) -> Source | None:
+        """None if it hasn't yet what was announced, or can't serve."""
+        needed = await self._mark()
+        try:
+            source = await in_time(self._open(needed), FIRST_ANSWER_SECONDS)
+        except Exception as error:
+            if not isinstance(error, NotUsableError) and not is_database_gone(error):
+                raise
+            self._shun(error)
+            return None
+        if source:
+            self._tell_of_return()
+            stack.push_async_callback(source.conn.close)
+        return source
+
+    async def _mark(self) -> Mark:
+        """What a page needs now: the first mark after the latest change. Asks the primary, now and then."""
+        async with self._marking:
+            changes, now = self._changes(), time.monotonic()  # both before the question: they are at least so old
+            latest = self._marks[-1] if self._marks else None
+            if latest is None or latest.changes != changes or now - latest.taken >= MARK_SECONDS:
+                at = datetime.now(UTC)
+                async with self._statements.connect() as conn:
+                    mark = Mark(at, (await conn.execute(_POSITION)).scalar_one(), changes, now)
+                self._marks.append(mark)
+                if self._needed is None or self._needed.changes != changes:
+                    self._needed = mark
+            assert self._needed  # noqa: S101 - for the type checker
+            return self._needed
+
+    async def _open(self, needed: Mark) -> Source | None:
+        assert self._replica  # noqa: S101 - for the type checker
+        conn = await self._replica.connect()
+        try:
+            as_of = await self._caught_up(conn, needed)
+            if as_of:
+                return Source(conn, as_of)
+        except BaseException:
+            await conn.close()
+            raise
+        await conn.close()
+        return None
+
+    async def _caught_up(self, conn: AsyncConnection, needed: Mark) -> datetime | None:
+        """How old the replica's answer will be; None if it doesn't catch up soon."""
+        give_up_at = time.monotonic() + CATCH_UP_SECONDS
+        while True:
+            replayed = (await conn.execute(_REPLAYED)).scalar_one()
+            if replayed is None:
+                raise NotUsableError("the server of TUTORWATCH_READ_URL is no replica, or was promoted")
+            if replayed >= needed.position:
+                return next((mark.at for mark in reversed(self._marks) if mark.position <= replayed), None)
+            if time.monotonic() >= give_up_at:
+                return None
+            await asyncio.sleep(LOOK_AGAIN_SECONDS)
+
+    def _shun(self, error: Exception) -> None:
+        self._shunned_until = time.monotonic() + SHUNNED_SECONDS
+        logger.log(
+            logging.DEBUG if self._is_told else logging.WARNING,
+            "The replica can't be read from (%s); pages read from the primary meanwhile",
+            str(error) if isinstance(error, NotUsableError | DatabaseGoneError) else type(error).__name__,
+            extra={"action": "replica_shunned"},
+        )
+        self._is_told = True
+
+    def _tell_of_return(self) -> None:
+        if self._is_told:
+            logger.info("Pages read from the replica again", extra={"action": "replica_back"})
+        self._is_told = False
+
+
+READS = web.AppKey("reads", Reads)
+
+
+@asynccontextmanager
+async def reading(request: web.Request) -> AsyncIterator[AsyncConnection]:
+    """A connection for what a page shows; the page then says how old that is, where it comes from a replica."""
+    async with request.app[READS].connect() as source:
+        request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["as_of"] = source.as_of
+        yield source.conn
+
+
+async def once_more_without_replica(read: Callable[[], Awaitable[T]]) -> T:
+    """The result of the reading; of a second one, on the primary, if the replica is lost during the first."""
+    try:
+        return await read()
+    except ReplicaLostError:
+        return await read()

@@ -98,14 +98,16 @@ tutor's generation); for larger batches only a plan made for them is good."""
 
 # Locks in the order of their keys, so that two batches with the same tutors wait for each other instead of
 # deadlocking. The filter is evaluated once, before the users are read. Then waits become short: from here
-# on it is clients whom we could meet. And plans are kept or made anew, as the size of the batch asks.
+# on it is clients whom we could meet. And plans are kept or made anew, as the size of the batch asks. The commit isn't
+# waited for to reach the disk: should the server crash before it has, the changes are back in the outbox, too.
 _LOCK_TUTORS = text("""
     WITH locked AS MATERIALIZED (
         SELECT count(pg_advisory_xact_lock(keys.key)::text) AS locks
         FROM (SELECT DISTINCT hashtextextended(tutor_id, :seed) AS key
               FROM unnest(:tutor_ids) AS tutor_id ORDER BY key) AS keys
     )
-    SELECT users.id, set_config('lock_timeout', :write_lock_wait, true), set_config('plan_cache_mode', :plans, true)
+    SELECT users.id, set_config('lock_timeout', :write_lock_wait, true), set_config('plan_cache_mode', :plans, true),
+           set_config('synchronous_commit', 'off', true)
     FROM public.users
     WHERE users.id = ANY(:tutor_ids) AND (SELECT locks FROM locked) > 0
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))

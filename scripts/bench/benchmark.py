@@ -1,7 +1,9 @@
 """What a benchmark is, and the way from its options to a report on stdout."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,9 +11,10 @@ from typing import Annotated, Any, Generic, TypeVar
 
 import typer
 
-from scripts.bench import machine
-from scripts.bench.databases import open_server
-from scripts.bench.report import Report, as_markdown, as_table
+from scripts.bench import goals, machine
+from scripts.bench.databases import kept_for_copies, open_server
+from scripts.bench.dataset import Size
+from scripts.bench.report import Report, aligned, as_markdown, as_table, markdown_table
 
 Options = TypeVar("Options", bound=Any)
 
@@ -35,6 +38,8 @@ class Benchmark(Generic[Options]):
     quick: Options
     measure: Callable[[str, Options], Report]
     """Takes a server's URL; leaves nothing behind there."""
+    size: Callable[[Options], Size] | None = None
+    """Of its database, if others may have one of the same size."""
 
     def options(self, *, quick: bool, **given: object) -> Options:
         """The full or the quick options, with those replaced that were given (None: not given)."""
@@ -57,12 +62,16 @@ def run_all(
     **given: object,
 ) -> None:
     """Runs the benchmarks on one server, prints each report as soon as it is there, writes all to the files."""
-    with open_server() as server_url:
+    with ExitStack() as stack:
+        server_url = stack.enter_context(open_server())
         where = machine.describe(server_url)
         typer.echo(str(where))
         reports: list[Report] = []
-        for benchmark in benchmarks:
-            report = benchmark.measure(server_url, benchmark.options(quick=quick, **given))
+        chosen = [(benchmark, benchmark.options(quick=quick, **given)) for benchmark in benchmarks]
+        sizes = Counter(benchmark.size(options) for benchmark, options in chosen if benchmark.size)
+        stack.enter_context(kept_for_copies(server_url, [size for size, times in sizes.items() if times > 1]))
+        for benchmark, options in chosen:
+            report = benchmark.measure(server_url, options)
             typer.echo(f"\n{as_table(report)}")
             reports.append(report)
             if json_file:
@@ -70,9 +79,16 @@ def run_all(
                 json_file.write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
             if markdown_file:
                 markdown_file.write_text(_as_page(where, reports, quick=quick), encoding="utf-8")
+        if len(benchmarks) > 1:
+            typer.echo(f"\ngoals{_at_full_size(quick=quick)}\n\n{aligned(goals.HEADINGS, goals.judged(reports))}")
 
 
 def _as_page(where: machine.Machine, reports: Sequence[Report], *, quick: bool) -> str:
     command = f"tutorwatch bench all{' --quick' if quick else ''} --markdown FILE"
     about = f"Written by `{command}`, {datetime.now(UTC):%Y-%m-%d}, on this machine: {where}."
-    return "\n\n".join(["# Benchmarks", about, *map(as_markdown, reports)]) + "\n"
+    reached = f"## goals\n\n{markdown_table(goals.HEADINGS, goals.judged(reports))}"
+    return "\n\n".join(["# Benchmarks", about, reached, *map(as_markdown, reports)]) + "\n"
+
+
+def _at_full_size(*, quick: bool) -> str:
+    return " (they are meant for the full sizes)" if quick else ""

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+import psycopg
+
 
 def resident_mebibytes(process_id: int) -> float | None:
     """Its memory that is resident now; None on another system."""
@@ -21,3 +23,21 @@ def processor_seconds(process_id: int) -> float | None:
     after_the_name = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
     user, system = after_the_name[11:13]
     return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+
+def listener_processor_seconds(process_id: int, url: str) -> float | None:
+    """What a listener and the server's processes for its connections have had so far; None where the system doesn't
+    say, or the server is on another machine.
+    """
+    with psycopg.connect(url) as connection:
+        backends = connection.execute(
+            "SELECT pid FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name IN ('tutorwatch-listen', 'tutorwatch-worker')"
+        ).fetchall()
+    spent = [processor_seconds(process) for process in (process_id, *(backend for (backend,) in backends))]
+    return None if None in spent else sum(filter(None, spent))
+
+
+def difference(before: float | None, after: float | None) -> float | None:
+    """How much more there is after; None if either isn't known."""
+    return None if before is None or after is None else after - before

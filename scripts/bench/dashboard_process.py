@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from rules.database import open_engine
@@ -11,7 +11,7 @@ from scripts.bench.consumption import resident_mebibytes
 from scripts.bench.processes import running
 from web import store
 from web.access import lifetime
-from web.access_cookies import SIGN_IN, digest, new_token
+from web.access_cookies import FORM, SIGN_IN, digest, new_token
 from web.settings import WebSettings
 
 ADMIN = "bench-admin"
@@ -26,6 +26,8 @@ class Dashboard:
     process_id: int
     cookie_name: str
     cookie: str
+    secret: str = field(default_factory=new_token)
+    """Behind the forms of its pages."""
 
     @property
     def host(self) -> str:
@@ -39,8 +41,8 @@ class Dashboard:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What a browser that is signed in sends with a request."""
-        return {"Host": f"{self.host}:{self.port}", "Cookie": f"{self.cookie_name}={self.cookie}"}
+        """What a browser that is signed in, and has seen a page, sends with a request."""
+        return {"Host": f"{self.host}:{self.port}", "Cookie": f"{self.cookie_name}={self.cookie}; {FORM}={self.secret}"}
 
     def resident_mebibytes(self) -> float | None:
         """Its memory that is resident now; None where the system doesn't say so in Linux's way."""

@@ -4,14 +4,14 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from migrations import upgrade
 from scripts import environment
@@ -61,21 +61,48 @@ def filled_database(server_url: str, benchmark: str, size: dataset.Size) -> Iter
     The database is dropped at the end, whoever may still be connected. Raises CommandError where the role
     may not create databases.
     """
-    name = f"tutorwatch_bench_{benchmark}_{os.getpid()}"
+    with _new_database(server_url, benchmark, template=_kept.get(size)) as url:
+        if size not in _kept:
+            _fill(url, size)
+        yield url
+
+
+_kept: dict[dataset.Size, str] = {}
+"""Databases to copy, by their size."""
+
+
+@contextmanager
+def kept_for_copies(server_url: str, sizes: Iterable[dataset.Size]) -> Iterator[None]:
+    """Fills databases of these sizes once, for `filled_database` to copy while the block runs."""
+    with ExitStack() as stack:
+        for size in sizes:
+            url = stack.enter_context(_new_database(server_url, f"{size.tutors}x{size.sessions_each}"))
+            _fill(url, size)
+            _kept[size] = str(conninfo_to_dict(url)["dbname"])
+            stack.callback(_kept.pop, size)
+        yield
+
+
+@contextmanager
+def _new_database(server_url: str, what_for: str, template: str | None = None) -> Iterator[str]:
+    name = f"tutorwatch_bench_{what_for}_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as server:
-        _create(server, name)
+        _create(server, name, template)
         try:
-            url = make_conninfo(server_url, dbname=name)
-            upgrade.migrate(url, automation=False)
-            say(f"Loading {size.tutors * size.sessions_each:,} sessions of {size.tutors:,} tutors")
-            dataset.fill(url, size, datetime.now(UTC))
-            yield url
+            yield make_conninfo(server_url, dbname=name)
         finally:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _create(server: psycopg.Connection, name: str) -> None:
+def _fill(url: str, size: dataset.Size) -> None:
+    upgrade.migrate(url, automation=False)
+    say(f"Loading {size.tutors * size.sessions_each:,} sessions of {size.tutors:,} tutors")
+    dataset.fill(url, size, datetime.now(UTC))
+
+
+def _create(server: psycopg.Connection, name: str, template: str | None) -> None:
+    copied = sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template)) if template else sql.SQL("")
     try:
-        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        server.execute(sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), copied))
     except psycopg.errors.InsufficientPrivilege as error:
         raise CommandError("A benchmark creates a database of its own: its role needs CREATEDB") from error

@@ -7,7 +7,7 @@ from typing import LiteralString
 
 import psycopg
 
-from scripts.bench.processes import running
+from scripts.bench.processes import Running, running
 from scripts.errors import CommandError
 
 DRAIN_SECONDS = 300.0
@@ -15,14 +15,14 @@ DRAIN_SECONDS = 300.0
 
 
 @contextmanager
-def listener(url: str) -> Iterator[None]:
-    """Runs a listener on the database; it has worked off the outbox when the block begins.
+def listener(url: str) -> Iterator[Running]:
+    """Runs a listener on the database and yields it; it has worked off the outbox when the block begins.
 
     Raises CommandError, with the end of its log, if it doesn't come up.
     """
-    with running("listen", url, until="listening"):
+    with running("listen", url, until="listening") as process:
         wait_until_drained(url)
-        yield
+        yield process
 
 
 def wait_until_drained(url: str) -> None:

@@ -67,20 +67,29 @@ HEADINGS = ("what", "value", "middle half", "ratio", "middle half", "yardstick")
 
 def as_table(report: Report) -> str:
     """The report as aligned columns, its notes below."""
-    rows = [HEADINGS, *map(_cells, report.figures)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(HEADINGS))]
-    lines = [_line(row, widths) for row in rows]
-    rule = "  ".join("-" * width for width in widths)
     title = f"{report.benchmark} ({_options(report)})"
-    return "\n".join([title, "", lines[0], rule, *lines[1:], "", *(f"- {note}" for note in report.notes)])
+    notes = [f"- {note}" for note in report.notes]
+    return "\n".join([title, "", aligned(HEADINGS, [_cells(figure) for figure in report.figures]), "", *notes])
+
+
+def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table for a terminal: the first and the last column to the left, those between to the right."""
+    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
+    rule = "  ".join("-" * width for width in widths)
+    return "\n".join([_line(headings, widths), rule, *(_line(row, widths) for row in rows)])
 
 
 def as_markdown(report: Report) -> str:
     """The report as a section with a table, its notes below. What stands indented belongs to the line above."""
-    rows = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 2), "---"), *map(_cells, report.figures)]
-    table = [f"| {' | '.join(_for_markdown(cell) for cell in row)} |" for row in rows]
+    table = markdown_table(HEADINGS, [_cells(figure) for figure in report.figures])
     notes = [f"- {note}" for note in report.notes]
-    return "\n".join([f"## {report.benchmark}", "", _options(report), "", *table, "", *notes])
+    return "\n".join([f"## {report.benchmark}", "", _options(report), "", table, "", *notes])
+
+
+def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """The same, in Markdown."""
+    lines = [headings, ("---", *["---:"] * (len(headings) - 2), "---"), *rows]
+    return "\n".join(f"| {' | '.join(_for_markdown(cell) for cell in line)} |" for line in lines)
 
 
 def _for_markdown(cell: str) -> str:
@@ -95,7 +104,7 @@ def _options(report: Report) -> str:
 def _cells(figure: Figure) -> tuple[str, ...]:
     return (
         figure.what,
-        f"{_number(figure.value)} {figure.unit}".strip(),
+        f"{number(figure.value)} {figure.unit}".strip(),
         _range(figure.spread),
         "" if figure.ratio is None else f"{figure.ratio:.2f}",
         _range(figure.ratio_spread),
@@ -112,10 +121,10 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _range(limits: tuple[float, float] | None) -> str:
-    return "" if limits is None else f"{_number(limits[0])} - {_number(limits[1])}"
+    return "" if limits is None else f"{number(limits[0])} - {number(limits[1])}"
 
 
-def _number(value: float) -> str:
+def number(value: float) -> str:
     """Three significant digits, and all digits before the point."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"

@@ -1,7 +1,9 @@
 """Each benchmark runs, at sizes too small to mean anything: figures are there and sane, databases are gone."""
 
+import json
 import os
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -15,6 +17,8 @@ from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
+from scripts.bench.databases import filled_database
+from scripts.bench.goals import judged
 from scripts.bench.plans import Statement, read_whole
 from scripts.bench.report import Figure, Report, as_markdown, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
@@ -305,6 +309,43 @@ def test_page_of_all_says_where_and_when(server_url: str, tmp_path: Path, monkey
     assert f"{datetime.now(UTC):%Y-%m-%d}" in page
     assert "PostgreSQL" in page
     assert page.endswith("- done\n")
+
+
+def test_goals_say_what_was_reached_and_what_stands_in_the_way() -> None:
+    writer_figures = [
+        Figure(name="insert_one_with", what="", value=1.3, unit="ms", ratio=1.3),
+        Figure(name="insert_one_empty", what="", value=1.2, unit="ms", ratio=1.15),
+        Figure(name="tps_listener", what="", value=1.0, unit="tx/s", ratio=0.9),
+    ]
+    memory = Figure(name="listen_memory", what="", value=80.5, unit="MiB")
+    found = judged([Report("writer", {}, writer_figures), Report("idle", {}, [memory])])
+    assert [(row, *rest) for row, _, *rest in found] == [
+        ("1", "≤ 1.10 x", "1.30 x", "not met; a trigger that does nothing: 1.15 x"),
+        ("2", "≥ 0.90 x", "0.90 x", "met"),
+        ("12", "≤ 80", "80.5", "not met"),
+    ]
+
+
+def test_data_that_several_benchmarks_use_is_made_once_and_copied(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measure(name: str, server_url: str, size: dataset.Size) -> Report:
+        with filled_database(server_url, name, size) as url, psycopg.connect(url, autocommit=True) as connection:
+            (sessions,) = connection.execute("SELECT count(*) FROM sessions").fetchone() or (0,)
+            connection.execute("TRUNCATE sessions CASCADE")
+        return Report(name, {}, [Figure(name="sessions", what="sessions", value=sessions, unit="")])
+
+    monkeypatch.setenv("TUTORWATCH_DATABASE_URL", server_url)
+    size, file = dataset.Size(3, 8), tmp_path / "figures.json"
+    same = [
+        Benchmark(name, lambda: None, size, size, partial(measure, name), size=lambda options: options)
+        for name in ("one", "two")
+    ]
+    run_all(same, quick=True, json_file=file)
+    figures = [report["figures"][0]["value"] for report in json.loads(file.read_text(encoding="utf-8"))["benchmarks"]]
+    assert figures == [24, 24]
+    assert capsys.readouterr().err.count("Loading 24 sessions") == 1
+    assert databases_of(server_url, os.getpid()) == []
 
 
 @pytest.mark.parametrize("pgbench", [pytest.param(load.find_pgbench(), id="pgbench"), pytest.param(None, id="psycopg")])

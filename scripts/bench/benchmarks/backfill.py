@@ -188,7 +188,7 @@ def _measure(work: _Work, options: Options) -> list[Figure]:
         compared("backfill_seconds", what, "s", whole, read, to="bare statistics query"),
         compared("backfill_to_plain_join", "  the same", "s", whole, join, to="plain join"),
         compared("backfill_to_loop", "  the same", "s", whole, seconds["loop"], to="tutor by tutor"),
-        measured("statistics_seconds", "bare statistics query, same batches", "s", read),
+        compared("statistics_seconds", "bare statistics query, same batches", "s", read, join, to="plain join"),
         measured("plain_join_seconds", "plain join, count and two averages", "s", join),
         compared("loop_seconds", loop, "s", seconds["loop"], read, to="bare statistics query"),
         Figure(name="milliseconds_per_tutor", what="per tutor", value=1000 * whole.median / created.tutors, unit="ms"),

@@ -84,9 +84,13 @@ def command(
     BENCHMARK.run(quick=quick, json_file=json_file, seconds=seconds, **given)
 
 
+def _size(options: Options) -> Size:
+    return Size(options.tutors, options.sessions)
+
+
 def measure(server_url: str, options: Options) -> Report:
     """One part after the other, on one database."""
-    size = Size(options.tutors, options.sessions)
+    size = _size(options)
     if options.open + options.arrivals > options.tutors or options.open > options.alerts:
         raise CommandError("At most one open alert for each tutor, and a tutor without one for each that arrives")
     with filled_database(server_url, "dashboard", size) as url:
@@ -174,9 +178,9 @@ class _Loads:
     options: Options
     served: dict[str, list[Served]] = field(default_factory=dict)
 
-    def turn(self, name: str, host: str, port: int, headers: Mapping[str, str]) -> float:
+    def turn(self, name: str, host: str, port: int, headers: Mapping[str, str], path: str = "/") -> float:
         """Requests a second."""
-        request = get_request("/", headers)
+        request = get_request(path, headers)
         found = asyncio.run(
             load(host, port, request, connections=self.options.connections, seconds=self.options.seconds)
         )
@@ -199,6 +203,7 @@ def _request_figures(served: Dashboard, url: str, options: Options) -> list[Figu
             {
                 "page": lambda: loads.turn("page", served.host, served.port, served.headers),
                 "constant": lambda: loads.turn("constant", HOST, port, {"Host": HOST}),
+                "healthz": lambda: loads.turn("healthz", served.host, served.port, served.headers, "/healthz"),
             },
             rounds=options.rounds,
         )
@@ -217,6 +222,14 @@ def _request_figures(served: Dashboard, url: str, options: Options) -> list[Figu
             unit="ms",
             ratio=loads.percentile("page", 99) / loads.percentile("constant", 99),
             yardstick="constant page, p99",
+        ),
+        compared(
+            "healthz_rate",
+            "/healthz, a word to nobody in particular",
+            "/s",
+            found["healthz"],
+            found["constant"],
+            to="constant page",
         ),
         measured("constant_rate", f"constant page of aiohttp, {at_once}", "/s", found["constant"]),
         Figure(name="constant_p99", what="  p99", value=loads.percentile("constant", 99), unit="ms"),
@@ -369,4 +382,5 @@ BENCHMARK = Benchmark(
         streams=50,
     ),
     measure=measure,
+    size=_size,
 )

@@ -46,9 +46,13 @@ def command(
     BENCHMARK.run(quick=quick, json_file=json_file, tutors=tutors, sessions=sessions, rounds=rounds)
 
 
+def _size(options: Options) -> Size:
+    return Size(options.tutors, options.sessions)
+
+
 def measure(server_url: str, options: Options) -> Report:
     """One round to warm up, then those that count."""
-    with filled_database(server_url, "drain", Size(options.tutors, options.sessions)) as url:
+    with filled_database(server_url, "drain", _size(options)) as url:
         switch_on(url)
         with psycopg.connect(url, autocommit=True) as connection:
             say(f"Working off {options.tutors:,} tutors {2 * options.rounds + 2} times, in turns with the plain join")
@@ -102,4 +106,5 @@ BENCHMARK = Benchmark(
     full=Options(tutors=10_000, sessions=200, rounds=2),
     quick=Options(tutors=800, sessions=40, rounds=1),
     measure=measure,
+    size=_size,
 )

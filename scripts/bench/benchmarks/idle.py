@@ -18,7 +18,7 @@ import typer
 
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.changes import switch_on
-from scripts.bench.consumption import processor_seconds, resident_mebibytes
+from scripts.bench.consumption import difference, processor_seconds, resident_mebibytes
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
 from scripts.bench.processes import COMMAND, Running, running
@@ -132,7 +132,7 @@ def _at_rest(url: str, seconds: float) -> dict[str, _Rest]:
             service: _Rest(
                 took,
                 after[service][0] - before[service][0],
-                _difference(before[service][1], after[service][1]),
+                difference(before[service][1], after[service][1]),
                 resident_mebibytes(up.process_id),
             )
             for service, (up, _) in watched.items()
@@ -141,10 +141,6 @@ def _at_rest(url: str, seconds: float) -> dict[str, _Rest]:
 
 def _so_far(service: Running, counted: Counted) -> tuple[int, float | None]:
     return counted.statements, processor_seconds(service.process_id)
-
-
-def _difference(before: float | None, after: float | None) -> float | None:
-    return None if before is None or after is None else after - before
 
 
 def _rest_figures(service: str, rest: _Rest) -> list[Figure]:

@@ -4,6 +4,8 @@ The yardstick is the least that any such design must cost: a notification from o
 sent half-way between two sessions. Blocks of sessions beside an import take turns with blocks without.
 """
 
+import asyncio
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated
 
@@ -11,14 +13,18 @@ import typer
 
 from scripts.bench.alert_latency import Block, Writer, together, tutors_for
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
+from scripts.bench.consumption import difference, listener_processor_seconds
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
+from scripts.bench.empty_round import STATEMENTS_OF_A_ROUND, empty_rounds
 from scripts.bench.importing import importing
 from scripts.bench.listening import listener
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
 from scripts.errors import CommandError
+
+MILLION, SECONDS_A_DAY = 1_000_000, 86_400
 
 
 @dataclass(frozen=True)
@@ -58,14 +64,22 @@ def measure(server_url: str, options: Options) -> Report:
     with filled_database(server_url, "latency", Size(tutors_for(sessions), options.history)) as url:
         writer = Writer(url, options.rate, sessions)
         say("Starting a listener, which looks at every tutor first")
-        with listener(url):
+        with listener(url) as process:
             writer.warm_up()
             say(f"Writing {sessions} sessions, in turns without and beside a COPY of {options.rows:,}")
-            quiet, busy = [], []
+            quiet, busy, spent = [], [], list[float | None]()
             for _ in range(options.rounds):
+                before = listener_processor_seconds(process.process_id, url)
                 quiet.append(writer.write(options.block))
+                spent.append(difference(before, listener_processor_seconds(process.process_id, url)))
                 busy.append(_write_beside_import(url, writer, options))
-        figures = [*_quiet_figures(together(quiet)), *_busy_figures(quiet, busy, options)]
+        block, empty = together(quiet), asyncio.run(empty_rounds(url))
+        figures = [
+            *_quiet_figures(block),
+            *_cost(spent, options),
+            _empty_figure(block, empty),
+            *_busy_figures(quiet, busy, options),
+        ]
         return Report("latency", asdict(options), figures, _NOTES)
 
 
@@ -82,6 +96,7 @@ def _write_beside_import(url: str, writer: Writer, options: Options) -> Block:
 _NOTES = (
     "times begin when the client sends COMMIT: they hold its own flush to disk, which a bare notification hasn't",
     "an alert is seen through a trigger of the benchmark's that notifies on insert: its cost is included",
+    "the empty transaction is sent as the listener sends its own: what the way costs, whatever is asked",
     "beside an import: from the first row of a COPY, whose client shares the cores, until its tutors are generated",
 )
 
@@ -101,7 +116,14 @@ def _quiet_figures(block: Block) -> list[Figure]:
             yardstick="bare NOTIFY round trip",
         ),
         *(
-            Figure(name=f"alert_p{percent}", what=f"  p{percent}", value=alerts.percentile(percent), unit="ms")
+            Figure(
+                name=f"alert_p{percent}",
+                what=f"  p{percent}",
+                value=alerts.percentile(percent),
+                unit="ms",
+                ratio=alerts.percentile(percent) / bare.median,
+                yardstick="bare NOTIFY round trip, median",
+            )
             for percent in (95, 99)
         ),
         Figure(name="alert_max", what="  max", value=max(alerts.values), unit="ms"),
@@ -116,6 +138,28 @@ def _quiet_figures(block: Block) -> list[Figure]:
         Figure(name="sessions", what="sessions, each with its alert", value=written, unit=""),
         Figure(name="achieved_rate", what="achieved rate", value=written / block.seconds, unit="sessions/s"),
     ]
+
+
+def _cost(spent: Sequence[float | None], options: Options) -> list[Figure]:
+    """Of sessions that come one by one, so that each is a generation of its own."""
+    seconds = [each for each in spent if each is not None]
+    if not seconds:
+        return []
+    cores = sum(seconds) / (len(seconds) * options.block) * MILLION / SECONDS_A_DAY
+    what = "a million such sessions a day would keep busy, listener and its connections"
+    return [Figure(name="cores_per_million", what=what, value=cores, unit="cores")]
+
+
+def _empty_figure(block: Block, empty: Samples) -> Figure:
+    return Figure(
+        name="empty_round",
+        what=f"a transaction of {STATEMENTS_OF_A_ROUND} statements that ask for nothing",
+        value=empty.median,
+        unit="ms",
+        spread=empty.quartiles,
+        ratio=empty.median / block.bare.milliseconds().median,
+        yardstick="bare NOTIFY round trip",
+    )
 
 
 def _busy_figures(quiet: list[Block], busy: list[Block], options: Options) -> list[Figure]:

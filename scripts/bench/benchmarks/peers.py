@@ -55,19 +55,23 @@ def command(
     BENCHMARK.run(quick=quick, json_file=json_file, rounds=rounds, **given)
 
 
+def _size(options: Options) -> Size:
+    return Size(max(options.tutors, options.few), options.sessions)
+
+
 def measure(server_url: str, options: Options) -> Report:
     """One round to warm up, then those that count."""
     if not peers.are_installed():
         return Report("peers", asdict(options), (), [peers.NOT_INSTALLED])
-    with filled_database(server_url, "peers", Size(max(options.tutors, options.few), options.sessions)) as url:
+    with filled_database(server_url, "peers", _size(options)) as url:
         switch_on(url)
         for peer in peers.PEERS.values():
             asyncio.run(peer.install(url))
         with psycopg.connect(url, autocommit=True) as connection:
             figures = [
                 figure
-                for tutors in (options.tutors, options.few)
-                for figure in _figures(url, connection, options, tutors)
+                for name, tutors in (("many", options.tutors), ("few", options.few))
+                for figure in _figures(url, connection, options, name, tutors)
             ]
     return Report("peers", asdict(options), figures, _notes(options))
 
@@ -82,7 +86,7 @@ def _notes(options: Options) -> Sequence[str]:
     )
 
 
-def _figures(url: str, connection: psycopg.Connection, options: Options, tutors: int) -> Sequence[Figure]:
+def _figures(url: str, connection: psycopg.Connection, options: Options, which: str, tutors: int) -> Sequence[Figure]:
     say(f"Working off {options.changes:,} changes of {tutors:,} tutors, in turns with the peers")
 
     def ours() -> float:
@@ -98,7 +102,7 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, tutors:
     found = {
         name: seconds.per(options.changes) for name, seconds in in_turns(measurements, rounds=options.rounds).items()
     }
-    key, better = f"changes_of_{tutors}", max(peers.PEERS, key=lambda name: found[name].median)
+    key, better = f"changes_of_{which}", max(peers.PEERS, key=lambda name: found[name].median)
     what = f"{options.changes:,} changes of {tutors:,} tutors"
     return [
         compared(
@@ -120,4 +124,5 @@ BENCHMARK = Benchmark(
     full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=2),
     quick=Options(changes=500, tutors=500, few=5, sessions=40, sample=60, rounds=1),
     measure=measure,
+    size=_size,
 )

@@ -124,10 +124,14 @@ def _size_figures(server_url: str, options: Options) -> list[Figure]:
     return [
         measured(f"generation_{options.sessions[0]}", f"one tutor's generation among {first}", "ms", smallest),
         *(
-            compared(f"generation_{sessions}", f"  among {what}", "ms", samples, smallest, to=first)
+            compared(_name(sessions, options), f"  among {what}", "ms", samples, smallest, to=first)
             for sessions, what, samples in zip(options.sessions[1:], others, rest, strict=True)
         ),
     ]
+
+
+def _name(sessions: int, options: Options) -> str:
+    return "generation_largest" if sessions == max(options.sessions) else f"generation_{sessions}"
 
 
 def _spread(url: str) -> list[str]:

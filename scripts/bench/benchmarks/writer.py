@@ -166,8 +166,23 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
         times = [insert_one(row) for row in range(WARM_UP_ROWS + options.block_rows)]
         return Samples(times[WARM_UP_ROWS:]).median
 
-    found = _with_and_without(connection, insert_block, rounds=options.blocks, emptied=False)
-    return _pair("insert_one", "single session per commit", "ms", found)
+    def insert_beside(trigger: AbstractContextManager[None]) -> float:
+        with trigger:
+            return insert_block()
+
+    found = in_turns(
+        {
+            "without": insert_block,
+            "with": lambda: insert_beside(_triggers(connection, on=True)),
+            "empty": lambda: insert_beside(_empty_trigger(connection)),
+        },
+        rounds=options.blocks,
+    )
+    without, to = found["without"], "without triggers"
+    return [
+        *_pair("insert_one", "single session per commit", "ms", found),
+        compared("insert_one_empty", "  with a trigger that does nothing", "ms", found["empty"], without, to=to),
+    ]
 
 
 def _many_connections(connection: psycopg.Connection, url: str, options: Options) -> list[Figure]:
@@ -213,14 +228,11 @@ def _many_connections(connection: psycopg.Connection, url: str, options: Options
     ]
 
 
-def _with_and_without(
-    connection: psycopg.Connection, write: Callable[[], float], *, rounds: int, emptied: bool = True
-) -> dict[str, Samples]:
-    """What `write` returns with the triggers on and off; before each, sessions are removed if `emptied`."""
+def _with_and_without(connection: psycopg.Connection, write: Callable[[], float], *, rounds: int) -> dict[str, Samples]:
+    """What `write` returns with the triggers on and off; sessions are removed before each."""
 
     def measurement(*, on: bool) -> float:
-        if emptied:
-            _empty(connection)
+        _empty(connection)
         with _triggers(connection, on=on):
             return write()
 
@@ -249,6 +261,26 @@ def _triggers(connection: psycopg.Connection, *, on: bool) -> Iterator[None]:
     finally:
         if on:
             automation.switch(connection, on=False)
+
+
+@contextmanager
+def _empty_trigger(connection: psycopg.Connection) -> Iterator[None]:
+    """The least that any recording of statements must have: a statement's trigger that is given its rows."""
+    connection.execute(_CREATE_EMPTY_FUNCTION)
+    connection.execute(_CREATE_EMPTY_TRIGGER)
+    try:
+        yield
+    finally:
+        connection.execute("DROP FUNCTION public.bench_nothing() CASCADE")
+
+
+_CREATE_EMPTY_FUNCTION = """
+    CREATE FUNCTION public.bench_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$
+"""
+_CREATE_EMPTY_TRIGGER = """
+    CREATE TRIGGER bench_nothing AFTER INSERT ON public.sessions REFERENCING NEW TABLE AS new_rows
+    FOR EACH STATEMENT EXECUTE FUNCTION public.bench_nothing()
+"""
 
 
 @contextmanager

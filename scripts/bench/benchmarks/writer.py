@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
-from typing import Annotated
+from typing import Annotated, LiteralString
 
 import psycopg
 import typer
@@ -174,7 +174,7 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
         {
             "without": insert_block,
             "with": lambda: insert_beside(_triggers(connection, on=True)),
-            "empty": lambda: insert_beside(_empty_trigger(connection)),
+            "empty": lambda: insert_beside(_trigger(connection, *DOES_NOTHING)),
         },
         rounds=options.blocks,
     )
@@ -211,7 +211,7 @@ def _many_connections(connection: psycopg.Connection, url: str, options: Options
             "without": lambda: write(nullcontext),
             "with": lambda: write(lambda: _triggers(connection, on=True)),
             "listener": lambda: write(triggers_and_listener),
-            "notify": lambda: write(lambda: _notifying_row_trigger(connection)),
+            "notify": lambda: write(lambda: _trigger(connection, *NOTIFIES)),
         },
         rounds=options.rounds,
     )
@@ -264,45 +264,23 @@ def _triggers(connection: psycopg.Connection, *, on: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _empty_trigger(connection: psycopg.Connection) -> Iterator[None]:
-    """The least that any recording of statements must have: a statement's trigger that is given its rows."""
-    connection.execute(_CREATE_EMPTY_FUNCTION)
-    connection.execute(_CREATE_EMPTY_TRIGGER)
+def _trigger(connection: psycopg.Connection, body: LiteralString, when: LiteralString) -> Iterator[None]:
+    """Another trigger on inserted sessions while the block runs."""
+    connection.execute(
+        f"CREATE FUNCTION public.bench_trigger() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} END $$"
+    )
+    connection.execute(
+        f"CREATE TRIGGER bench_trigger AFTER INSERT ON public.sessions {when} EXECUTE FUNCTION public.bench_trigger()"
+    )
     try:
         yield
     finally:
-        connection.execute("DROP FUNCTION public.bench_nothing() CASCADE")
+        connection.execute("DROP FUNCTION public.bench_trigger() CASCADE")
 
 
-_CREATE_EMPTY_FUNCTION = """
-    CREATE FUNCTION public.bench_nothing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$
-"""
-_CREATE_EMPTY_TRIGGER = """
-    CREATE TRIGGER bench_nothing AFTER INSERT ON public.sessions REFERENCING NEW TABLE AS new_rows
-    FOR EACH STATEMENT EXECUTE FUNCTION public.bench_nothing()
-"""
-
-
-@contextmanager
-def _notifying_row_trigger(connection: psycopg.Connection) -> Iterator[None]:
-    connection.execute(_CREATE_NOTIFYING_FUNCTION)
-    connection.execute(_CREATE_NOTIFYING_TRIGGER)
-    try:
-        yield
-    finally:
-        connection.execute("DROP FUNCTION public.bench_notify() CASCADE")
-
-
-_CREATE_NOTIFYING_FUNCTION = """
-    CREATE FUNCTION public.bench_notify() RETURNS trigger LANGUAGE plpgsql AS $$
-    BEGIN
-        PERFORM pg_notify('bench_sessions', NEW.tutor_id);
-        RETURN NULL;
-    END $$
-"""
-_CREATE_NOTIFYING_TRIGGER = """
-    CREATE TRIGGER bench_notify AFTER INSERT ON public.sessions FOR EACH ROW EXECUTE FUNCTION public.bench_notify()
-"""
+DOES_NOTHING = ("RETURN NULL;", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT")
+"""The least that any recording of statements must have: a statement's trigger that is given its rows."""
+NOTIFIES = ("PERFORM pg_notify('bench_sessions', NEW.tutor_id); RETURN NULL;", "FOR EACH ROW")
 
 
 def _empty(connection: psycopg.Connection) -> None:

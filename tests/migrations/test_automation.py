@@ -166,7 +166,9 @@ async def test_an_interrupted_switch_is_partly_on(platform: Platform, database_u
         switching = asyncio.create_task(asyncio.to_thread(switch, database_url, on=False))
         await until_blocked(observer, SWITCHING)
         await observer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s", [SWITCHING]
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND application_name = %s",
+            [SWITCHING],
         )
         with pytest.raises(psycopg.OperationalError):
             await switching

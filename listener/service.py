@@ -52,6 +52,7 @@ class _Listener:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
         self._engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=2)
+        self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
         self._subscription = Subscription(
             listener_id=uuid4(),
@@ -104,8 +105,9 @@ class _Listener:
                 await self._check()
 
     async def _check(self) -> None:
+        """On a connection of its own: after an outage one that was kept may be dead, and not know it for long."""
         with translating_errors():
-            async with self._engine.connect() as conn:
+            async with self._fresh.connect() as conn:
                 await check_schema(conn)
         self._schema_is_right = True
 

@@ -13,13 +13,14 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rules.database import open_engine
 from rules.errors import translating_errors
 from rules.notifications import Connection, Hearer, listen
 from rules.schema_version import check_schema
 from web.access import identify_again, require_tutor_access
 from web.database import is_database_gone
 from web.identity import IDENTITY
-from web.keys import DATABASE_URL, ENGINE, SETTINGS
+from web.keys import DATABASE_URL, SETTINGS
 
 logger = logging.getLogger(__name__)
 
@@ -100,10 +101,13 @@ class Client:
 
 
 class Hub(Hearer):
-    """Passes what is heard on to all open pages. `changes` counts what may have altered alerts."""
+    """Passes what is heard on to all open pages. `changes` counts what may have altered alerts.
 
-    def __init__(self, engine: AsyncEngine) -> None:
-        self._engine = engine
+    `fresh` is an engine that keeps no connection: after an outage one may be dead, and not know it for long.
+    """
+
+    def __init__(self, fresh: AsyncEngine) -> None:
+        self._fresh = fresh
         self.clients: set[Client] = set()
         self.hears = False
         self.is_announced = True
@@ -145,7 +149,7 @@ class Hub(Hearer):
     async def connected(self, conn: Connection) -> None:
         """Raises SchemaMismatchError; notes whether this server's triggers can notify at all."""
         with translating_errors():
-            async with self._engine.connect() as checking:
+            async with self._fresh.connect() as checking:
                 await check_schema(checking)
         cursor = await conn.execute("SELECT current_setting('max_prepared_transactions') = '0'")
         self.is_announced = await cursor.fetchone() == (True,)
@@ -196,7 +200,7 @@ LISTENING = web.AppKey("listening", asyncio.Task[None])
 
 async def hub_context(app: web.Application) -> AsyncIterator[None]:
     """Listens from the application's start to its end."""
-    app[HUB] = Hub(app[ENGINE])
+    app[HUB] = Hub(open_engine(app[DATABASE_URL], application_name="tutorwatch-web"))
     listening = listen(
         app[SETTINGS].listen_url or app[DATABASE_URL],
         CHANNEL,

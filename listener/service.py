@@ -12,7 +12,7 @@ from listener.settings import ListenerSettings
 from listener.subscription import CHANGES, Subscription
 from listener.watchdog import watchdog
 from listener.worker import Batch, Worker
-from rules.database import open_engine
+from rules.database import Way, engine_by, open_engine
 from rules.errors import TransientError, translating_errors
 from rules.notifications import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
 from rules.schema_version import check_schema
@@ -51,7 +51,8 @@ class _Listener:
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
-        self._engine = open_engine(database_url, application_name="tutorwatch-worker", keep_connections=2)
+        way = Way(database_url, "tutorwatch-worker")
+        self._engine = engine_by(way, keep_connections=2)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
         self._subscription = Subscription(
@@ -60,6 +61,7 @@ class _Listener:
             wake=self._worker.wake,
             wake_for_new=self._worker.wake_for_new,
             check=self._check,
+            give_up=way.give_up,
             figures=lambda: self._worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
         )
         self._schema_is_right = False

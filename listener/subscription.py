@@ -30,6 +30,7 @@ class Subscription(Hearer):
         wake: Callable[[], None],
         wake_for_new: Callable[[], None],
         check: Callable[[], Awaitable[None]],
+        give_up: Callable[[], None],
         figures: Callable[[], dict[str, Any]],
     ) -> None:
         self._listener_id = listener_id
@@ -37,6 +38,7 @@ class Subscription(Hearer):
         self._wake = wake
         self._wake_for_new = wake_for_new
         self._check = check
+        self._give_up = give_up
         self._figures = figures
         self.hears = False
         self.reconnects = 0
@@ -62,6 +64,10 @@ class Subscription(Hearer):
         self.hears = False
         self.reconnects += 1
         self._wake()
+
+    def silent(self) -> None:
+        """Whoever waits for an answer begins anew."""
+        self._give_up()
 
     async def beat(self, conn: Connection, channel: str) -> None:
         """Says to everybody that this listener is alive, and to itself that it hears."""

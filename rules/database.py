@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from types import MappingProxyType
 from typing import Annotated, Any
+from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncRawCursor
@@ -118,15 +119,18 @@ class AnsweredConnection(psycopg.AsyncConnection[Any]):
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
         """As the driver's, but not for ever."""
-        giving_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._give_up)
+        giving_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._give_up_silent)
         try:
             return await super().wait(gen, interval, timeout)
         finally:
             giving_up.cancel()
 
-    def _give_up(self) -> None:
-        """Shuts the socket: the driver then finds the connection lost, and asks no silent server to cancel."""
+    def _give_up_silent(self) -> None:
         logger.warning("No answer from the database for %.0f s; giving the connection up", ANSWER_SECONDS)
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Shuts the socket: the driver then finds the connection lost, and asks no silent server to cancel."""
         with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(self.pgconn.socket)) as ours:
             ours.shutdown(socket.SHUT_RDWR)
 
@@ -139,7 +143,9 @@ class Way:
     prepared statements. So settings are made anew in every transaction, for that transaction.
     """
 
-    def __init__(self, database_url: str, application_name: str, settings: Mapping[str, str]) -> None:
+    def __init__(
+        self, database_url: str, application_name: str, settings: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
         self._url = database_url
         self._options = connection_options(application_name, database_url)
         self._options["cursor_factory"] = AsyncRawCursor
@@ -148,9 +154,20 @@ class Way:
         self._local_settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in local.items())
         self.is_pooled: bool | None = None
         """None: not known yet."""
+        self._connections: WeakSet[AnsweredConnection] = WeakSet()
 
     async def connect(self) -> AnsweredConnection:
         """A new connection; raises psycopg.Error."""
+        connection = await self._connect()
+        self._connections.add(connection)
+        return connection
+
+    def give_up(self) -> None:
+        """Gives up every connection there is: where one has fallen silent, the others may have, and new ones be had."""
+        for connection in tuple(self._connections):
+            connection.give_up()
+
+    async def _connect(self) -> AnsweredConnection:
         if not self.is_pooled:
             connection = await self._connect_directly()
             if connection:
@@ -204,7 +221,11 @@ def open_engine(
 
     Keeps up to `keep_connections` open between transactions (0: none). `settings` of its sessions win over all others.
     """
-    way = Way(database_url, application_name, settings)
+    return engine_by(Way(database_url, application_name, settings), keep_connections=keep_connections)
+
+
+def engine_by(way: Way, *, keep_connections: int = 0) -> AsyncEngine:
+    """The same for who has an eye on the way."""
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
     engine = create_async_engine(
         "postgresql+psycopg://",

@@ -51,6 +51,9 @@ class Hearer:
     def deaf(self) -> None:
         """From now on notifications are missed."""
 
+    def silent(self) -> None:
+        """They are missed because a connection that isn't lost carries nothing: nor may others to the same server."""
+
 
 class DeafError(Exception):
     """Notifications no longer arrive on this connection: connect again."""
@@ -69,6 +72,8 @@ async def listen(url: str, channel: str, hearer: Hearer, *, application_name: st
         try:
             await subscription.hear(line)
         except (psycopg.Error, OSError, DeafError) as error:
+            if isinstance(error, DeafError):
+                hearer.silent()
             hearer.deaf()
             is_lost = True
             logger.warning(

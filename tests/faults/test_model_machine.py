@@ -824,7 +824,7 @@ def around(database_url: str) -> Iterator[Surroundings]:
         runner.run(connected.__aexit__(None, None, None))
 
 
-@pytest.mark.soak_minutes(10)
+@pytest.mark.soak_minutes(20)
 def test_database_holds_what_the_model_says(
     around: Surroundings, monkeypatch: pytest.MonkeyPatch, fault_record: FaultRecorder
 ) -> None:

@@ -53,7 +53,9 @@ class Site:
         return not await self.is_on_replica()
 
     def warnings(self) -> list[str]:
-        return [line["message"] for line in self.served.process.logs(level="WARNING")]
+        """Of the replica; a server that has just been through another fault may be told of, too."""
+        messages = [line["message"] for line in self.served.process.logs(level="WARNING")]
+        return [message for message in messages if "replica" in message]
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from psycopg.conninfo import make_conninfo
 from listener.subscription import CHANGES
 from migrations.uninstall import uninstall
 from rules import notifications
+from rules.database import ANSWER_SECONDS
 from rules.errors import SchemaMismatchError
 from tests.listener.surroundings import (
     NEVER,
@@ -354,6 +355,26 @@ async def test_connection_that_fell_silent_is_found_out_and_replaced(
             await logged(caplog, "deaf")
             await logged(caplog, "listening", 2)
             await has_alert(platform, "tutor-0001")
+
+
+async def test_network_that_fell_silent_under_all_connections_costs_no_more_than_under_one(
+    database_url: str, platform: Platform
+) -> None:
+    async with Proxy(LISTENER.url(database_url)) as proxy:
+        await proxy.open()
+        async with listening(proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.5):
+            await is_up(platform)
+            await no_shows(platform, 1, first=1)
+            await has_alert(platform, "tutor-0001")
+
+            proxy.fall_silent()
+
+            await no_shows(platform, 1, first=2)
+
+            async def is_alerted() -> bool:
+                return "tutor-0002" in await alerted(platform)
+
+            await eventually(is_alerted, within=ANSWER_SECONDS / 2)
 
 
 async def test_connection_that_cannot_listen_is_tried_again_ever_more_rarely(

@@ -35,8 +35,11 @@ FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
 it (migrations/sql/recording_v2.sql)."""
 
-LONG_BATCH_SECONDS = 0.1
-"""After so long, new changes no longer wait for the end of the batch in flight; not sooner: they slow it down."""
+LONG_SECONDS = 0.1
+LONG_SECONDS_EACH = 0.02
+"""After so long, and so much longer for each of its tutors, new changes no longer wait for the end of the batch in
+flight; of a full one not at all. Not sooner: what passes a batch slows it down, and where there is just much to do,
+larger batches are the faster way."""
 
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
@@ -121,7 +124,7 @@ class Worker:
         self._on_batch = on_batch
         self._woken = asyncio.Event()
         self._newest_woken = asyncio.Event()
-        self._busy_since: float | None = None
+        self._is_long_at: float | None = None
         self._stopping = False
         self._sweep_due_at = 0.0
         self._attempts_are_due = False
@@ -165,7 +168,7 @@ class Worker:
             except TransientError as error:
                 pause = self._settings.deaf_poll_seconds
                 self._log_cut_off(error)
-            self._busy_since = None
+            self._is_long_at = None
             await self._wait(pause)
 
     async def _let_newest_pass(self) -> None:
@@ -185,9 +188,8 @@ class Worker:
                         self._report(batch)  # what it left to do, the other loop finds by looking again
 
     def _until_long(self) -> float:
-        """Seconds until the batch in flight is a long one; LONG_BATCH_SECONDS if there is none."""
-        lasted = 0.0 if self._busy_since is None else time.monotonic() - self._busy_since
-        return max(LONG_BATCH_SECONDS - lasted, 0.0)
+        """Seconds until the batch in flight is a long one; LONG_SECONDS if there is none."""
+        return LONG_SECONDS if self._is_long_at is None else max(self._is_long_at - time.monotonic(), 0.0)
 
     def _log_cut_off(self, error: TransientError) -> None:
         """Once for each outage: while it lasts, the subscription goes on saying so."""
@@ -218,15 +220,14 @@ class Worker:
         found by the next look.
         """
         self._vain_looks += 1
-        claim_oldest = partial(outbox.claim, batch_size=self._settings.batch_size)
         while not self._stopping:
-            self._busy_since = time.monotonic()
+            self._is_long_at = time.monotonic() + LONG_SECONDS
             if time.monotonic() >= self._sweep_due_at:
                 await self._in_transaction(self._sweep)
             has_attempted = self._attempts_are_due
             if has_attempted:
                 await self._attempt_failing()
-            claim, batch = await self._batch(claim_oldest)
+            claim, batch = await self._batch(self._claim_oldest)
             self._looked_at = time.monotonic()
             self._attempts_are_due = bool(claim.apart) or (
                 claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0
@@ -242,8 +243,18 @@ class Worker:
 
     def _leaves_work(self, claim: outbox.Claim, batch: Batch | None) -> bool:
         """Whether there may be more to do at once."""
-        is_full = claim.changes >= self._settings.batch_size
-        return is_full or claim.concerns_every_tutor or bool(claim.apart) or bool(batch and batch.failed)
+        return self._is_full(claim) or claim.concerns_every_tutor or bool(claim.apart) or bool(batch and batch.failed)
+
+    def _is_full(self, claim: outbox.Claim) -> bool:
+        return claim.changes >= self._settings.batch_size
+
+    async def _claim_oldest(self, conn: AsyncConnection, *, own: Sequence[str]) -> outbox.Claim:
+        started = time.monotonic()
+        claim = await outbox.claim(conn, self._settings.batch_size, own=own)
+        self._is_long_at = started
+        if not self._is_full(claim):
+            self._is_long_at += LONG_SECONDS + LONG_SECONDS_EACH * len(claim.tutor_ids)
+        return claim
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
         await sweep(conn, every_hours=self._settings.sweep_hours)

@@ -63,7 +63,7 @@ class Source:
     as_of: datetime | None = None
 
 
-_POSITION = text("SELECT (pg_current_wal_insert_lsn() - '0/0')::int8")
+_POSITION = text("SELECT CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_insert_lsn() - '0/0')::int8 END")
 _REPLAYED = text("SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::int8 END")
 
 
@@ -106,6 +106,8 @@ class Reads:
     async def _on_replica(self, stack: AsyncExitStack) -> Source | None:
         """None if it hasn't yet what was announced, or can't serve."""
         needed = await self._mark()
+        if needed is None:
+            return None
         try:
             source = await in_time(self._open(needed), FIRST_ANSWER_SECONDS)
         except Exception as error:
@@ -118,19 +120,23 @@ class Reads:
             stack.push_async_callback(source.conn.close)
         return source
 
-    async def _mark(self) -> Mark:
-        """What a page needs now: the first mark after the latest change. Asks the primary, now and then."""
+    async def _mark(self) -> Mark | None:
+        """What a page needs now: the first mark after the latest change. Asks the primary, now and then; None while it
+        is no primary itself, after a failover.
+        """
         async with self._marking:
             changes, now = self._changes(), time.monotonic()  # both before the question: they are at least so old
             latest = self._marks[-1] if self._marks else None
             if latest is None or latest.changes != changes or now - latest.taken >= MARK_SECONDS:
                 at = datetime.now(UTC)
                 async with self._statements.connect() as conn:
-                    mark = Mark(at, (await conn.execute(_POSITION)).scalar_one(), changes, now)
+                    position = (await conn.execute(_POSITION)).scalar_one()
+                if position is None:
+                    return None
+                mark = Mark(at, position, changes, now)
                 self._marks.append(mark)
                 if self._needed is None or self._needed.changes != changes:
                     self._needed = mark
-            assert self._needed  # noqa: S101 - for the type checker
             return self._needed
 
     async def _open(self, needed: Mark) -> Source | None:

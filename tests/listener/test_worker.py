@@ -193,6 +193,7 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
             return bool(rows == [(True, False)])
 
         await eventually(is_parked)  # by itself: nothing wakes the worker, and its poll is far away
+        await at_work.has_reported_failures(3)
         statements = len(at_work.batches)
         await asyncio.sleep(0.5)
 

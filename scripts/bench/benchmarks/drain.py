@@ -38,7 +38,7 @@ class Options:
 def command(
     tutors: Annotated[int | None, typer.Option(min=1, help="How many tutors, all of them changed [10000].")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Sessions of each, over 60 days [200].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [2].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [1].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -103,7 +103,7 @@ def _count(connection: psycopg.Connection, query: str) -> int:
 BENCHMARK = Benchmark(
     name="drain",
     command=command,
-    full=Options(tutors=10_000, sessions=200, rounds=2),
+    full=Options(tutors=10_000, sessions=200, rounds=1),
     quick=Options(tutors=800, sessions=40, rounds=1),
     measure=measure,
     size=_size,

@@ -46,7 +46,7 @@ def command(
     few: Annotated[int | None, typer.Option(min=1, help="Tutors when they are few [100].")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Sessions of each, over 60 days [200].")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [500].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [2].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [1].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -121,7 +121,7 @@ def _drawn(options: Options, tutors: int) -> Sequence[str]:
 BENCHMARK = Benchmark(
     name="peers",
     command=command,
-    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=2),
+    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=1),
     quick=Options(changes=500, tutors=500, few=5, sessions=40, sample=60, rounds=1),
     measure=measure,
     size=_size,

@@ -83,7 +83,9 @@ class Reads:
     async def connect(self) -> AsyncIterator[Source]:
         """A connection to read on. Raises ReplicaLostError for a database error of the replica's that passes."""
         async with AsyncExitStack() as stack:
-            source = await self._on_replica(stack) if self._is_replica_to_be_asked() else None
+            source = None
+            if self._replica is not None and not self._is_shunned():
+                source = await self._on_replica(self._replica, stack)
             if source is None:
                 yield Source(await stack.enter_async_context(self._primary.connect()))
                 return
@@ -98,18 +100,18 @@ class Reads:
     @property
     def is_replica_in_use(self) -> bool | None:
         """None where there is none."""
-        return None if self._replica is None else self._is_replica_to_be_asked()
+        return None if self._replica is None else not self._is_shunned()
 
-    def _is_replica_to_be_asked(self) -> bool:
-        return self._replica is not None and time.monotonic() >= self._shunned_until
+    def _is_shunned(self) -> bool:
+        return time.monotonic() < self._shunned_until
 
-    async def _on_replica(self, stack: AsyncExitStack) -> Source | None:
+    async def _on_replica(self, replica: AsyncEngine, stack: AsyncExitStack) -> Source | None:
         """None if it hasn't yet what was announced, or can't serve."""
         needed = await self._mark()
         if needed is None:
             return None
         try:
-            source = await in_time(self._open(needed), FIRST_ANSWER_SECONDS)
+            source = await in_time(self._open(replica, needed), FIRST_ANSWER_SECONDS)
         except Exception as error:
             if not isinstance(error, NotUsableError) and not is_database_gone(error):
                 raise
@@ -139,9 +141,8 @@ class Reads:
                     self._needed = mark
             return self._needed
 
-    async def _open(self, needed: Mark) -> Source | None:
-        assert self._replica  # noqa: S101 - for the type checker
-        conn = await self._replica.connect()
+    async def _open(self, replica: AsyncEngine, needed: Mark) -> Source | None:
+        conn = await replica.connect()
         try:
             as_of = await self._caught_up(conn, needed)
             if as_of:

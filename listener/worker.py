@@ -35,7 +35,7 @@ FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
 it (migrations/sql/recording_v2.sql)."""
 
-LONG_SECONDS = 0.1
+LONG_SECONDS = 0.04
 LONG_SECONDS_EACH = 0.02
 """After so long, and so much longer for each of its tutors, new changes no longer wait for the end of the batch in
 flight; of a full one not at all. Not sooner: what passes a batch slows it down, and where there is just much to do,

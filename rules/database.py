@@ -57,7 +57,6 @@ USUAL = {
     "statement_timeout": f"{STATEMENT_SECONDS}s",
     "idle_in_transaction_session_timeout": "10s",  # ours compute for milliseconds between two statements
     "client_connection_check_interval": "2s",
-    "jit": "off",  # compiling the statistics' query takes a fifth of its time
     "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
 }
 """Settings of our sessions, unless the URL's `options` say otherwise."""

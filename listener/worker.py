@@ -178,18 +178,23 @@ class Worker:
         while not self._stopping:
             await self._newest_woken.wait()
             self._newest_woken.clear()
-            for pause in (self._until_long(), FOLLOW_UP_SECONDS[0]):
+            for pause in (0.0, FOLLOW_UP_SECONDS[0]):
                 await asyncio.sleep(pause)
-                if self._until_long() > 0 or self._stopping:
+                if not await self._batch_becomes_long():
                     break
                 with suppress(TransientError):  # they stay in the outbox: the batch in flight isn't the last
                     _, batch = await self._batch(outbox.claim_newest)
                     if batch:
                         self._report(batch)  # what it left to do, the other loop finds by looking again
 
-    def _until_long(self) -> float:
-        """Seconds until the batch in flight is a long one; LONG_SECONDS if there is none."""
-        return LONG_SECONDS if self._is_long_at is None else max(self._is_long_at - time.monotonic(), 0.0)
+    async def _batch_becomes_long(self) -> bool:
+        """Waits until a batch in flight is a long one; False once there is none."""
+        while self._is_long_at is not None and not self._stopping:
+            pause = self._is_long_at - time.monotonic()
+            if pause <= 0:
+                return True
+            await asyncio.sleep(pause)
+        return False
 
     def _log_cut_off(self, error: TransientError) -> None:
         """Once for each outage: while it lasts, the subscription goes on saying so."""

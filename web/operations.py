@@ -150,7 +150,7 @@ class _Figures(Collector):
         yield CounterMetricFamily("tutorwatch_web_reconnects", "Times it was lost", hub.times_deaf)
         yield GaugeMetricFamily("tutorwatch_database_up", "Whether the database answers", int(self._read is not None))
         if (is_in_use := self._app[READS].is_replica_in_use) is not None:
-            yield GaugeMetricFamily("tutorwatch_web_replica_in_use", "Whether pages read from it", int(is_in_use))
+            yield GaugeMetricFamily("tutorwatch_web_replica_in_use", "Whether pages ask it", int(is_in_use))
         if self._read:
             yield from _of_changes(self._read.state)
             yield from _of_alerts(self._read)

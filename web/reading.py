@@ -26,11 +26,13 @@ T = TypeVar("T")
 
 MARK_SECONDS = 1.0
 """How often the primary is asked how far it is: as precisely pages know how old a replica's answer is."""
-MOST_MARKS = 30
-"""A replica that is further behind than so many marks isn't asked."""
+MOST_BEHIND_SECONDS = 30.0
+"""A replica that is further behind isn't read from."""
 CATCH_UP_SECONDS = 0.5
 """How long a page waits for the replica to have what was announced; then the primary is asked."""
 LOOK_AGAIN_SECONDS = 0.01
+LAGGING_SECONDS = 1.0
+"""How long a replica that didn't catch up is left alone: not every page need wait for it."""
 SHUNNED_SECONDS = 10.0
 """How long a replica that can't serve is left alone."""
 
@@ -73,18 +75,21 @@ class Reads:
     def __init__(self, primary: AsyncEngine, replica: AsyncEngine | None, changes: Callable[[], int]) -> None:
         self._primary, self._replica, self._changes = primary, replica, changes
         self._statements = primary.execution_options(isolation_level="AUTOCOMMIT")
-        self._marks: deque[Mark] = deque(maxlen=MOST_MARKS)
+        self._marks: deque[Mark] = deque()
         self._needed: Mark | None = None
         self._marking = asyncio.Lock()
         self._shunned_until = 0.0
         self._is_told = False
 
     @asynccontextmanager
-    async def connect(self) -> AsyncIterator[Source]:
-        """A connection to read on. Raises ReplicaLostError for a database error of the replica's that passes."""
+    async def connect(self, *, after_own_act: bool = False) -> AsyncIterator[Source]:
+        """A connection to read on; on the primary after an act that may not have been announced to this process.
+
+        Raises ReplicaLostError for a database error of the replica's that passes.
+        """
         async with AsyncExitStack() as stack:
             source = None
-            if self._replica is not None and not self._is_shunned():
+            if self._replica is not None and not self._is_shunned() and not after_own_act:
                 source = await self._on_replica(self._replica, stack)
             if source is None:
                 yield Source(await stack.enter_async_context(self._primary.connect()))
@@ -120,6 +125,8 @@ class Reads:
         if source:
             self._tell_of_return()
             stack.push_async_callback(source.conn.close)
+        else:
+            self._shunned_until = time.monotonic() + LAGGING_SECONDS
         return source
 
     async def _mark(self) -> Mark | None:
@@ -128,6 +135,8 @@ class Reads:
         """
         async with self._marking:
             changes, now = self._changes(), time.monotonic()  # both before the question: they are at least so old
+            while self._marks and now - self._marks[0].taken > MOST_BEHIND_SECONDS:
+                self._marks.popleft()
             latest = self._marks[-1] if self._marks else None
             if latest is None or latest.changes != changes or now - latest.taken >= MARK_SECONDS:
                 at = datetime.now(UTC)
@@ -154,14 +163,15 @@ class Reads:
         return None
 
     async def _caught_up(self, conn: AsyncConnection, needed: Mark) -> datetime | None:
-        """How old the replica's answer will be; None if it doesn't catch up soon."""
+        """How old the replica's answer will be; None if it doesn't soon have what is needed, or lags too far behind."""
         give_up_at = time.monotonic() + CATCH_UP_SECONDS
         while True:
             replayed = (await conn.execute(_REPLAYED)).scalar_one()
             if replayed is None:
                 raise NotUsableError("the server of TUTORWATCH_READ_URL is no replica, or was promoted")
-            if replayed >= needed.position:
-                return next((mark.at for mark in reversed(self._marks) if mark.position <= replayed), None)
+            reached = next((mark for mark in reversed(self._marks) if mark.position <= replayed), None)
+            if reached and replayed >= needed.position:
+                return reached.at
             if time.monotonic() >= give_up_at:
                 return None
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
@@ -188,8 +198,9 @@ READS = web.AppKey("reads", Reads)
 @asynccontextmanager
 async def reading(request: web.Request) -> AsyncIterator[AsyncConnection]:
     """A connection for what a page shows; the page then says how old that is, where it comes from a replica."""
-    async with request.app[READS].connect() as source:
-        request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["as_of"] = source.as_of
+    context = request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]
+    async with request.app[READS].connect(after_own_act=bool(context["flash"])) as source:
+        context["as_of"] = source.as_of
         yield source.conn
 
 

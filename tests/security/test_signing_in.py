@@ -5,7 +5,6 @@ What tests/web proves already (sign-out, new passwords, roles, slowing down) isn
 
 import ipaddress
 import re
-import statistics
 import time
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -141,7 +140,7 @@ async def test_unknown_accounts_take_as_long_as_known_ones(nobody: Browser, plat
     token = await token_on(nobody)
     attempts: dict[str, list[float]] = {"dana@example.test": [], "omar@example.test": [], "nobody@example.test": []}
     answers = set()
-    for round_number in range(5):
+    for round_number in range(9):
         for email, seconds in attempts.items():
             started = time.perf_counter()
             fields = {"csrf_token": token, "email": email, "password": "wrong password"}
@@ -152,7 +151,8 @@ async def test_unknown_accounts_take_as_long_as_known_ones(nobody: Browser, plat
         await platform.connection.execute("DELETE FROM tutorwatch.sign_in_failures")
 
     assert len(answers) == 1
-    known, without_password, unknown = (statistics.median(seconds) for seconds in attempts.values())
+    # The fastest of each: what else the machine does can only add to it.
+    known, without_password, unknown = (min(seconds) for seconds in attempts.values())
     assert 0.5 < unknown / known < 2
     assert 0.5 < without_password / known < 2
 

@@ -61,6 +61,17 @@ def create_concurrently(name: str, definition: str, *, unique: bool = False) -> 
             _execute(Step(tuple(statement.splitlines()), builds_index=True))
 
 
+def drop_concurrently(name: str, *, of: str) -> None:
+    """Drops the index of that table of the platform's, if it stands; commits what the revision has done so far."""
+    is_partitioned = any(each.of == of for each in context.config.attributes["partitions"])
+    with op.get_context().autocommit_block():
+        # Of a partitioned table an index can't be dropped concurrently; it takes a moment all the same.
+        concurrently = "" if is_partitioned else "CONCURRENTLY "
+        drop = f"DROP INDEX {concurrently}IF EXISTS public.{name};"
+        quietly = ("SET client_min_messages = warning;", drop, "RESET client_min_messages;")
+        _execute(Step(quietly, builds_index=not is_partitioned))
+
+
 def _execute(step: Step) -> None:
     if step.builds_index:
         execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody

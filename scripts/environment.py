@@ -25,6 +25,7 @@ FOR_THE_COMMAND_LINE = {
     "TUTORWATCH_LOG_FORMAT": "How logs are written: auto, text or json",
     "TUTORWATCH_TEST_DATABASE_URL": "For the tests: a server whose role may create databases",
     "TUTORWATCH_TEST_BROWSER": "For the tests: a browser of Chromium's family, where it isn't found by its name",
+    "TUTORWATCH_TEST_SOAK": "For the tests: 1 for the long forms (`make soak`)",
 }
 EMBEDDED_URL_FILE = Path(".data/url")
 """Where a running `tutorwatch run` notes the URL of its embedded server, for the other commands."""

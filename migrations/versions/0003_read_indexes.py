@@ -1,4 +1,7 @@
-"""Indexes for generation's reads and for the clients' deletes that touch our alerts."""
+"""Indexes for generation's reads and for the clients' deletes that touch our alerts.
+
+That of a tutor's sessions by date was tutorwatch_sessions_dated here; revision 0014 builds its successor.
+"""
 
 from migrations.indexes import create_concurrently
 
@@ -8,10 +11,6 @@ down_revision = "0002"
 
 def upgrade() -> None:
     """Builds each index concurrently; a name that exists already is left alone."""
-    create_concurrently(
-        "tutorwatch_sessions_dated",
-        "public.sessions (tutor_id, (coalesce(completed_at, scheduled_start))) INCLUDE (status, overall_session_score)",
-    )
     create_concurrently(
         "tutorwatch_sessions_missed",
         "public.sessions (tutor_id, scheduled_start) WHERE status IN ('no_show_tutor', 'rescheduled')",

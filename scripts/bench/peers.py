@@ -171,7 +171,9 @@ def worker(name: str, url: str) -> Iterator[None]:
     )
     try:
         asyncio.run(PEERS[name].enqueue(url, ["bench-tutor-1"] * WARM_UP_JOBS))
-        wait_until_none(url, PEERS[name].unfinished, f"{name} didn't begin to work")
+        wait_until_none(
+            url, PEERS[name].unfinished, f"{name} didn't begin to work", is_alive=lambda: process.poll() is None
+        )
         yield
     finally:
         stop(process)

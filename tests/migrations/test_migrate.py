@@ -26,7 +26,7 @@ from migrations.uninstall import uninstall
 from rules import tables
 from rules.schema_version import REVISION
 from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import cloned
+from tests.migrations.databases import OLD_INDEX, cloned
 from tests.migrations.interruptions import MIGRATING, end_migration, migrate_up_to, watch_statements
 from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.migrations.waiting import terminate, until, until_blocked
@@ -318,6 +318,14 @@ def test_a_database_of_something_else_is_refused_and_left_alone(empty_url: str) 
     assert snapshot(empty_url) == before
 
 
+def test_an_index_that_has_a_successor_goes(database_url: str, head_snapshot: list[str]) -> None:
+    run_sql(database_url, *OLD_INDEX)
+
+    assert upgrade.migrate(database_url).before == "0013"
+
+    assert snapshot(database_url) == head_snapshot
+
+
 def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
     run_sql(database_url, "UPDATE tutorwatch.alembic_version SET version_num = '9999'")
     before = snapshot(database_url)
@@ -513,7 +521,7 @@ async def test_an_index_left_invalid_is_built_again(seeded_url: str, head_snapsh
             assert await terminate(observer, MIGRATING) == 2
             with pytest.raises(SQLAlchemyError):
                 await migrating
-            assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_dated",)]
+            assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_missed",)]
         await client.execute("COMMIT")
 
     upgrade.migrate(seeded_url)
@@ -534,7 +542,7 @@ async def test_an_invalid_index_whose_table_is_in_use_is_waited_for(seeded_url: 
         await terminate(observer, MIGRATING)
         with pytest.raises(SQLAlchemyError):
             await interrupted
-        assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_dated",)]
+        assert query(seeded_url, INVALID_INDEXES) == [("tutorwatch_sessions_missed",)]
         migrating = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
         await until_blocked(observer, MIGRATING)
         await other.execute("DELETE FROM sessions WHERE false")

@@ -19,7 +19,7 @@ from rules.generation import generate
 from rules.settings import Thresholds
 from tests.migrations import partitioned
 from tests.migrations.catalog import snapshot
-from tests.migrations.databases import cloned
+from tests.migrations.databases import OLD_INDEX, cloned
 from tests.migrations.interruptions import migrate_up_to
 from tests.migrations.recorded import EVERY_TUTOR, INSERT_SESSIONS, client_of, insert_sessions, take, tutors, update
 from tests.migrations.waiting import until_blocked
@@ -97,6 +97,15 @@ def test_it_is_joined_with_an_index_and_triggers_on_each_partition(database_url:
     assert invalid == 0
     assert dict(parts) == {leaf.removeprefix("public."): 5 for leaf in [*LEAVES, "archive.sessions_2026_q1"]}
     assert watched >= {*LEAVES, "public.sessions"}
+
+
+def test_an_index_that_has_a_successor_goes(database_url: str) -> None:
+    before = snapshot(database_url)
+    run(database_url, *OLD_INDEX)
+
+    assert upgrade.migrate(database_url).before == "0013"
+
+    assert snapshot(database_url) == before
 
 
 def test_migrating_again_changes_nothing(database_url: str) -> None:
@@ -339,7 +348,7 @@ def test_a_lost_index_and_a_lost_trigger_are_put_back(database_url: str) -> None
         " (coalesce(completed_at, scheduled_start) DESC, id DESC)",
         "CREATE INDEX newest ON sessions_2026_05 (coalesce(completed_at, scheduled_start) DESC, id DESC)",
         "ALTER INDEX tutorwatch_sessions_newest ATTACH PARTITION newest",
-        "DROP INDEX tutorwatch_sessions_dated",
+        "DROP INDEX tutorwatch_sessions_of_tutor",
         'DROP TRIGGER tutorwatch_insert ON archive."sessions before 2026"',
         "ALTER TABLE sessions_2026_05 DISABLE TRIGGER tutorwatch_update",
     )
@@ -348,7 +357,7 @@ def test_a_lost_index_and_a_lost_trigger_are_put_back(database_url: str) -> None
 
     assert set(mended) == {
         "index tutorwatch_sessions_newest is invalid",
-        "index tutorwatch_sessions_dated is missing",
+        "index tutorwatch_sessions_of_tutor is missing",
         'trigger tutorwatch_insert on archive."sessions before 2026" is missing',
     }
     run(database_url, "ALTER TABLE sessions_2026_05 ENABLE TRIGGER tutorwatch_update")

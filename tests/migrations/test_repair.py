@@ -79,7 +79,7 @@ async def test_whatever_is_damaged_is_found_and_mended(
         REPLACED,
         "ALTER FUNCTION tutorwatch.record_alerts_v1 SECURITY INVOKER",
         "ALTER FUNCTION tutorwatch.announce_alerts_v1 RESET search_path",
-        "DROP INDEX tutorwatch_sessions_dated",
+        "DROP INDEX tutorwatch_sessions_of_tutor",
         "DROP INDEX tutorwatch_one_active_insight",
         "CREATE INDEX tutorwatch_one_active_insight ON tutor_insights (tutor_id, category) WHERE is_active",
     )
@@ -96,7 +96,7 @@ async def test_whatever_is_damaged_is_found_and_mended(
         "function record_sessions_v1 is not as it was installed",
         "function record_alerts_v1 is not as it was installed",
         "function announce_alerts_v1 is not as it was installed",
-        "index tutorwatch_sessions_dated is missing",
+        "index tutorwatch_sessions_of_tutor is missing",
         "index tutorwatch_one_active_insight is not as it was installed",
         "index tutorwatch_one_open_alert is invalid",
     }

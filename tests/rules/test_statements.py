@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from rules.database import open_engine
 from rules.generation import generate
@@ -108,15 +108,37 @@ def large_database_url(server_url: str, worker_id: str, migrated_template: str) 
         yield url
 
 
-def scanned(plan: Any) -> Iterator[str]:
-    """The tables that a plan reads from beginning to end."""
+def nodes(plan: Any, kind: str) -> Iterator[dict[str, Any]]:
+    """All of that kind in a plan."""
     if isinstance(plan, dict):
-        if plan.get("Node Type") == "Seq Scan":
-            yield plan["Relation Name"]
+        if plan.get("Node Type") == kind:
+            yield plan
         plan = list(plan.values())
     if isinstance(plan, list):
         for part in plan:
-            yield from scanned(part)
+            yield from nodes(part, kind)
+
+
+async def explained(conn: AsyncConnection, statement: Statement) -> Any:
+    """The plan of the statement with its parameters."""
+    sql, parameters = statement
+    plan = (await conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters)).scalar_one()
+    return plan if isinstance(plan, list) else json.loads(plan)
+
+
+async def test_statistics_read_completed_sessions_from_their_index_alone(
+    large_database_url: str, limits: Thresholds
+) -> None:
+    engine = open_engine(large_database_url, application_name="tutorwatch-test")
+    async with engine.connect() as conn:
+        with watched(engine) as statements:
+            await load_statistics(conn, ["tutor-7"], NOW, limits)
+        [statement] = statements
+        plan = await explained(conn, statement)
+    await engine.dispose()
+
+    indexes = [node["Index Name"] for node in nodes(plan, "Index Only Scan")]
+    assert indexes.count("tutorwatch_sessions_of_tutor") == 3, "all of the window, and twice the recent ten"
 
 
 async def test_generation_reads_no_large_table_from_beginning_to_end(
@@ -129,9 +151,9 @@ async def test_generation_reads_no_large_table_from_beginning_to_end(
         with watched(engine) as statements:
             generated = await generate(conn, ["tutor-7"], NOW + timedelta(hours=1), limits)
         read: dict[str, set[str]] = {}
-        for statement, parameters in statistics + statements:
-            plan = (await conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {statement}", parameters)).scalar_one()
-            read[statement] = set(scanned(plan if isinstance(plan, list) else json.loads(plan)))
+        for statement in statistics + statements:
+            plan = await explained(conn, statement)
+            read[statement[0]] = {node["Relation Name"] for node in nodes(plan, "Seq Scan")}
     await engine.dispose()
 
     assert tutor.engagement.count > 5

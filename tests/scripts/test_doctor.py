@@ -46,7 +46,7 @@ DAMAGES = [
         r"functions +function record_truncate_v1 is not as it was installed: ",
     ),
     ("ALTER FUNCTION tutorwatch.record_alerts_v1 SECURITY INVOKER", r"functions +function record_alerts_v1 is not as "),
-    ("DROP INDEX tutorwatch_sessions_dated", r"indexes +index tutorwatch_sessions_dated is missing: "),
+    ("DROP INDEX tutorwatch_sessions_of_tutor", r"indexes +index tutorwatch_sessions_of_tutor is missing: "),
     (
         "DROP INDEX tutorwatch_one_open_alert; CREATE INDEX tutorwatch_one_open_alert ON alerts (tutor_id)",
         r"indexes +index tutorwatch_one_open_alert is not as it was installed: ",

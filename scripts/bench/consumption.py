@@ -1,6 +1,8 @@
 """What a running process takes of the machine, where the system says so in Linux's way."""
 
 import os
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
@@ -36,6 +38,40 @@ def listener_processor_seconds(process_id: int, url: str) -> float | None:
         ).fetchall()
     spent = [processor_seconds(process) for process in (process_id, *(backend for (backend,) in backends))]
     return None if None in spent else sum(filter(None, spent))
+
+
+def machine_processor_seconds() -> float | None:
+    """What all processes together have had of all cores so far, whoever they are; None on another system."""
+    stat = Path("/proc/stat")
+    if not stat.exists():
+        return None
+    user, nice, system, _idle, _waiting, interrupts, *_ = stat.read_text(encoding="ascii").split()[1:]
+    return sum(map(int, (user, nice, system, interrupts))) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Took:
+    """How long something took, and what the whole machine's processors did meanwhile; None if it doesn't say."""
+
+    seconds: float
+    processor_seconds: float | None
+
+    @property
+    def cores_busy(self) -> float | None:
+        """Of all the machine's."""
+        return None if self.processor_seconds is None else self.processor_seconds / self.seconds
+
+
+@dataclass(frozen=True)
+class Stopwatch:
+    """Starts when it is created."""
+
+    _started: float = field(default_factory=time.perf_counter)
+    _spent: float | None = field(default_factory=machine_processor_seconds)
+
+    def took(self) -> Took:
+        """Until now."""
+        return Took(time.perf_counter() - self._started, difference(self._spent, machine_processor_seconds()))
 
 
 def difference(before: float | None, after: float | None) -> float | None:

@@ -7,7 +7,6 @@ none of them.
 import asyncio
 import subprocess
 import sys
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from scripts import environment
+from scripts.bench.consumption import Stopwatch, Took
 from scripts.bench.listening import wait_until_none
 from scripts.bench.processes import environment_for, stop
 from scripts.errors import CommandError
@@ -179,18 +179,18 @@ def worker(name: str, url: str) -> Iterator[None]:
         stop(process)
 
 
-def seconds_to_work_off(name: str, url: str, tutors: Sequence[str]) -> float:
+def work_off(name: str, url: str, tutors: Sequence[str]) -> Took:
     """From the commit of a job for each of these tutors until none is left. Raises CommandError if one failed."""
     peer = PEERS[name]
     asyncio.run(peer.enqueue(url, tutors))
-    started = time.perf_counter()
+    watch = Stopwatch()
     wait_until_none(url, peer.unfinished, f"{name} didn't work off its jobs")
-    seconds = time.perf_counter() - started
+    took = watch.took()
     with psycopg.connect(url) as connection:
         row = connection.execute(peer.failed).fetchone()
     if row and row[0]:
         raise CommandError(f"{row[0]} jobs of {name} failed")
-    return seconds
+    return took
 
 
 def serve(name: str) -> None:

@@ -121,4 +121,4 @@ def test_failed_job_of_a_peer_is_no_measurement(database_url: str) -> None:
     with psycopg.connect(database_url) as connection:
         connection.execute("ALTER TABLE public.users RENAME TO people")
     with peers.worker(name, database_url), pytest.raises(CommandError, match="jobs of procrastinate failed"):
-        peers.seconds_to_work_off(name, database_url, ["bench-tutor-1"])
+        peers.work_off(name, database_url, ["bench-tutor-1"])

@@ -30,7 +30,7 @@ from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
 from scripts.bench.http_load import Connection, Served, get_request, load
 from scripts.bench.listening import listener
-from scripts.bench.page_queries import SUMMARY, YARDSTICK, Asked
+from scripts.bench.page_queries import COUNT, QUERIES_EACH, SUMMARY, YARDSTICK, Asked
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
@@ -117,13 +117,15 @@ def _query_figures(asked: Mapping[str, Asked]) -> list[Figure]:
         measured("select_1_p50", "SELECT 1, p50", "ms", bare),
         Figure(name="select_1_p99", what="  p99", value=bare.percentile(99), unit="ms"),
         *_timed("summary", "query of the critical alerts", asked[SUMMARY], bare),
+        *_timed("count", "just counting them", asked[COUNT], bare),
     ]
-    pages = [name for name in asked if name not in (YARDSTICK, SUMMARY, "figures")]
+    pages = [name for name in asked if name not in (YARDSTICK, COUNT, SUMMARY, "figures")]
+    bare_each = Samples(bare.values[::QUERIES_EACH])  # one for each turn, as of the pages
     for name in pages:
         page, key = asked[name], _key(name)
         counts = (float(min(page.counts)), float(max(page.counts)))
         figures += [
-            *_timed(key, f"all queries of {name}", page, bare),
+            *_timed(key, f"all queries of {name}", page, bare_each),
             Figure(name=f"{key}_statements", what="  statements", value=counts[1], unit="", spread=counts),
             Figure(
                 name=f"{key}_whole_tables",

@@ -8,6 +8,7 @@ Measured in turns, from the commit of the changes, which wakes listeners that ar
   rows with the server's own work_mem (and its parallel workers, if it chooses so).
 """
 
+import os
 import time
 from dataclasses import asdict, dataclass
 from typing import Annotated
@@ -19,10 +20,11 @@ from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.changes import switch_on
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
-from scripts.bench.draining import seconds_to_drain
+from scripts.bench.draining import drain
 from scripts.bench.plain_join import PLAIN_JOIN
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
+from scripts.bench.samples import Samples
 from scripts.bench.turns import in_turns
 
 
@@ -75,24 +77,42 @@ _NOTES = (
 
 
 def _measure(url: str, connection: psycopg.Connection, options: Options) -> list[Figure]:
-    def drain(listeners: int) -> float:
-        return seconds_to_drain(url, connection, changes=options.tutors, tutors=options.tutors, listeners=listeners)
+    cores_busy: list[float] = []
+
+    def by(listeners: int) -> float:
+        took = drain(url, connection, changes=options.tutors, tutors=options.tutors, listeners=listeners)
+        if listeners == 1 and took.cores_busy:
+            cores_busy.append(took.cores_busy)
+        return took.seconds
 
     def plain_join() -> float:
         started = time.perf_counter()
         connection.execute(PLAIN_JOIN).fetchall()
         return time.perf_counter() - started
 
-    found = in_turns({"join": plain_join, "one": lambda: drain(1), "two": lambda: drain(2)}, rounds=options.rounds)
+    found = in_turns({"join": plain_join, "one": lambda: by(1), "two": lambda: by(2)}, rounds=options.rounds)
     join, one = found["join"], found["one"]
     one_rate, two_rate = (found[name].per(options.tutors) for name in ("one", "two"))
     what = f"{options.tutors:,} tutors worked off"
-    return [
+    figures = [
         compared("drain_seconds", f"{what} by one listener", "s", one, join, to="plain join"),
         measured("plain_join_seconds", "plain join, count and two averages", "s", join),
         measured("drain_rate", "one listener", "tutors/s", one_rate),
         compared("drain_two_rate", "two listeners", "tutors/s", two_rate, one_rate, to="one listener"),
     ]
+    if cores_busy:
+        busy, cores = Samples(cores_busy).median, os.cpu_count() or 1
+        figures.append(
+            Figure(
+                name="drain_cores_busy",
+                what="  cores busy with one listener",
+                value=busy,
+                unit="",
+                ratio=cores / busy,
+                yardstick=f"all {cores}: the most that more listeners can bring here",
+            )
+        )
+    return figures
 
 
 def _count(connection: psycopg.Connection, query: str) -> int:

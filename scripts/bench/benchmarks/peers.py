@@ -19,11 +19,13 @@ import typer
 from scripts.bench import peers
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.changes import remove_results, switch_on
+from scripts.bench.consumption import Took
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
-from scripts.bench.draining import seconds_to_drain
+from scripts.bench.draining import drain
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
+from scripts.bench.samples import Samples
 from scripts.bench.turns import in_turns
 
 
@@ -89,14 +91,22 @@ def _notes(options: Options) -> Sequence[str]:
 def _figures(url: str, connection: psycopg.Connection, options: Options, which: str, tutors: int) -> Sequence[Figure]:
     say(f"Working off {options.changes:,} changes of {tutors:,} tutors, in turns with the peers")
 
+    per_processor_second: dict[str, list[float]] = {name: [] for name in ("tutorwatch", *peers.PEERS)}
+
+    def seconds_for_all(name: str, took: Took, changes: int) -> float:
+        if took.processor_seconds:
+            per_processor_second[name].append(changes / took.processor_seconds)
+        return took.seconds * options.changes / changes
+
     def ours() -> float:
-        return seconds_to_drain(url, connection, changes=options.changes, tutors=tutors)
+        took = drain(url, connection, changes=options.changes, tutors=tutors)
+        return seconds_for_all("tutorwatch", took, options.changes)
 
     def theirs(name: str) -> float:
         jobs = _drawn(options, tutors)
         remove_results(connection)
         with peers.worker(name, url):
-            return peers.seconds_to_work_off(name, url, jobs) * options.changes / len(jobs)
+            return seconds_for_all(name, peers.work_off(name, url, jobs), len(jobs))
 
     measurements = {"tutorwatch": ours} | {name: partial(theirs, name) for name in peers.PEERS}
     found = {
@@ -104,12 +114,19 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
     }
     key, better = f"changes_of_{which}", max(peers.PEERS, key=lambda name: found[name].median)
     what = f"{options.changes:,} changes of {tutors:,} tutors"
-    return [
+    figures = [
         compared(
             f"{key}_tutorwatch", f"{what}, tutorwatch", "changes/s", found["tutorwatch"], found[better], to=better
         ),
         *(measured(f"{key}_{name}", f"  {name}", "changes/s", found[name]) for name in peers.PEERS),
     ]
+    if all(per_processor_second.values()):
+        ours_per, theirs_per = (Samples(per_processor_second[name]) for name in ("tutorwatch", better))
+        unit = "changes/processor second"
+        figures.append(
+            compared(f"{key}_per_processor", "  tutorwatch, of all cores", unit, ours_per, theirs_per, to=better)
+        )
+    return figures
 
 
 def _drawn(options: Options, tutors: int) -> Sequence[str]:

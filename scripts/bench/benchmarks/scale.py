@@ -191,11 +191,15 @@ def _giant_figures(server_url: str, options: Options) -> list[Figure]:
                         blocks.append(writer.write(options.block))
     p95, p95_without = (_percentiles(blocks, 95) for blocks in (beside, without))
     p50, p50_without = (_percentiles(blocks, 50) for blocks in (beside, without))
+    bare, bare_without = (
+        Samples([block.bare.milliseconds().percentile(95) for block in blocks]) for blocks in (beside, without)
+    )
     to = "giant at rest"
     return [
         *alone,
         compared("giant_p50", "others' alerts while the giant changes, p50", "ms", p50, p50_without, to=to),
         compared("giant_p95", "  p95", "ms", p95, p95_without, to=to),
+        compared("giant_bare_p95", "  bare notifications between them, p95", "ms", bare, bare_without, to=to),
         measured("giant_rest_p95", "  p95 with the giant at rest", "ms", p95_without),
     ]
 

@@ -262,6 +262,7 @@ async def test_commands_take_the_role_that_the_document_says(
 def roles_a_and_b(server_url: str) -> Iterator[None]:
     """More roles, and an owner who is no superuser."""
     with connected(server_url) as connection:
+        connection.execute("SELECT pg_advisory_lock(7310)")  # another process of the tests may use the same server
         for name in ("a", "b", "owner"):
             connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(name)))
         yield

@@ -8,10 +8,11 @@ from uuid import uuid4
 from sqlalchemy.exc import DBAPIError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from listener.batch import Batch
 from listener.settings import ListenerSettings
 from listener.subscription import CHANGES, Subscription
 from listener.watchdog import watchdog
-from listener.worker import Batch, Worker
+from listener.worker import Worker
 from rules.database import Way, engine_by, open_engine
 from rules.errors import TransientError, translating_errors
 from rules.notifications import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen

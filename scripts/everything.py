@@ -67,7 +67,7 @@ def _database() -> Iterator[str]:
 
 async def _run(url: str, everything: Everything) -> None:
     stop = stop_on_signals()
-    logging.getLogger("listener.worker").setLevel(logging.WARNING)  # the narrator tells it, with names
+    logging.getLogger("listener.batch").setLevel(logging.WARNING)  # the narrator tells it, with names
     engine = open_engine(url, application_name="tutorwatch-narration")
     narrator = Narrator(engine)
     has_demo = everything.demo and (await fill_if_empty(url) or await _holds_demo(url))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from listener.worker import Batch
+from listener.batch import Batch
 from rules.errors import TransientError, translating_errors
 from rules.tutors import load_names
 

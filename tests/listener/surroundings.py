@@ -11,9 +11,9 @@ from typing import Any, Self
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from listener.batch import Batch
 from listener.service import run_listener
 from listener.settings import ListenerSettings
-from listener.worker import Batch
 from rules.generation import LOCK_SEED
 from rules.settings import Thresholds
 from tests.platform import Platform

@@ -13,8 +13,9 @@ from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
+from listener.batch import Batch
 from listener.settings import ListenerSettings
-from listener.worker import Batch, Worker
+from listener.worker import Worker
 from rules import generation
 from rules.decisions.alerts import AlertDecision, decide_alerts
 from rules.decisions.statistics import TutorStatistics
@@ -88,7 +89,7 @@ async def working(
         yield at_work
 
 
-def worst(caplog: pytest.LogCaptureFixture, logger: str = "listener.worker") -> list[tuple[str, str]]:
+def worst(caplog: pytest.LogCaptureFixture, logger: str = "listener.batch") -> list[tuple[str, str]]:
     """Warnings and errors: level and message."""
     return [
         (record.levelname, record.getMessage())

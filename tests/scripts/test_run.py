@@ -14,7 +14,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from listener.worker import Batch
+from listener.batch import Batch
 from rules.database import open_engine
 from rules.decisions.alerts import AlertType, Severity
 from rules.generation import Generated

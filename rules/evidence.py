@@ -155,7 +155,7 @@ def _all_sessions(alert_type: AlertType, condition: ColumnElement[bool], *, at: 
 
 def _recent_sessions(alert_type: AlertType, metric: ColumnElement[Any]) -> Select[Any]:
     tutors = _tutors(alert_type)
-    ten = recent(metric, tutor_id=tutors.c.tutor_id, name=f"recent_{alert_type}")
+    ten = recent(metric, of=tutors, name=f"recent_{alert_type}")
     counted = is_counted(alert_type, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
     return (
         select(*_finding(alert_type, tutors, ten.c.id, ten.c.at))

@@ -133,13 +133,23 @@ def converted() -> ColumnElement[bool]:
     )
 
 
-def recent(metric: ColumnElement[Any], *, tutor_id: ColumnElement[str], name: str) -> LateralFromClause:
-    """The tutor's latest ten sessions that have the audio metric: their `id`, `at` (date) and `metric`."""
-    return (
-        select(sessions.c.id, dated(sessions).label("at"), metric.label("metric"))
-        .select_from(sessions.join(audio, audio.c.session_id == sessions.c.id))
-        .where(sessions.c.tutor_id == tutor_id, completed_in("window"), metric.is_not(None))
+def recent(metric: ColumnElement[Any], *, of: FromClause, name: str) -> LateralFromClause:
+    """The latest ten sessions of each tutor in `of` that have the audio metric: `id`, `at` (date) and `metric`."""
+    # OFFSET 0 keeps the limit out: with it, the planner may walk through everybody's sessions by their date and hope to
+    # meet ten of the tutor's soon; where there are none, that reads them all, for each tutor.
+    latest = (
+        select(sessions.c.id, dated(sessions).label("at"))
+        .where(sessions.c.tutor_id == of.c.tutor_id, completed_in("window"))
         .order_by(*latest_first())
+        .offset(literal_column("0"))
+        .correlate(of)
+        .subquery("latest")
+    )
+    return (
+        select(latest.c.id, latest.c.at, metric.label("metric"))
+        .select_from(latest.join(audio, audio.c.session_id == latest.c.id))
+        .where(metric.is_not(None))
+        .order_by(latest.c.at.desc(), latest.c.id.desc())
         .limit(bindparam("recent_sessions", type_=Integer))
         .lateral(name)
     )

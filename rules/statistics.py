@@ -160,7 +160,7 @@ def _missed() -> CTE:
 
 
 def _recent_talk(batch: CTE) -> CTE:
-    ten = recent(audio.c.tutor_talk_ratio, tutor_id=batch.c.tutor_id, name="recent_talk_ratios")
+    ten = recent(audio.c.tutor_talk_ratio, of=batch, name="recent_talk_ratios")
     counted = is_counted(AlertType.HIGH_TALK_RATIO, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
     return (
         select(
@@ -177,7 +177,7 @@ def _recent_talk(batch: CTE) -> CTE:
 def _recent_checks(batch: CTE) -> CTE:
     ten = recent(
         audio.c.tutor_checks_understanding_count,
-        tutor_id=batch.c.tutor_id,
+        of=batch,
         name="recent_understanding_checks",
     )
     counted = is_counted(

@@ -14,6 +14,7 @@ import typer
 from scripts.bench import goals, machine
 from scripts.bench.databases import kept_for_copies, open_server
 from scripts.bench.dataset import Size
+from scripts.bench.progress import elapsed_seconds
 from scripts.bench.report import Report, aligned, as_markdown, as_table, markdown_table
 
 Options = TypeVar("Options", bound=Any)
@@ -81,13 +82,18 @@ def run_all(
                 markdown_file.write_text(_as_page(where, reports, quick=quick), encoding="utf-8")
         if len(benchmarks) > 1:
             typer.echo(f"\ngoals{_at_full_size(quick=quick)}\n\n{aligned(goals.HEADINGS, goals.judged(reports))}")
+            typer.echo(f"\n{_how_long()}")
 
 
 def _as_page(where: machine.Machine, reports: Sequence[Report], *, quick: bool) -> str:
     command = f"tutorwatch bench all{' --quick' if quick else ''} --markdown FILE"
-    about = f"Written by `{command}`, {datetime.now(UTC):%Y-%m-%d}, on this machine: {where}."
+    about = f"Written by `{command}`, {datetime.now(UTC):%Y-%m-%d}, on this machine: {where}. {_how_long()}"
     reached = f"## goals\n\n{markdown_table(goals.HEADINGS, goals.judged(reports))}"
     return "\n\n".join(["# Benchmarks", about, reached, *map(as_markdown, reports)]) + "\n"
+
+
+def _how_long() -> str:
+    return f"It took {elapsed_seconds() / 60:.0f} minutes."
 
 
 def _at_full_size(*, quick: bool) -> str:

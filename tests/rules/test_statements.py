@@ -161,3 +161,39 @@ async def test_generation_reads_no_large_table_from_beginning_to_end(
     assert generated.insights
     large = {"users", "sessions", "session_audio_metrics", "session_video_metrics"}
     assert {statement: tables for statement, tables in read.items() if tables & large} == {}
+
+
+_ALL_COMPLETED = """
+    INSERT INTO users (id, email, name, role)
+    SELECT 'tutor-' || n, 'tutor-' || n || '@example.test', 'Tutor ' || n, 'tutor' FROM generate_series(0, 99) AS n;
+    INSERT INTO users (id, email, name, role) VALUES ('student', 'student@example.test', 'Student', 'student');
+    INSERT INTO subjects (name, category) VALUES ('Algebra', 'math');
+    INSERT INTO sessions (tutor_id, student_id, scheduled_start, scheduled_duration, subject_id, session_number, status)
+    SELECT 'tutor-' || n % 100, 'student', '2026-06-13 12:00', 60, subjects.id, 2, 'completed'
+    FROM generate_series(1, 20000) AS n, subjects;
+    INSERT INTO session_audio_metrics (session_id, tutor_talk_ratio, tutor_checks_understanding_count)
+    SELECT id, 0.5, 5 FROM sessions;
+"""
+
+
+async def test_planner_that_expects_sessions_where_none_are_left_reads_little(
+    database_url: str, limits: Thresholds
+) -> None:
+    """A bulk update has taken them all out of the rules' sight, and no ANALYZE has come by yet."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("ALTER TABLE sessions SET (autovacuum_enabled = off)")
+        connection.execute(_ALL_COMPLETED)
+        connection.execute("ANALYZE")
+        connection.execute("UPDATE sessions SET status = 'scheduled'")
+        [(size,)] = connection.execute("SELECT pg_relation_size('sessions') / 8192").fetchall()
+    engine = open_engine(database_url, application_name="tutorwatch-test")
+    async with engine.connect() as conn:
+        with watched(engine) as statements:
+            await load_statistics(conn, [f"tutor-{number}" for number in range(100)], NOW, limits)
+        [(statement, parameters)] = statements
+        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+        found = (await conn.exec_driver_sql(explain, parameters)).scalar_one()
+    await engine.dispose()
+
+    [plan] = found if isinstance(found, list) else json.loads(found)
+    assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 100 * size

@@ -46,7 +46,7 @@ class Options:
 
 def command(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Sessions a second [50].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [40].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [30].")] = None,
     history: Annotated[int | None, typer.Option(min=1, help="Sessions each tutor has already [60].")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Sessions of each import [200000].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Imports, in turns with none [2].")] = None,
@@ -178,7 +178,7 @@ def _busy_figures(quiet: list[Block], busy: list[Block], options: Options) -> li
 BENCHMARK = Benchmark(
     name="latency",
     command=command,
-    full=Options(rate=50, seconds=40, history=60, rows=200_000, rounds=2),
+    full=Options(rate=50, seconds=30, history=60, rows=200_000, rounds=2),
     quick=Options(rate=50, seconds=5, history=30, rows=20_000, rounds=1),
     measure=measure,
 )

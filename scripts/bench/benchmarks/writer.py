@@ -64,7 +64,7 @@ def command(
     insert_rows: Annotated[int | None, typer.Option(min=1, help="Rows of one INSERT [1000].")] = None,
     inserts: Annotated[int | None, typer.Option(min=1, help="Such INSERTs, each way [20].")] = None,
     connections: Annotated[int | None, typer.Option(min=1, help="Connections that write at once [16].")] = None,
-    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [10].")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [7].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often, each way [2].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -307,7 +307,7 @@ BENCHMARK = Benchmark(
         insert_rows=1000,
         inserts=20,
         connections=16,
-        seconds=10,
+        seconds=7,
         rounds=2,
     ),
     quick=Options(

@@ -27,14 +27,15 @@ SETTLING_ROUNDS = 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Statements that belong together: in a short transaction, or one by one where they build an index."""
+    """Statements that belong together: in a short transaction, or one by one where an index is built or
+    dropped concurrently."""
 
     statements: tuple[str, ...]
-    builds_index: bool = False
+    is_concurrent: bool = False
 
     def as_script(self) -> str:
         """The same for psql."""
-        if self.builds_index:
+        if self.is_concurrent:
             return "\n".join(["SET lock_timeout = 0;", *self.statements, f"SET lock_timeout = '{LOCK_WAIT}';"])
         return "\n".join(["BEGIN;", *self.statements, "COMMIT;"])
 
@@ -58,7 +59,7 @@ def create_concurrently(name: str, definition: str, *, unique: bool = False) -> 
             if _is_invalid(name):
                 logger.info("Dropping index %s, left invalid by an interrupted build", name)
                 statement = f"DROP INDEX CONCURRENTLY IF EXISTS public.{name};\n{statement}"
-            _execute(Step(tuple(statement.splitlines()), builds_index=True))
+            _execute(Step(tuple(statement.splitlines()), is_concurrent=True))
 
 
 def drop_concurrently(name: str, *, of: str) -> None:
@@ -69,15 +70,15 @@ def drop_concurrently(name: str, *, of: str) -> None:
         concurrently = "" if is_partitioned else "CONCURRENTLY "
         drop = f"DROP INDEX {concurrently}IF EXISTS public.{name};"
         quietly = ("SET client_min_messages = warning;", drop, "RESET client_min_messages;")
-        _execute(Step(quietly, builds_index=not is_partitioned))
+        _execute(Step(quietly, is_concurrent=not is_partitioned))
 
 
 def _execute(step: Step) -> None:
-    if step.builds_index:
+    if step.is_concurrent:
         execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody
     for statement in step.statements:
         execute(statement.rstrip(";"))
-    if step.builds_index:
+    if step.is_concurrent:
         execute(f"SET lock_timeout = '{LOCK_WAIT}'")
 
 
@@ -101,7 +102,7 @@ def steps_by_partition(name: str, statement: str, partitions: Iterable[Partition
             continue
         building = statement.replace(f"{name} ON {root} ", f"{part_name} ON {partition.name} ")
         if partition.is_leaf:
-            yield Step((f"DROP INDEX CONCURRENTLY IF EXISTS {part};", building), builds_index=True)
+            yield Step((f"DROP INDEX CONCURRENTLY IF EXISTS {part};", building), is_concurrent=True)
         else:
             yield Step((_of_its_own(building),))
         yield Step((f"ALTER INDEX {whole} ATTACH PARTITION {part};",))

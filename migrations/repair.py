@@ -62,7 +62,7 @@ def _steps(damage: Damage, *, off: bool, partitions: Iterable[Partition]) -> lis
         return [drop, *steps_by_partition(part.name, part.statement, theirs)]
     settle = (read_sql(SETTLE_FILES[part.name]) + ";",) if part.name in SETTLE_FILES else ()
     drop_at_leisure = f"DROP INDEX CONCURRENTLY IF EXISTS public.{part.name};"
-    return [Step((drop_at_leisure, *settle, part.statement), builds_index=True)]
+    return [Step((drop_at_leisure, *settle, part.statement), is_concurrent=True)]
 
 
 def mend(connection: psycopg.Connection, *, automation_if_new: bool = True) -> list[str]:
@@ -77,7 +77,7 @@ def mend(connection: psycopg.Connection, *, automation_if_new: bool = True) -> l
     for each in damage:
         logger.warning("Mending: %s", each, extra={"action": "mending"})
     for step in plan(connection, damage, automation_if_new=automation_if_new):
-        _build_index(connection, step) if step.builds_index else _run(connection, step)
+        _build_index(connection, step) if step.is_concurrent else _run(connection, step)
     return [str(each) for each in damage if each.part.kind is not Kind.TABLE]
 
 

@@ -45,8 +45,9 @@ def machine_processor_seconds() -> float | None:
     stat = Path("/proc/stat")
     if not stat.exists():
         return None
-    user, nice, system, _idle, _waiting, interrupts, *_ = stat.read_text(encoding="ascii").split()[1:]
-    return sum(map(int, (user, nice, system, interrupts))) / os.sysconf("SC_CLK_TCK")
+    (line, *_) = stat.read_text(encoding="ascii").splitlines()
+    user, nice, system, _idle, _waiting, *interrupts = line.split()[1:8]
+    return sum(map(int, (user, nice, system, *interrupts))) / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def _embedded_server() -> Iterator[str]:
         server = get_server(data, cleanup_mode="delete", start=False)
         server.ensure_pgdata_inited()
         with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-            settings.write(f"shared_buffers = {_a_quarter_of_memory()}MB\n")
+            settings.write(f"shared_buffers = {_shared_buffers()}MB\n")
         server.start()
         try:
             yield server.get_uri()
@@ -60,10 +60,10 @@ def _embedded_server() -> Iterator[str]:
             server.cleanup()
 
 
-def _a_quarter_of_memory() -> int:
-    """In MiB, at most 4096. With its default, 128 MB, the server would mostly copy pages: no platform runs like that.
+def _shared_buffers() -> int:
+    """In MiB: a quarter of the memory, PostgreSQL's own advice (manual, "Resource Consumption"), at most 4096.
 
-    The quarter is PostgreSQL's own advice (manual, "Resource Consumption").
+    With its default, 128 MB, the server would mostly copy pages: no platform runs like that.
     """
     return min(int(memory_gib() * 1024 / 4), 4096)
 

@@ -105,11 +105,11 @@ async def ask(url: str, requests: int) -> Mapping[str, Asked]:
                 await connection.get(get_request(path, headers))
                 if number >= 0:
                     watch.note_in(asked)
-            for name in (YARDSTICK, COUNT, SUMMARY) * QUERIES_EACH:
+            for name, query in [*_QUERIES.items()] * QUERIES_EACH:
                 asked = found.setdefault(name, Asked())
                 watch.empty()
                 async with app[ENGINE].connect() as conn:
-                    await _QUERIES[name](conn)
+                    await query(conn)
                 if number >= 0:
                     watch.note_in(asked)
         for asked in found.values():

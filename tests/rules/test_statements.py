@@ -119,23 +119,29 @@ def nodes(plan: Any, kind: str) -> Iterator[dict[str, Any]]:
             yield from nodes(part, kind)
 
 
-async def explained(conn: AsyncConnection, statement: Statement) -> Any:
+async def explained(conn: AsyncConnection, statement: Statement, options: str = "") -> Any:
     """The plan of the statement with its parameters."""
     sql, parameters = statement
-    plan = (await conn.exec_driver_sql(f"EXPLAIN (FORMAT JSON) {sql}", parameters)).scalar_one()
+    plan = (await conn.exec_driver_sql(f"EXPLAIN ({options} FORMAT JSON) {sql}", parameters)).scalar_one()
     return plan if isinstance(plan, list) else json.loads(plan)
+
+
+async def explained_statistics(url: str, tutors: list[str], limits: Thresholds, options: str = "") -> Any:
+    """The plan of these tutors' statistics."""
+    engine = open_engine(url, application_name="tutorwatch-test")
+    async with engine.connect() as conn:
+        with watched(engine) as statements:
+            await load_statistics(conn, tutors, NOW, limits)
+        [statement] = statements
+        plan = await explained(conn, statement, options)
+    await engine.dispose()
+    return plan
 
 
 async def test_statistics_read_completed_sessions_from_their_index_alone(
     large_database_url: str, limits: Thresholds
 ) -> None:
-    engine = open_engine(large_database_url, application_name="tutorwatch-test")
-    async with engine.connect() as conn:
-        with watched(engine) as statements:
-            await load_statistics(conn, ["tutor-7"], NOW, limits)
-        [statement] = statements
-        plan = await explained(conn, statement)
-    await engine.dispose()
+    plan = await explained_statistics(large_database_url, ["tutor-7"], limits)
 
     indexes = [node["Index Name"] for node in nodes(plan, "Index Only Scan")]
     assert indexes.count("tutorwatch_sessions_of_tutor") == 5, "metrics, first sessions, scores, twice the recent ten"
@@ -186,14 +192,8 @@ async def test_planner_that_expects_sessions_where_none_are_left_reads_little(
         connection.execute("ANALYZE")
         connection.execute("UPDATE sessions SET status = 'scheduled'")
         [(size,)] = connection.execute("SELECT pg_relation_size('sessions') / 8192").fetchall()
-    engine = open_engine(database_url, application_name="tutorwatch-test")
-    async with engine.connect() as conn:
-        with watched(engine) as statements:
-            await load_statistics(conn, [f"tutor-{number}" for number in range(100)], NOW, limits)
-        [(statement, parameters)] = statements
-        explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-        found = (await conn.exec_driver_sql(explain, parameters)).scalar_one()
-    await engine.dispose()
+    tutors = [f"tutor-{number}" for number in range(100)]
 
-    [plan] = found if isinstance(found, list) else json.loads(found)
+    [plan] = await explained_statistics(database_url, tutors, limits, "ANALYZE, BUFFERS,")
+
     assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 100 * size

@@ -2,6 +2,7 @@
 
 import json
 import os
+import time
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -17,6 +18,7 @@ from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
+from scripts.bench.consumption import Stopwatch
 from scripts.bench.databases import filled_database
 from scripts.bench.goals import judged
 from scripts.bench.plans import Statement, read_whole
@@ -368,3 +370,14 @@ def test_pgbench_is_found_beside_the_embedded_server(monkeypatch: pytest.MonkeyP
     found = load.find_pgbench()
     assert found is not None
     assert Path(found).name == "pgbench"
+
+
+def test_stopwatch_sees_what_the_processors_do() -> None:
+    watch, spent = Stopwatch(), time.process_time()
+    while time.process_time() - spent < 0.3:
+        pass
+
+    took = watch.took()
+
+    assert took.seconds >= 0.29
+    assert took.processor_seconds is None or took.processor_seconds >= 0.25  # what others do can only add to it

@@ -122,3 +122,13 @@ def test_failed_job_of_a_peer_is_no_measurement(database_url: str) -> None:
         connection.execute("ALTER TABLE public.users RENAME TO people")
     with peers.worker(name, database_url), pytest.raises(CommandError, match="jobs of procrastinate failed"):
         peers.work_off(name, database_url, ["bench-tutor-1"])
+
+
+def test_peer_that_does_not_come_up_is_not_waited_for(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asyncio.run(peers.PEERS["procrastinate"].install(database_url))
+    monkeypatch.setenv("TUTORWATCH_NO_SUCH_SETTING", "1")
+    with (
+        pytest.raises(CommandError, match="procrastinate didn't begin to work: its process has ended"),
+        peers.worker("procrastinate", database_url),
+    ):
+        pass

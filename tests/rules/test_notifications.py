@@ -1,7 +1,8 @@
-"""Listening tells of its troubles, and of their end."""
+"""Listening tells of its troubles, and of their end; where there is nothing to hear, it sleeps."""
 
 import asyncio
 import logging
+import resource
 
 import pytest
 
@@ -37,6 +38,27 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
 
     await eventually(is_back)
     assert (told("deaf"), told("reached")) == ([logging.WARNING], [logging.INFO])
+    listening.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await listening
+
+
+async def test_listening_sleeps_while_there_is_nothing_to_hear(database_url: str) -> None:
+    hears = asyncio.Event()
+
+    class Listener(Hearer):
+        def hearing(self) -> None:
+            hears.set()
+
+    listening = asyncio.create_task(
+        listen(database_url, "test_channel", Listener(), application_name="test-listening", heartbeat_seconds=60)
+    )
+    await asyncio.wait_for(hears.wait(), 10)
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
+
+    await asyncio.sleep(2)
+
+    assert resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw - before < 10, "the driver's ten times a second: 20"
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from listener import failures, outbox
 from listener.batch import Batch, Figures, log_batch
+from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
 from rules.errors import TransientError, first_line, translating_errors
@@ -34,12 +35,6 @@ RECHECK_SECONDS = 1.0
 FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
 it (migrations/sql/recording_v2.sql)."""
-
-LONG_SECONDS = 0.04
-LONG_SECONDS_EACH = 0.02
-"""After so long, and so much longer for each of its tutors, new changes no longer wait for the end of the batch in
-flight; of a full one not at all. Not sooner: what passes a batch slows it down, and where there is just much to do,
-larger batches are the faster way."""
 
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
@@ -81,6 +76,7 @@ class Worker:
         self._on_batch = on_batch
         self._woken = asyncio.Event()
         self._newest_woken = asyncio.Event()
+        self._pace = Pace()
         self._is_long_at: float | None = None
         self._stopping = False
         self._sweep_due_at = 0.0
@@ -183,7 +179,7 @@ class Worker:
         """
         self._vain_looks += 1
         while not self._stopping:
-            self._is_long_at = time.monotonic() + LONG_SECONDS
+            self._is_long_at = time.monotonic() + self._pace.long_after(0)
             if time.monotonic() >= self._sweep_due_at:
                 await self._in_transaction(self._sweep)
             has_attempted = self._attempts_are_due
@@ -211,11 +207,14 @@ class Worker:
         return claim.changes >= self._settings.batch_size
 
     async def _claim_oldest(self, conn: AsyncConnection, *, own: Sequence[str]) -> outbox.Claim:
+        """A full batch is a long one from the start, another once it takes longer than its like. Not sooner: what
+        passes a batch slows it down, and where there is just much to do, larger batches are the faster way.
+        """
         started = time.monotonic()
         claim = await outbox.claim(conn, self._settings.batch_size, own=own)
         self._is_long_at = started
         if not self._is_full(claim):
-            self._is_long_at += LONG_SECONDS + LONG_SECONDS_EACH * len(claim.tutor_ids)
+            self._is_long_at += self._pace.long_after(len(claim.tutor_ids))
         return claim
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
@@ -307,5 +306,6 @@ class Worker:
 
     def _report(self, batch: Batch) -> None:
         self.figures.add(batch)
+        self._pace.note(batch.tutors, batch.seconds)
         log_batch(batch)
         self._on_batch(batch)

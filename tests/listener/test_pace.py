@@ -1,0 +1,26 @@
+"""What is a long batch is said by the batches before it."""
+
+from listener.pace import Pace
+
+
+def paced(*batches: tuple[int, float]) -> Pace:
+    pace = Pace()
+    for tutors, seconds in batches:
+        pace.note(tutors, seconds)
+    return pace
+
+
+def test_batch_is_long_once_it_takes_twice_as_long_as_those_before_it() -> None:
+    pace = paced(*[(1, 0.05)] * 100)
+    assert 0.09 < pace.long_after(1) < 0.11
+
+
+def test_few_very_long_batches_move_little() -> None:
+    usual = [(1, 0.01)] * 100
+    among_giants = [*usual, *[(1, 0.01), (1, 0.01), (1, 0.01), (1, 5.0)] * 50]
+    assert paced(*among_giants).long_after(1) < 1.2 * paced(*usual).long_after(1)
+
+
+def test_more_tutors_may_take_longer() -> None:
+    pace = paced(*[(1, 0.01)] * 100)
+    assert 2 * pace.long_after(1) < pace.long_after(20) < 20 * pace.long_after(1)

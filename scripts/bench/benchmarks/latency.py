@@ -16,11 +16,11 @@ from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.consumption import difference, listener_processor_seconds
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
-from scripts.bench.empty_round import STATEMENTS_OF_A_ROUND, empty_rounds
 from scripts.bench.importing import importing
 from scripts.bench.listening import listener
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
+from scripts.bench.rounds import STATEMENTS_OF_A_ROUND, empty_rounds, reading_rounds
 from scripts.bench.samples import Samples
 from scripts.errors import CommandError
 
@@ -74,10 +74,14 @@ def measure(server_url: str, options: Options) -> Report:
                 spent.append(difference(before, listener_processor_seconds(process.process_id, url)))
                 busy.append(_write_beside_import(url, writer, options))
         block, empty = together(quiet), asyncio.run(empty_rounds(url))
+        reading = asyncio.run(reading_rounds(url, writer.tutors))
         figures = [
             *_quiet_figures(block),
             *_cost(spent, options),
-            _empty_figure(block, empty),
+            _part(
+                "empty_round", f"a transaction of {STATEMENTS_OF_A_ROUND} statements that ask for nothing", empty, block
+            ),
+            _part("reading_round", "  one of which reads a tutor's statistics instead", reading, block),
             *_busy_figures(quiet, busy, options),
         ]
         return Report("latency", asdict(options), figures, _NOTES)
@@ -150,14 +154,15 @@ def _cost(spent: Sequence[float | None], options: Options) -> list[Figure]:
     return [Figure(name="cores_per_million", what=what, value=cores, unit="cores")]
 
 
-def _empty_figure(block: Block, empty: Samples) -> Figure:
+def _part(name: str, what: str, samples: Samples, block: Block) -> Figure:
+    ratio = samples.median / block.bare.milliseconds().median
     return Figure(
-        name="empty_round",
-        what=f"a transaction of {STATEMENTS_OF_A_ROUND} statements that ask for nothing",
-        value=empty.median,
+        name=name,
+        what=what,
+        value=samples.median,
         unit="ms",
-        spread=empty.quartiles,
-        ratio=empty.median / block.bare.milliseconds().median,
+        spread=samples.quartiles,
+        ratio=ratio,
         yardstick="bare NOTIFY round trip",
     )
 

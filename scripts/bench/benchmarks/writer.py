@@ -3,7 +3,8 @@
 One connection that commits row by row, in small alternating blocks; bulk loads (COPY, and one INSERT of many
 rows), each into the same empty table; and many connections at once, where commits wait for each other: without
 triggers, with them, with them and a listener at work, and with what a plain design would have instead, a row
-trigger that notifies (which keeps no record, and which nobody hears here).
+trigger that notifies (which keeps no record, and which nobody hears here). Beside them the least that any record in
+the same transaction must be: a statement's trigger that appends to a table without an index, and tells nobody.
 """
 
 import io
@@ -175,6 +176,7 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
             "without": insert_block,
             "with": lambda: insert_beside(_triggers(connection, on=True)),
             "empty": lambda: insert_beside(_trigger(connection, *DOES_NOTHING)),
+            "records": lambda: insert_beside(_recording(connection)),
         },
         rounds=options.blocks,
     )
@@ -182,6 +184,7 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
     return [
         *_pair("insert_one", "single session per commit", "ms", found),
         compared("insert_one_empty", "  with a trigger that does nothing", "ms", found["empty"], without, to=to),
+        compared("insert_one_records", f"  with {_JUST_RECORDS}", "ms", found["records"], without, to=to),
     ]
 
 
@@ -211,6 +214,7 @@ def _many_connections(connection: psycopg.Connection, url: str, options: Options
             "without": lambda: write(nullcontext),
             "with": lambda: write(lambda: _triggers(connection, on=True)),
             "listener": lambda: write(triggers_and_listener),
+            "records": lambda: write(lambda: _recording(connection)),
             "notify": lambda: write(lambda: _trigger(connection, *NOTIFIES)),
         },
         rounds=options.rounds,
@@ -221,6 +225,7 @@ def _many_connections(connection: psycopg.Connection, url: str, options: Options
         measured("tps_without", f"{what}, without triggers", "tx/s", without),
         compared("tps_with", "  with triggers", "tx/s", with_them, without, to=to),
         compared("tps_listener", "  with triggers and a listener", "tx/s", found["listener"], without, to=to),
+        compared("tps_records", f"  with {_JUST_RECORDS}", "tx/s", found["records"], without, to=to),
         compared("tps_notify", "  with a row trigger that notifies", "tx/s", found["notify"], without, to=to),
         compared(
             "tps_with_to_notify", "  with triggers", "tx/s", with_them, found["notify"], to="notifying row trigger"
@@ -278,8 +283,24 @@ def _trigger(connection: psycopg.Connection, body: LiteralString, when: LiteralS
         connection.execute("DROP FUNCTION public.bench_trigger() CASCADE")
 
 
+@contextmanager
+def _recording(connection: psycopg.Connection) -> Iterator[None]:
+    """A trigger that records, and a table for its records."""
+    connection.execute("CREATE TABLE public.bench_records (tutor_id text, recorded_at timestamptz DEFAULT now())")
+    try:
+        with _trigger(connection, *RECORDS):
+            yield
+    finally:
+        connection.execute("DROP TABLE public.bench_records")
+
+
 DOES_NOTHING = ("RETURN NULL;", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT")
 """The least that any recording of statements must have: a statement's trigger that is given its rows."""
+RECORDS = (
+    "INSERT INTO public.bench_records SELECT DISTINCT tutor_id FROM new_rows; RETURN NULL;",
+    "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+)
+_JUST_RECORDS = "a trigger that just records"
 NOTIFIES = ("PERFORM pg_notify('bench_sessions', NEW.tutor_id); RETURN NULL;", "FOR EACH ROW")
 
 

@@ -139,7 +139,7 @@ BENCHMARK = Benchmark(
     name="peers",
     command=command,
     full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=1),
-    quick=Options(changes=500, tutors=500, few=5, sessions=40, sample=60, rounds=1),
+    quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=30, rounds=1),
     measure=measure,
     size=_size,
 )

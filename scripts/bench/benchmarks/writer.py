@@ -340,7 +340,7 @@ BENCHMARK = Benchmark(
         inserts=5,
         connections=16,
         seconds=1,
-        rounds=2,
+        rounds=1,
     ),
     measure=measure,
 )

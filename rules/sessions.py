@@ -187,12 +187,17 @@ def is_counted(
     )
 
 
-def resolved_counts() -> CTE:
-    """How many resolved alerts of our types each tutor has."""
-    resolved = _resolved()
-    return (select(resolved.c.tutor_id, func.count().label("resolved_alerts")).group_by(resolved.c.tutor_id)).cte(
-        "resolved_counts"
-    )
+def alert_counts() -> CTE:
+    """How many alerts of our types each tutor has, resolved ones and open ones."""
+    return (
+        select(
+            alerts.c.tutor_id,
+            func.count().filter(alerts.c.resolved).label("resolved_alerts"),
+            func.count().filter(~alerts.c.resolved).label("open_alerts"),
+        )
+        .where(alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES))
+        .group_by(alerts.c.tutor_id)
+    ).cte("alert_counts")
 
 
 @cache

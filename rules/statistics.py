@@ -29,6 +29,7 @@ from rules.decisions.alerts import AlertType
 from rules.decisions.statistics import Counted, Ratio, TutorStatistics
 from rules.sessions import (
     TUTOR_IDS,
+    alert_counts,
     by_tutor_no_show,
     by_tutor_rescheduled,
     completed_in,
@@ -41,7 +42,6 @@ from rules.sessions import (
     poor_first_session,
     questions_asked,
     recent,
-    resolved_counts,
     start_of,
     status,
     with_metrics,
@@ -63,7 +63,7 @@ def statistics_query() -> Select[Any]:
     """One row per tutor. Each part reads one kind of session in its window, through its index."""
     batch = select(func.unnest(TUTOR_IDS).label("tutor_id")).cte("batch")
     parts = [_metrics(), _first_sessions(), _scores(), _missed(), _recent_talk(batch), _recent_checks(batch)]
-    parts.append(resolved_counts())
+    parts.append(alert_counts())
     joined: FromClause = batch
     for part in parts:
         joined = joined.outerjoin(part, part.c.tutor_id == batch.c.tutor_id)
@@ -228,6 +228,7 @@ def _to_statistics(row: Row[Any]) -> TutorStatistics:
         reinforcement=_ratio(row.reinforcement, row.audio_count),
         conversions=_ratio(row.conversions, row.first_sessions),
         resolved_alerts=row.resolved_alerts or 0,
+        open_alerts=row.open_alerts or 0,
     )
 
 

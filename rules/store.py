@@ -12,11 +12,9 @@ from sqlalchemy import (
     CTE,
     JSON,
     BigInteger,
-    Boolean,
     ColumnElement,
     CompoundSelect,
     FromClause,
-    Insert,
     Numeric,
     Select,
     TableValuedAlias,
@@ -103,15 +101,31 @@ async def store_alerts(
     next generation knows of it.
     """
     rows = [
-        _alert_row(tutor, decision, decision.finding, sessions_behind.get((tutor.tutor_id, decision.alert_type), []))
+        (tutor, decision, _alert_row(tutor, decision, decision.finding, sessions_behind))
         for tutor, decision in decisions
         if decision.finding
     ]
-    if not rows:
+    still_open = await _refresh(conn, [row for tutor, _, row in rows if tutor.open_alerts])
+    may_open = [
+        row
+        for tutor, decision, row in rows
+        if decision.verdict is Verdict.HOLDS and (tutor.tutor_id, decision.alert_type) not in still_open
+    ]
+    return await _open(conn, may_open, now)
+
+
+async def _refresh(conn: AsyncConnection, findings: list[dict[str, Any]]) -> set[tuple[str, str]]:
+    """Returns the tutor and the type of those that are open, and now stay so until the transaction ends."""
+    if not findings:
+        return set()
+    still_open = await conn.execute(_refresh_alerts(), {"findings": findings})
+    return {(alert.tutor_id, alert.alert_type) for alert in still_open}
+
+
+async def _open(conn: AsyncConnection, findings: list[dict[str, Any]], now: datetime) -> list[OpenedAlert]:
+    if not findings:
         return []
-    values = {"findings": rows, "now": now}
-    await conn.execute(_refresh_alerts(), values)
-    opened = await conn.execute(_open_alerts(), values)
+    opened = await conn.execute(_open_alerts(), {"findings": findings, "now": now})
     return [
         OpenedAlert(row.tutor_id, AlertType(row.alert_type), Severity(row.severity), row.description) for row in opened
     ]
@@ -138,8 +152,9 @@ async def store_insights(
 
 
 def _alert_row(
-    tutor: TutorStatistics, decision: AlertDecision, finding: AlertFinding, session_ids: list[UUID]
+    tutor: TutorStatistics, decision: AlertDecision, finding: AlertFinding, sessions_behind: SessionsByFinding
 ) -> dict[str, Any]:
+    session_ids = sessions_behind.get((tutor.tutor_id, decision.alert_type), [])
     return {
         "tutor_id": tutor.tutor_id,
         "alert_type": decision.alert_type,
@@ -149,7 +164,6 @@ def _alert_row(
         "value": str(finding.value),
         "threshold": str(finding.threshold),
         "session_ids": [str(session_id) for session_id in session_ids],
-        "may_open": decision.verdict is Verdict.HOLDS,
         "resolved_alerts": tutor.resolved_alerts,
     }
 
@@ -177,7 +191,6 @@ def _findings() -> TableValuedAlias:
             column("value", Numeric),
             column("threshold", Numeric),
             column("session_ids", ARRAY(Uuid)),
-            column("may_open", Boolean),
             column("resolved_alerts", BigInteger),
         )
         .render_derived(name="finding", with_types=True)
@@ -234,9 +247,7 @@ def _open_alerts() -> Select[Any]:
     )
     opened = (
         insert(alerts)
-        .from_select(
-            list(new), select(*new.values()).where(finding.c.may_open, resolved_by_now == finding.c.resolved_alerts)
-        )
+        .from_select(list(new), select(*new.values()).where(resolved_by_now == finding.c.resolved_alerts))
         .on_conflict_do_nothing(index_elements=["tutor_id", "alert_type"], index_where=_is_open_type())
         .returning(alerts.c.id, alerts.c.tutor_id, alerts.c.alert_type, alerts.c.severity, alerts.c.description)
     ).cte("opened")
@@ -267,13 +278,14 @@ def _evidence(alert_id: ColumnElement[UUID], finding: FromClause) -> Select[Any]
 
 
 @cache
-def _refresh_alerts() -> Insert:
-    """Locks the open alerts, then brings their words and their evidence up to date."""
+def _refresh_alerts() -> Select[Any]:
+    """Locks the open alerts, then brings their words and their evidence up to date; returns which they are."""
     finding = _findings()
     still_open = (
         select(
             alerts.c.id,
             finding.c.tutor_id,
+            finding.c.alert_type,
             finding.c.title,
             finding.c.description,
             finding.c.value,
@@ -301,7 +313,7 @@ def _refresh_alerts() -> Insert:
         )
     ).cte("reworded")
     evidence = insert(alert_evidence).from_select(_EVIDENCE, _evidence(still_open.c.id, still_open))
-    return evidence.on_conflict_do_update(
+    renewed = evidence.on_conflict_do_update(
         index_elements=["alert_id"],
         set_={
             "value": evidence.excluded.value,
@@ -315,7 +327,8 @@ def _refresh_alerts() -> Insert:
         where=tuple_(alert_evidence.c.value, alert_evidence.c.threshold, alert_evidence.c.session_ids).is_distinct_from(
             tuple_(evidence.excluded.value, evidence.excluded.threshold, evidence.excluded.session_ids)
         ),
-    ).add_cte(reworded)
+    ).cte("renewed")
+    return select(still_open.c.tutor_id, still_open.c.alert_type).add_cte(reworded, renewed)
 
 
 @cache

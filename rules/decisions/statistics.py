@@ -88,4 +88,5 @@ class TutorStatistics:
     """Share of first sessions whose student came back."""
 
     resolved_alerts: int = 0
-    """No rule's figure: how many alerts were resolved when these figures were read (see `rules.store`)."""
+    open_alerts: int = 0
+    """No rule's figures: how many alerts were resolved, and open, when these were read (see `rules.store`)."""

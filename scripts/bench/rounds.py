@@ -15,7 +15,7 @@ from rules.statistics import load_statistics
 from scripts import environment
 from scripts.bench.samples import Samples
 
-STATEMENTS_OF_A_ROUND = 8
+STATEMENTS_OF_A_ROUND = 7
 """Between BEGIN and COMMIT, where an alert is opened: the claim, locks, statistics, sessions behind alerts, samples of
 insights, alerts refreshed, alerts opened, insights."""
 ROUNDS = 200

@@ -61,7 +61,21 @@ async def test_hundred_tutors_cost_as_many_statements_as_one(
     assert (len(one.alerts), len(one.insights)) == (2, 2)
     assert (len(hundred.alerts), len(hundred.insights)) == (200, 200)
     assert [statement for statement, _ in for_hundred] == [statement for statement, _ in for_one]
-    assert len(for_one) == 7
+    assert len(for_one) == 6
+
+
+async def test_alerts_that_are_open_cost_no_attempt_to_open_them(
+    platform: Platform, engine: AsyncEngine, generation: Generation
+) -> None:
+    await write_alerts_and_insights(platform, ["tutor-0"])
+    with watched(engine) as opening:
+        opened = await generation("tutor-0")
+    with watched(engine) as refreshing:
+        again = await generation("tutor-0")
+
+    assert (len(opened.alerts), len(again.alerts)) == (2, 0)
+    assert len(refreshing) == len(opening) == 6
+    assert [s for s, _ in refreshing if "INSERT INTO public.alerts" in s] == []
 
 
 async def test_tutors_of_whom_nothing_is_found_cost_fewer(

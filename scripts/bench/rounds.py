@@ -16,8 +16,8 @@ from scripts import environment
 from scripts.bench.samples import Samples
 
 STATEMENTS_OF_A_ROUND = 7
-"""Between BEGIN and COMMIT, where an alert is opened: the claim, locks, statistics, sessions behind alerts, samples of
-insights, alerts refreshed, alerts opened, insights."""
+"""Between BEGIN and COMMIT, where a tutor's first alert is opened: the claim, locks, statistics, sessions behind alerts,
+samples of insights, alerts opened, insights."""
 ROUNDS = 200
 WARM_UP_ROUNDS = 20
 

@@ -206,7 +206,8 @@ def doctor(
     from scripts.doctor.examination import print_examination
 
     listener, url = environment.read(ListenerSettings), environment.direct_url()
-    is_well = print_examination(url, listener, version=_version(), as_json=as_json)
+    pooled_url = environment.database_url() if listener.listen_url else None
+    is_well = print_examination(url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url)
     raise typer.Exit(0 if is_well else 1)
 
 

@@ -87,14 +87,14 @@ def serve_web(log_format: Logs = LogFormat.AUTO) -> None:
 
     from rules.settings import Thresholds
     from scripts import environment
+    from scripts.dashboard import serve_dashboard
     from scripts.signals import stop_on_signals
-    from web.service import run_web
     from web.settings import WebSettings
 
     web, limits, url = environment.read(WebSettings), environment.read(Thresholds), environment.database_url()
 
     async def serve() -> None:
-        await run_web(url, web, limits, _version(), stop_on_signals())
+        await serve_dashboard(url, web, limits, _version(), stop_on_signals())
 
     asyncio.run(serve())
 

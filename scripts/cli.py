@@ -1,5 +1,6 @@
 """`tutorwatch`: the command line. Each command imports what it needs, so that --help is quick."""
 
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
@@ -30,9 +31,20 @@ app.add_typer(automation, name="automation")
 token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
 app.add_typer(token, name="token")
 
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no id, name or address has: control characters (no column holds NUL), and bytes that aren't UTF-8."""
+
+
+def _checked_text(given: str | list[str] | None) -> str | list[str] | None:
+    for each in [given] if isinstance(given, str) else given or []:
+        if not each.strip() or _NO_TEXT.search(each):
+            raise typer.BadParameter(f"{each!r} is empty, or has characters that no name has.")
+    return given
+
+
 Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
-TokenName = Annotated[str, typer.Argument(help="The program's name.")]
+TokenName = Annotated[str, typer.Argument(callback=_checked_text, help="The program's name.")]
 AutomationOff = Annotated[
     bool, typer.Option("--automation-off", help="Create the triggers switched off (only where they don't exist yet).")
 ]
@@ -139,8 +151,8 @@ def migrate(
 
 @app.command()
 def rights(
-    listener: Annotated[str, typer.Option(help="The role of the listeners.")],
-    web: Annotated[str, typer.Option(help="The role of the dashboards.")],
+    listener: Annotated[str, typer.Option(callback=_checked_text, help="The role of the listeners.")],
+    web: Annotated[str, typer.Option(callback=_checked_text, help="The role of the dashboards.")],
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
 ) -> None:
     """Gives two roles the least rights with which the services run; to be run again after each `migrate`."""
@@ -161,7 +173,9 @@ def rights(
 
 @app.command()
 def backfill(
-    tutor: Annotated[list[str] | None, typer.Option(help="Only this tutor's id; may be given again.")] = None,
+    tutor: Annotated[
+        list[str] | None, typer.Option(callback=_checked_text, help="Only this tutor's id; may be given again.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tutors.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
@@ -187,7 +201,9 @@ def backfill(
 
 @app.command()
 def status(
-    host: Annotated[str | None, typer.Option(help="Ask for a listener on this host only.")] = None,
+    host: Annotated[
+        str | None, typer.Option(callback=_checked_text, help="Ask for a listener on this host only.")
+    ] = None,
 ) -> None:
     """Says in a few lines how things stand; exit 1 unless a listener is alive."""
     from scripts import operations
@@ -221,7 +237,9 @@ def failures() -> None:
 
 @app.command()
 def retry(
-    tutor: Annotated[list[str] | None, typer.Argument(metavar="TUTOR...", help="Ids of tutors.")] = None,
+    tutor: Annotated[
+        list[str] | None, typer.Argument(callback=_checked_text, metavar="TUTOR...", help="Ids of tutors.")
+    ] = None,
     all_of_them: Annotated[bool, typer.Option("--all", help="All tutors that `tutorwatch failures` lists.")] = False,
 ) -> None:
     """Gives failing tutors all their attempts again, beginning at once."""
@@ -255,8 +273,13 @@ def automation_status() -> None:
 
 @app.command("create-admin")
 def create_admin(
-    email: Annotated[str, typer.Argument(help="E-mail address of the admin; made a user if the platform has none.")],
-    name: Annotated[str | None, typer.Option(help="Name of a new user.")] = None,
+    email: Annotated[
+        str,
+        typer.Argument(
+            callback=_checked_text, help="E-mail address of the admin; made a user if the platform has none."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(callback=_checked_text, help="Name of a new user.")] = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Gives an admin a password to sign in to the dashboard with."""
@@ -268,7 +291,7 @@ def create_admin(
 
 @app.command("set-password")
 def set_password(
-    email: Annotated[str, typer.Argument(help="E-mail address of an admin or tutor.")],
+    email: Annotated[str, typer.Argument(callback=_checked_text, help="E-mail address of an admin or tutor.")],
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Sets a user's password, and signs them out everywhere."""
@@ -281,7 +304,10 @@ def set_password(
 @token.command("create")
 def create_token(
     name: TokenName,
-    acts_for: Annotated[str | None, typer.Option(help="E-mail address of the admin in whose name it acts.")] = None,
+    acts_for: Annotated[
+        str | None,
+        typer.Option(callback=_checked_text, help="E-mail address of the admin in whose name it acts."),
+    ] = None,
 ) -> None:
     """Prints a new token, once. Without --acts-for it only reads."""
     from scripts import accounts

@@ -1,5 +1,6 @@
 """The command line: help, exit codes, settings, and what an operator does with a database and its listeners."""
 
+import asyncio
 import json
 import os
 import re
@@ -115,6 +116,30 @@ def test_retry_wants_tutors_or_all_but_not_both(arguments: list[str]) -> None:
 
     assert (done.code, done.out) == (2, "")
     assert "Give the ids of tutors, or --all." in done.err
+
+
+@pytest.mark.parametrize("given", ["a\x00b", "a\udcffb", "line\nbreak", " "], ids=ascii)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backfill", "--tutor"],
+        ["retry"],
+        ["status", "--host"],
+        ["create-admin"],
+        ["create-admin", "new@example.test", "--name"],
+        ["set-password"],
+        ["token", "create"],
+        ["token", "create", "pager", "--acts-for"],
+        ["token", "revoke"],
+        ["rights", "--web", "web", "--listener"],
+    ],
+    ids=words,
+)
+def test_what_no_name_can_be_is_refused_before_anything_is_done(command: list[str], given: str) -> None:
+    done = tutorwatch(*command, given, url=NOWHERE)
+
+    assert (done.code, done.out) == (2, "")
+    assert "is empty, or has characters that no name has" in done.err
 
 
 # Settings
@@ -423,6 +448,45 @@ async def test_retry_of_an_unknown_tutor_does_nothing(database_url: str, platfor
 
     assert (done.code, done.out, done.err) == (1, "", "No such tutor: nobody\n")
     assert await waiting(platform) == []
+
+
+# Accounts
+
+
+async def test_admin_with_a_name_too_long_for_the_platform_is_not_created(
+    database_url: str, platform: Platform
+) -> None:
+    arguments = ["create-admin", "new@example.test", "--name", "x" * 300, "--password-stdin"]
+
+    done = tutorwatch(*arguments, url=database_url, answer="correct horse battery\n")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "A name has at most 255 characters; this one has 300\n"
+    assert await platform.rows("SELECT * FROM users") == []
+
+
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        pytest.param("short", "A password has 12 to 1024 characters", id="short"),
+        pytest.param("", "A password has 12 to 1024 characters", id="nothing"),
+        pytest.param("correct horse \udcff", "The password on stdin is not UTF-8", id="no text"),
+    ],
+)
+def test_password_on_stdin_that_cannot_be_is_told_in_a_line(database_url: str, password: str, told: str) -> None:
+    done = tutorwatch("create-admin", "new@example.test", "--password-stdin", url=database_url, answer=password)
+
+    assert (done.code > 0, done.out, done.err) == (True, "", told + "\n")
+
+
+def test_password_without_a_terminal_to_type_it_on_is_asked_for_on_stdin() -> None:
+    with Running("set-password", "dana@example.test", url=NOWHERE) as asking:  # in a session without a terminal
+        asyncio.run(asking.end())
+
+    assert (asking.out, asking.err) == (
+        [],
+        ["There is no terminal to type a password on: pass it with --password-stdin\n"],
+    )
 
 
 # The switch

@@ -268,7 +268,8 @@ def automation_status() -> None:
     from migrations import automation as switch
 
     with _connection() as connection:
-        typer.echo(f"Automation is {switch.status(connection)}.")
+        state = switch.status(connection)
+    typer.echo(f"Automation is {state}{': run `tutorwatch migrate`' if state is switch.Automation.MISSING else ''}.")
 
 
 @app.command("create-admin")
@@ -463,7 +464,8 @@ def _switch(*, on: bool) -> None:
     from migrations import automation as switch
 
     with _connection() as connection:
-        if switch.status(connection) is switch.Automation.MISSING:
-            raise CommandError("The triggers aren't there: run `tutorwatch migrate`")
+        present = switch.triggers(connection)
+        if not present or (on and switch.status_of(present) is switch.Automation.MISSING):
+            raise CommandError(f"{'Some of the' if present else 'The'} triggers aren't there: run `tutorwatch migrate`")
         switch.switch(connection, on=on)
-        typer.echo(f"Automation is {switch.status(connection)}.")
+        typer.echo(f"Automation is {switch.state_of(switch.triggers(connection).values())}.")

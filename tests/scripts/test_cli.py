@@ -356,7 +356,7 @@ def test_migrate_can_leave_the_automation_off(platform_url: str) -> None:
     assert tutorwatch("migrate", "--automation-off", url=platform_url).code == 0
 
     assert tutorwatch("automation", "status", url=platform_url).out == "Automation is off.\n"
-    assert "Automation: switched off, at least in part\n" in tutorwatch("status", url=platform_url).out
+    assert "\nAutomation: off: changes wait for " in tutorwatch("status", url=platform_url).out
 
 
 def test_foreign_database_is_refused(empty_url: str) -> None:
@@ -450,6 +450,20 @@ async def test_retry_of_an_unknown_tutor_does_nothing(database_url: str, platfor
     assert await waiting(platform) == []
 
 
+async def test_retry_of_a_tutor_whose_user_is_gone_frees_what_failures_lists(
+    database_url: str, platform: Platform
+) -> None:
+    await platform.rows(
+        "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
+        " VALUES ('gone', 5, 'x', now(), now(), now()) RETURNING 1"
+    )
+
+    assert tutorwatch("retry", "gone", url=database_url).out.endswith(" will generate: 1\n")
+    async with listening(database_url):
+        await has_settled(platform)
+    assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
+
+
 # Accounts
 
 
@@ -524,6 +538,35 @@ def test_automation_status_tells_of_an_interrupted_switch(database_url: str) -> 
 
     assert tutorwatch("automation", "status", url=database_url).out == "Automation is partly on.\n"
     assert tutorwatch("automation", "on", url=database_url).out == "Automation is on.\n"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
+        ("ALTER TABLE sessions ENABLE REPLICA TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
+        ("DROP TRIGGER tutorwatch_delete ON session_audio_metrics", "triggers are missing, .+`tutorwatch migrate`"),
+        ("ALTER TABLE alerts DISABLE TRIGGER tutorwatch_announce_insert", "on"),
+    ],
+)
+def test_status_says_of_the_automation_what_is_so(database_url: str, statement: str, told: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+    assert re.fullmatch(f"Automation: {told}", tutorwatch("status", url=database_url).out.splitlines()[-1])
+
+
+def test_automation_can_be_switched_off_even_where_a_trigger_is_missing(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP TRIGGER tutorwatch_insert ON sessions")
+
+    assert tutorwatch("automation", "status", url=database_url).out == (
+        "Automation is missing: run `tutorwatch migrate`.\n"
+    )
+    assert tutorwatch("automation", "off", url=database_url).out == "Automation is off.\n"
+    on = tutorwatch("automation", "on", url=database_url)
+    assert (on.code, on.out) == (1, "")
+    assert on.err == "Some of the triggers aren't there: run `tutorwatch migrate`\n"
 
 
 # status

@@ -31,6 +31,9 @@ app.add_typer(automation, name="automation")
 token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
 app.add_typer(token, name="token")
 
+OF_TYPER_INTERRUPTED = 130
+"""Typer's exit code at a KeyboardInterrupt, of which it says nothing."""
+
 _NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
 """What no id, name or address has: control characters (no column holds NUL), and bytes that aren't UTF-8."""
 
@@ -387,8 +390,10 @@ def main() -> None:
         app()
     except CommandError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Interrupted.", 1)
+    except SystemExit as ended:
+        if ended.code == OF_TYPER_INTERRUPTED:
+            _fail("Interrupted; run the command again to go on", 1)
+        raise
     except Exception as error:
         message = _explain(error)
         if message is None:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ from tests.listener.surroundings import alerted, has_settled, is_up, listening, 
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import (
+    PATIENCE_SECONDS,
     SECRET,
     Running,
     eventually,
@@ -234,6 +236,21 @@ def test_embedded_database_of_this_folder_is_found(database_url: str, tmp_path: 
     (tmp_path / ".data" / "url").write_text(database_url + "\n")
 
     assert tutorwatch("automation", "status", cwd=tmp_path).out == "Automation is on.\n"
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["migrate"], ["status"]], ids=words)
+async def test_interrupted_command_says_so(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_SECONDS)
+        url = f"postgresql://tim@127.0.0.1:{silent.getsockname()[1]}/none?connect_timeout=600"
+        with Running(*command, url=url) as waiting_for_an_answer:
+            connection, _ = await asyncio.to_thread(silent.accept)
+            with connection:
+                waiting_for_an_answer.send(signal.SIGINT)
+                assert await waiting_for_an_answer.end() == 1
+
+    [told] = waiting_for_an_answer.err
+    assert told.startswith("Interrupted; ")
 
 
 # Logs and results

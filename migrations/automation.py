@@ -1,7 +1,8 @@
 """The switch: enables and disables the triggers that record changes."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,19 +29,27 @@ class Automation(StrEnum):
     MISSING = "missing"
 
 
-def triggers(connection: psycopg.Connection) -> dict[tuple[str, str], bool]:
+FIND_TRIGGERS = f"""
+    SELECT root.relname, format('%I.%I', nspname, c.relname), tgname, tgenabled IN ('O', 'A')
+    FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace
+    JOIN pg_class AS root ON root.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid) ELSE c.oid END
+    WHERE root.relnamespace = to_regnamespace('public')
+      AND root.relname = ANY('{{{",".join(TRIGGERS)}}}') AND tgname = ANY('{{{",".join(ROW_EVENTS)}}}')
+"""  # noqa: S608 - constants of ours
+"""Reads what `found` takes; to be run without parameters, on any kind of connection."""
+
+
+def found(rows: Iterable[Sequence[Any]]) -> dict[tuple[str, str], bool]:
     """Of each of our triggers that exists: whether it fires (for clients, not only for replicas).
 
     By table or partition, as SQL has it (`public.sessions`), and by the trigger's name.
     """
-    rows = connection.execute(
-        "SELECT root.relname, format('%%I.%%I', nspname, c.relname), tgname, tgenabled IN ('O', 'A')"
-        " FROM pg_trigger JOIN pg_class AS c ON c.oid = tgrelid JOIN pg_namespace AS n ON n.oid = c.relnamespace"
-        " JOIN pg_class AS root ON root.oid = CASE WHEN c.relispartition THEN pg_partition_root(c.oid) ELSE c.oid END"
-        " WHERE root.relnamespace = to_regnamespace('public') AND root.relname = ANY(%s) AND tgname = ANY(%s)",
-        [list(TRIGGERS), list(ROW_EVENTS)],
-    )
     return {(table, name): is_on for root, table, name, is_on in rows if name in TRIGGERS[root]}
+
+
+def triggers(connection: psycopg.Connection) -> dict[tuple[str, str], bool]:
+    """The same, read from the catalogs."""
+    return found(connection.execute(FIND_TRIGGERS.encode()))
 
 
 def state_of(are_on: Collection[bool]) -> Automation:
@@ -52,12 +61,16 @@ def state_of(are_on: Collection[bool]) -> Automation:
     return Automation.PARTLY if any(are_on) else Automation.OFF
 
 
+def status_of(triggers: Mapping[tuple[str, str], bool]) -> Automation:
+    """The same, but `missing` where one of a table's own is."""
+    if any((f"public.{table}", name) not in triggers for table, names in TRIGGERS.items() for name in names):
+        return Automation.MISSING
+    return state_of(triggers.values())
+
+
 def status(connection: psycopg.Connection) -> Automation:
     """Reads the triggers' state from the catalogs."""
-    found = triggers(connection)
-    if any((f"public.{table}", name) not in found for table, names in TRIGGERS.items() for name in names):
-        return Automation.MISSING
-    return state_of(found.values())
+    return status_of(triggers(connection))
 
 
 def switch(connection: psycopg.Connection, *, on: bool) -> None:
@@ -68,10 +81,10 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
     tried again when the table is busy, for up to a minute: then psycopg's LockNotAvailable is raised.
     """
     *tables, last = [f"public.{table}" for table in TRIGGERS]
-    found = triggers(connection)
-    partitions = {table for table, _ in found}.difference(tables, [last])
+    present = triggers(connection)
+    partitions = {table for table, _ in present}.difference(tables, [last])
     for table in [*tables, *sorted(partitions), last]:
-        names = [name for on_table, name in found if on_table == table]
+        names = [name for on_table, name in present if on_table == table]
         _switch_table(connection, table, names, on=on, then_look_at_everyone=on and table == last)
 
 

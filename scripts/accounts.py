@@ -2,6 +2,7 @@
 
 import getpass
 import sys
+import warnings
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
@@ -10,7 +11,7 @@ import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from rules.schema_version import check_schema
-from scripts.errors import CommandError
+from scripts.errors import CommandError, UsageError
 from web import store
 from web.access_cookies import digest, new_token
 from web.access_passwords import LONGEST, hash_password
@@ -23,9 +24,12 @@ LONGEST_NAME = 255
 async def create_admin(engine: AsyncEngine, email: str, password: str, *, name: str | None = None) -> None:
     """Gives an admin a password; creates the user if the platform has none with this e-mail address.
 
-    Raises CommandError for a user with another role: roles are the platform's to change.
+    Raises CommandError for a user with another role: roles are the platform's to change; UsageError for what is no
+    e-mail address, or too long a name.
     """
     email, password_hash = _checked(email), hash_password(password)
+    if name and len(name) > LONGEST_NAME:
+        raise UsageError(f"A name has at most {LONGEST_NAME} characters; this one has {len(name)}")
     async with engine.begin() as conn:
         await check_schema(conn)
         account = await store.find_account(conn, email)
@@ -49,7 +53,7 @@ async def set_password(engine: AsyncEngine, email: str, password: str) -> None:
 async def create_token(engine: AsyncEngine, name: str, *, acts_for: str | None = None) -> None:
     """Prints a new token for a program, once. Without `acts_for`, an e-mail address, it only reads."""
     if not name.strip() or len(name) > LONGEST_NAME or not name.isprintable():
-        raise CommandError(f"A token's name has 1 to {LONGEST_NAME} printable characters")
+        raise UsageError(f"A token's name has 1 to {LONGEST_NAME} printable characters")
     token = TOKEN_PREFIX + new_token()
     async with engine.begin() as conn:
         await check_schema(conn)
@@ -92,20 +96,36 @@ async def one_time_link(engine: AsyncEngine, base_url: str, email: str) -> str:
 
 
 def read_password(*, from_stdin: bool) -> str:
-    """The password that is typed twice, or the first line of stdin. Raises CommandError if the two differ."""
+    """The password that is typed twice, or the first line of stdin.
+
+    Raises CommandError if the two differ or nobody can type, UsageError if stdin is closed or has no text.
+    """
     if from_stdin:
-        return sys.stdin.readline(LONGEST + 2).rstrip("\r\n")
-    password = getpass.getpass("Password: ")
-    if password != getpass.getpass("The same again: "):
+        return _first_line_of_stdin()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", getpass.GetPassWarning)
+        try:
+            password = getpass.getpass("Password: ")
+            again = getpass.getpass("The same again: ")
+        except getpass.GetPassWarning:
+            raise CommandError("There is no terminal to type a password on: pass it with --password-stdin") from None
+    if password != again:
         raise CommandError("The two passwords differ")
     return password
+
+
+def _first_line_of_stdin() -> str:
+    line = sys.stdin.readline(LONGEST + 2) if sys.stdin else ""
+    if not line.isascii() and any("\ud800" <= character <= "\udfff" for character in line):  # bytes kept as they were
+        raise UsageError("The password on stdin is not UTF-8")
+    return line.rstrip("\r\n")
 
 
 def _checked(email: str) -> str:
     email = email.strip()
     local, at, domain = email.partition("@")
     if not (local and at and domain) or not email.isprintable() or " " in email or len(email) > LONGEST_NAME:
-        raise CommandError(f"{email!r} is not an e-mail address")
+        raise UsageError(f"{email!r} is not an e-mail address")
     return email
 
 

@@ -16,7 +16,8 @@ from rules.errors import TransientError, first_line, translating_errors
 from rules.generation import Generated, generate_each
 from rules.schema_version import check_schema
 from rules.settings import Thresholds
-from rules.tutors import load_names
+from rules.tables import users
+from rules.tutors import every_tutor, load_names
 from rules.unit_of_work import in_transaction
 from scripts.errors import CommandError
 
@@ -59,7 +60,7 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     """Generates tutor by tutor in the order of their names, a line each; goes on when one fails.
 
     Each batch is a transaction of its own: it can be stopped at any time and run again, and can run beside
-    a live listener. Raises CommandError for an unknown tutor, an unreachable database, another schema.
+    a live listener. Raises CommandError for who is no tutor, an unreachable database, another schema.
     """
     names = await _choose_tutors(engine, options)
     if options.dry_run:
@@ -84,11 +85,15 @@ async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str
             async with engine.connect() as conn:
                 await check_schema(conn)
                 names = await load_names(conn, options.tutor_ids or None)
+                chosen = every_tutor().where(users.c.id.in_(options.tutor_ids))
+                tutors = set(await conn.scalars(chosen)) if options.tutor_ids else set(names)
     except TransientError as error:
         raise CommandError(f"The database can't be reached: {error}") from error
     unknown = [tutor_id for tutor_id in options.tutor_ids if tutor_id not in names]
     if unknown:
         raise CommandError("No such tutor: " + ", ".join(unknown))
+    if others := [f"{name} ({user_id})" for user_id, name in names.items() if user_id not in tutors]:
+        raise CommandError("No tutor, by role, profile or session: " + ", ".join(others))
     return dict(list(names.items())[: options.limit])
 
 

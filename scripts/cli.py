@@ -1,5 +1,6 @@
 """`tutorwatch`: the command line. Each command imports what it needs, so that --help is quick."""
 
+import re
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
@@ -30,9 +31,23 @@ app.add_typer(automation, name="automation")
 token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
 app.add_typer(token, name="token")
 
+OF_TYPER_INTERRUPTED = 130
+"""Typer's exit code at a KeyboardInterrupt, of which it says nothing."""
+
+_NO_TEXT = re.compile("[\x00-\x1f\x7f\ud800-\udfff]")
+"""What no id, name or address has: control characters (no column holds NUL), and bytes that aren't UTF-8."""
+
+
+def _checked_text(given: str | list[str] | None) -> str | list[str] | None:
+    for each in [given] if isinstance(given, str) else given or []:
+        if not each.strip() or _NO_TEXT.search(each):
+            raise typer.BadParameter(f"{each!r} is empty, or has characters that no name has.")
+    return given
+
+
 Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
-TokenName = Annotated[str, typer.Argument(help="The program's name.")]
+TokenName = Annotated[str, typer.Argument(callback=_checked_text, help="The program's name.")]
 AutomationOff = Annotated[
     bool, typer.Option("--automation-off", help="Create the triggers switched off (only where they don't exist yet).")
 ]
@@ -87,14 +102,14 @@ def serve_web(log_format: Logs = LogFormat.AUTO) -> None:
 
     from rules.settings import Thresholds
     from scripts import environment
+    from scripts.dashboard import serve_dashboard
     from scripts.signals import stop_on_signals
-    from web.service import run_web
     from web.settings import WebSettings
 
     web, limits, url = environment.read(WebSettings), environment.read(Thresholds), environment.database_url()
 
     async def serve() -> None:
-        await run_web(url, web, limits, _version(), stop_on_signals())
+        await serve_dashboard(url, web, limits, _version(), stop_on_signals())
 
     asyncio.run(serve())
 
@@ -139,8 +154,8 @@ def migrate(
 
 @app.command()
 def rights(
-    listener: Annotated[str, typer.Option(help="The role of the listeners.")],
-    web: Annotated[str, typer.Option(help="The role of the dashboards.")],
+    listener: Annotated[str, typer.Option(callback=_checked_text, help="The role of the listeners.")],
+    web: Annotated[str, typer.Option(callback=_checked_text, help="The role of the dashboards.")],
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
 ) -> None:
     """Gives two roles the least rights with which the services run; to be run again after each `migrate`."""
@@ -161,7 +176,9 @@ def rights(
 
 @app.command()
 def backfill(
-    tutor: Annotated[list[str] | None, typer.Option(help="Only this tutor's id; may be given again.")] = None,
+    tutor: Annotated[
+        list[str] | None, typer.Option(callback=_checked_text, help="Only this tutor's id; may be given again.")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tutors.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
@@ -187,7 +204,9 @@ def backfill(
 
 @app.command()
 def status(
-    host: Annotated[str | None, typer.Option(help="Ask for a listener on this host only.")] = None,
+    host: Annotated[
+        str | None, typer.Option(callback=_checked_text, help="Ask for a listener on this host only.")
+    ] = None,
 ) -> None:
     """Says in a few lines how things stand; exit 1 unless a listener is alive."""
     from scripts import operations
@@ -206,7 +225,8 @@ def doctor(
     from scripts.doctor.examination import print_examination
 
     listener, url = environment.read(ListenerSettings), environment.direct_url()
-    is_well = print_examination(url, listener, version=_version(), as_json=as_json)
+    pooled_url = environment.database_url() if listener.listen_url else None
+    is_well = print_examination(url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url)
     raise typer.Exit(0 if is_well else 1)
 
 
@@ -220,7 +240,9 @@ def failures() -> None:
 
 @app.command()
 def retry(
-    tutor: Annotated[list[str] | None, typer.Argument(metavar="TUTOR...", help="Ids of tutors.")] = None,
+    tutor: Annotated[
+        list[str] | None, typer.Argument(callback=_checked_text, metavar="TUTOR...", help="Ids of tutors.")
+    ] = None,
     all_of_them: Annotated[bool, typer.Option("--all", help="All tutors that `tutorwatch failures` lists.")] = False,
 ) -> None:
     """Gives failing tutors all their attempts again, beginning at once."""
@@ -249,13 +271,19 @@ def automation_status() -> None:
     from migrations import automation as switch
 
     with _connection() as connection:
-        typer.echo(f"Automation is {switch.status(connection)}.")
+        state = switch.status(connection)
+    typer.echo(f"Automation is {state}{': run `tutorwatch migrate`' if state is switch.Automation.MISSING else ''}.")
 
 
 @app.command("create-admin")
 def create_admin(
-    email: Annotated[str, typer.Argument(help="E-mail address of the admin; made a user if the platform has none.")],
-    name: Annotated[str | None, typer.Option(help="Name of a new user.")] = None,
+    email: Annotated[
+        str,
+        typer.Argument(
+            callback=_checked_text, help="E-mail address of the admin; made a user if the platform has none."
+        ),
+    ],
+    name: Annotated[str | None, typer.Option(callback=_checked_text, help="Name of a new user.")] = None,
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Gives an admin a password to sign in to the dashboard with."""
@@ -267,7 +295,7 @@ def create_admin(
 
 @app.command("set-password")
 def set_password(
-    email: Annotated[str, typer.Argument(help="E-mail address of an admin or tutor.")],
+    email: Annotated[str, typer.Argument(callback=_checked_text, help="E-mail address of an admin or tutor.")],
     password_stdin: PasswordStdin = False,
 ) -> None:
     """Sets a user's password, and signs them out everywhere."""
@@ -280,7 +308,10 @@ def set_password(
 @token.command("create")
 def create_token(
     name: TokenName,
-    acts_for: Annotated[str | None, typer.Option(help="E-mail address of the admin in whose name it acts.")] = None,
+    acts_for: Annotated[
+        str | None,
+        typer.Option(callback=_checked_text, help="E-mail address of the admin in whose name it acts."),
+    ] = None,
 ) -> None:
     """Prints a new token, once. Without --acts-for it only reads."""
     from scripts import accounts
@@ -359,8 +390,10 @@ def main() -> None:
         app()
     except CommandError as error:
         _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("Interrupted.", 1)
+    except SystemExit as ended:
+        if ended.code == OF_TYPER_INTERRUPTED:
+            _fail("Interrupted; run the command again to go on", 1)
+        raise
     except Exception as error:
         message = _explain(error)
         if message is None:
@@ -436,7 +469,8 @@ def _switch(*, on: bool) -> None:
     from migrations import automation as switch
 
     with _connection() as connection:
-        if switch.status(connection) is switch.Automation.MISSING:
-            raise CommandError("The triggers aren't there: run `tutorwatch migrate`")
+        present = switch.triggers(connection)
+        if not present or (on and switch.status_of(present) is switch.Automation.MISSING):
+            raise CommandError(f"{'Some of the' if present else 'The'} triggers aren't there: run `tutorwatch migrate`")
         switch.switch(connection, on=on)
-        typer.echo(f"Automation is {switch.status(connection)}.")
+        typer.echo(f"Automation is {switch.state_of(switch.triggers(connection).values())}.")

@@ -1,7 +1,9 @@
 """The embedded PostgreSQL of `make run`: from a wheel, kept in `.data/`."""
 
+import fcntl
 import json
 import logging
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +24,7 @@ DATABASE = "tutorwatch"
 def embedded_server(folder: Path = EMBEDDED_URL_FILE.parent) -> Iterator[str]:
     """Starts the server (creating it the first time), yields the URL of its database, and stops it.
 
-    It listens on a socket in the folder only. With several users of one folder, the last one stops it.
+    It listens on a socket in the folder only. Raises CommandError where another process has it already.
     """
     try:
         with warnings.catch_warnings():
@@ -33,21 +35,47 @@ def embedded_server(folder: Path = EMBEDDED_URL_FILE.parent) -> Iterator[str]:
             "TUTORWATCH_DATABASE_URL is not set, and the embedded PostgreSQL isn't installed "
             "(pip install 'tutorwatch[embedded]')"
         ) from error
-    folder.mkdir(exist_ok=True)
-    logger.info("Starting the embedded PostgreSQL in %s", folder)
-    server = get_server(folder / "postgres", start=False)
-    _forget_the_killed(server)
-    server.start()
+    with _held(folder):
+        logger.info("Starting the embedded PostgreSQL in %s", folder)
+        server = get_server(folder / "postgres", start=False)
+        _forget_the_killed(server)
+        try:
+            server.start()
+        except subprocess.SubprocessError as error:
+            raise CommandError(
+                f"The embedded PostgreSQL doesn't start: see {folder.absolute()}/postgres/log"
+            ) from error
+        try:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
+                    connection.execute(f"CREATE DATABASE {DATABASE}")
+            url = server.get_uri(DATABASE)
+            EMBEDDED_URL_FILE.write_text(url + "\n", encoding="utf-8")
+            yield url
+        finally:
+            EMBEDDED_URL_FILE.unlink(missing_ok=True)
+            server.cleanup()
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Makes the folder, and keeps others out of it; a process that is killed lets go of it, too."""
     try:
-        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-            if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
-                connection.execute(f"CREATE DATABASE {DATABASE}")
-        url = server.get_uri(DATABASE)
-        EMBEDDED_URL_FILE.write_text(url + "\n", encoding="utf-8")
-        yield url
-    finally:
-        EMBEDDED_URL_FILE.unlink(missing_ok=True)
-        server.cleanup()
+        folder.mkdir(exist_ok=True)
+        file = (folder / "lock").open("w")
+    except OSError as error:
+        raise CommandError(
+            f"The embedded PostgreSQL can't be kept in {folder.absolute()} ({error.strerror}): "
+            "run it in another folder, or set TUTORWATCH_DATABASE_URL"
+        ) from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CommandError(
+                "`tutorwatch run` is running in this folder already: end that one first, or run this one elsewhere"
+            ) from None
+        yield
 
 
 def _forget_the_killed(server: Any) -> None:

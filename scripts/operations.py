@@ -8,6 +8,8 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures
+from migrations import automation
+from migrations.automation import Automation
 from rules.liveness import IS_FRESH
 from rules.retries import retry_failing
 from rules.schema_version import check_schema
@@ -22,10 +24,16 @@ _STATUS = text(f"""
            (SELECT extract(epoch FROM clock_timestamp() - min(recorded_at))::integer
             FROM tutorwatch.outbox) AS oldest_seconds,
            (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL) AS failing,
-           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS parked,
-           (SELECT count(*) FROM pg_trigger
-            WHERE tgname LIKE 'tutorwatch\\_%' AND tgenabled = 'D') AS triggers_off
+           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS parked
 """)  # noqa: S608 - a constant of ours
+
+AUTOMATION = {
+    Automation.ON: "on",
+    Automation.OFF: "off: changes wait for the daily sweep, or for `tutorwatch automation on`",
+    Automation.PARTLY: "partly on: some changes go unrecorded; run `tutorwatch automation on`",
+    Automation.MISSING: "triggers are missing, changes go unrecorded: run `tutorwatch migrate`",
+}
+"""Each state, and what to do about it."""
 
 
 async def print_status(engine: AsyncEngine, *, host: str | None) -> bool:
@@ -33,10 +41,12 @@ async def print_status(engine: AsyncEngine, *, host: str | None) -> bool:
     async with engine.connect() as conn:
         await check_schema(conn)
         now = (await conn.execute(_STATUS, {"host": host})).one()
+        rows = await conn.exec_driver_sql(automation.FIND_TRIGGERS, execution_options={"no_parameters": True})
+        state = automation.status_of(automation.found(rows))
     typer.echo(f"Listeners alive: {now.listeners}")
     typer.echo(f"Changes waiting: {now.waiting}" + (f" (oldest {now.oldest_seconds} s)" if now.waiting else ""))
     typer.echo(f"Tutors failing: {now.failing} to be tried again, {now.parked} parked")
-    typer.echo(f"Automation: {'switched off, at least in part' if now.triggers_off else 'on'}")
+    typer.echo(f"Automation: {AUTOMATION[state]}")
     return bool(now.listeners)
 
 
@@ -58,8 +68,8 @@ async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
     async with engine.begin() as conn:
         await check_schema(conn)
         if tutor_ids is not None:
-            names = await load_names(conn, tutor_ids)
-            if unknown := [tutor_id for tutor_id in tutor_ids if tutor_id not in names]:
+            known = {*await load_names(conn, tutor_ids), *[failure.tutor_id for failure in await failures.load(conn)]}
+            if unknown := [tutor_id for tutor_id in tutor_ids if tutor_id not in known]:
                 raise CommandError("No such tutor: " + ", ".join(unknown))
         retried = await retry_failing(conn, tutor_ids)
     typer.echo(f"Failing tutors that the next free listener will generate: {retried}")

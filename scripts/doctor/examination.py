@@ -8,9 +8,8 @@ import typer
 
 from listener.settings import ListenerSettings
 from rules.database import DIRECT, connection_options, is_refused_by_pooler
-from rules.errors import first_line
 from scripts.doctor import rights, schema, server, work
-from scripts.doctor.findings import Check, Finding, Patient, trouble
+from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
 OF_THE_SCHEMA: tuple[Check, ...] = (
@@ -35,10 +34,12 @@ PATIENCE = " -c statement_timeout=3s -c lock_timeout=1s"
 POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
 
 
-def print_examination(url: str, listener: ListenerSettings, *, version: str, as_json: bool) -> bool:
+def print_examination(
+    url: str, listener: ListenerSettings, *, version: str, as_json: bool, pooled_url: str | None = None
+) -> bool:
     """Prints what is found, a line each, as soon as it is; returns whether all is well."""
     findings = []
-    for finding in examine(url, listener, version=version):
+    for finding in examine(url, listener, version=version, pooled_url=pooled_url):
         findings.append(finding)
         if not as_json:
             typer.echo(str(finding))
@@ -48,8 +49,11 @@ def print_examination(url: str, listener: ListenerSettings, *, version: str, as_
     return is_well
 
 
-def examine(url: str, listener: ListenerSettings, *, version: str) -> Iterator[Finding]:
-    """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found."""
+def examine(url: str, listener: ListenerSettings, *, version: str, pooled_url: str | None = None) -> Iterator[Finding]:
+    """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found.
+
+    `pooled_url` is the one that services work through, where `url` leads past it.
+    """
     options = connection_options("tutorwatch-doctor", url)
     options["options"] += PATIENCE
     try:
@@ -57,18 +61,19 @@ def examine(url: str, listener: ListenerSettings, *, version: str) -> Iterator[F
             if connection.execute("SELECT current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
                 yield POOLED
                 return
-            yield from _examine(Patient(connection, url, version, listener))
+            yield from _examine(Patient(connection, url, version, listener, pooled_url))
     except psycopg.OperationalError as error:
         if is_refused_by_pooler(error):
             yield POOLED
             return
-        yield trouble(
-            "database", f"can't be reached ({_reason(error)}): is it running, and is TUTORWATCH_DATABASE_URL right?"
-        )
+        which = f"{variable(listener)}{', with the role of TUTORWATCH_DATABASE_URL,' if listener.listen_url else ''}"
+        yield trouble("database", f"can't be reached ({reason(error)}): is it running, and is {which} right?")
 
 
 def _examine(patient: Patient) -> Iterator[Finding]:
     yield from (_look(check, patient) for check in OF_THE_SERVER)
+    if patient.pooled_url:
+        yield _look(server.pooler, patient)
     revision = _look(schema.schema, patient)
     yield revision
     if revision.is_ok:
@@ -82,8 +87,4 @@ def _look(check: Check, patient: Patient) -> Finding:
         if patient.connection.closed:
             raise
         name = check.__name__.replace("_", " ")
-        return trouble(name, f"could not be looked at ({_reason(error)}): try again, as the role that migrates")
-
-
-def _reason(error: psycopg.Error) -> str:
-    return first_line(error).removesuffix(":")
+        return trouble(name, f"could not be looked at ({reason(error)}): try again, as the role that migrates")

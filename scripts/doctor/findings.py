@@ -7,6 +7,7 @@ from typing import Any
 import psycopg
 
 from listener.settings import ListenerSettings
+from rules.errors import first_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Patient:
     url: str
     version: str
     listener: ListenerSettings
+    pooled_url: str | None = None
+    """TUTORWATCH_DATABASE_URL, where the connection leads past it: see `variable`."""
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...]:
         """The only row of a query."""
@@ -58,6 +61,16 @@ def ok(check: str, message: str) -> Finding:
 def trouble(check: str, message: str) -> Finding:
     """Somebody must do something: the message says what."""
     return Finding(check, is_ok=False, message=message)
+
+
+def variable(listener: ListenerSettings) -> str:
+    """The environment variable that says where the patient's connection leads."""
+    return "TUTORWATCH_LISTEN_URL" if listener.listen_url else "TUTORWATCH_DATABASE_URL"
+
+
+def reason(error: BaseException) -> str:
+    """An error's first line, to be put in brackets."""
+    return first_line(error).removesuffix(":")
 
 
 def duration(seconds: float) -> str:

@@ -1,19 +1,27 @@
 """The server: what it is, its clock, its notifications."""
 
+import asyncio
 import time
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import psycopg
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from migrations.deployed_schema import OLDEST_SERVER
-from rules.database import connection_options
-from scripts.doctor.findings import Finding, Patient, ok, trouble
+from rules.database import connection_options, open_engine
+from scripts.doctor.findings import Finding, Patient, ok, reason, trouble, variable
 
 NEWEST_TESTED = 18
 MOST_SKEW = timedelta(seconds=2)
 FULL_QUEUE = 0.5
 """From here on the triggers leave NOTIFY out, lest a client's COMMIT fail."""
 ANSWER_SECONDS = 2.0
+POOLER_SECONDS = 6.0
+"""How long a pooler may take: one whose server is away keeps its clients waiting for minutes."""
+PLACE = "SELECT current_database(), extract(epoch FROM pg_postmaster_start_time())::float8"
+"""The same for any two ways to one database."""
 
 
 def database(patient: Patient) -> Finding:
@@ -26,11 +34,36 @@ def database(patient: Patient) -> Finding:
     if number < OLDEST_SERVER:
         return trouble("database", f"{name} is too old: upgrade it to {OLDEST_SERVER} or later")
     if is_replica:
-        return trouble("database", f"{name} is a replica, read-only: point TUTORWATCH_DATABASE_URL at the primary")
+        return trouble("database", f"{name} is a replica, read-only: point {variable(patient.listener)} at the primary")
     if is_read_only:
         return trouble("database", f"{name} is set to read only: set default_transaction_read_only to off for our role")
     untested = f"; newer than {NEWEST_TESTED}, the newest this program is tested with" if number > NEWEST_TESTED else ""
     return ok("database", f"{name}, primary{untested}")
+
+
+def pooler(patient: Patient) -> Finding:
+    """Whether the URL that services work through leads to the same database as the one that leads past it."""
+    try:
+        place = asyncio.run(_place(patient.pooled_url or patient.url))
+    except (psycopg.OperationalError, DBAPIError, OSError) as error:  # a TimeoutError is an OSError
+        told = reason(getattr(error, "orig", None) or error)
+        return trouble(
+            "pooler", f"services get no answer by TUTORWATCH_DATABASE_URL ({told}): is it running, and is that right?"
+        )
+    if place != patient.row(PLACE):
+        return trouble(
+            "pooler", "TUTORWATCH_DATABASE_URL leads to another database than TUTORWATCH_LISTEN_URL: mend one of them"
+        )
+    return ok("pooler", "TUTORWATCH_DATABASE_URL leads to the same database")
+
+
+async def _place(url: str) -> tuple[Any, ...]:
+    engine = open_engine(url, application_name="tutorwatch-doctor")
+    try:
+        async with asyncio.timeout(POOLER_SECONDS), engine.connect() as conn:
+            return tuple((await conn.execute(text(PLACE))).one())
+    finally:
+        await engine.dispose()
 
 
 def clock(patient: Patient) -> Finding:
@@ -72,7 +105,12 @@ def notifications(patient: Patient) -> Finding:
         return ok("notifications", "a replica carries none")
     if used >= FULL_QUEUE:
         return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(patient)}")
-    seconds = _time_to_hear(patient.listener.listen_url or patient.url)
+    try:
+        seconds = _time_to_hear(patient.listener.listen_url or patient.url)
+    except psycopg.OperationalError as error:
+        return trouble(
+            "notifications", f"can't be listened to ({reason(error)}): is {variable(patient.listener)} right?"
+        )
     if seconds is None:
         return trouble(
             "notifications",

@@ -140,6 +140,7 @@ def test_what_needs_a_session_takes_the_way_past_it(database_url: str, pooled_ur
         (["automation", "on"], "Automation is on"),
         (["status"], "Listeners alive: 0"),
         (["doctor"], "ok  notifications"),
+        (["doctor"], "ok  pooler"),
     ]
     for arguments, expected in commands:
         done = tutorwatch(*arguments, url=pooled_url, listen_url=database_url)

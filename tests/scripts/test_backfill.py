@@ -169,6 +169,16 @@ async def test_unknown_tutors_are_named_and_nothing_is_done(database_url: str, f
     assert await alerted(four_tutors) == []
 
 
+async def test_user_who_is_no_tutor_is_named_and_nothing_is_done(database_url: str, four_tutors: Platform) -> None:
+    await four_tutors.user("s-1", role="student", name="Stu Dent")
+
+    done = tutorwatch("backfill", "--tutor", "b", "--tutor", "s-1", url=database_url)
+
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "No tutor, by role, profile or session: Stu Dent (s-1)\n"
+    assert await alerted(four_tutors) == []
+
+
 @pytest.mark.usefixtures("four_tutors")
 @pytest.mark.parametrize(("limit", "processed"), [(1, 1), (3, 3), (4, 4), (99, 4)])
 async def test_limit_takes_the_first_by_name(engine: AsyncEngine, limit: int, processed: int) -> None:

@@ -1,9 +1,11 @@
 """The command line: help, exit codes, settings, and what an operator does with a database and its listeners."""
 
+import asyncio
 import json
 import os
 import re
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from tests.listener.surroundings import alerted, has_settled, is_up, listening, 
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import (
+    PATIENCE_SECONDS,
     SECRET,
     Running,
     eventually,
@@ -117,6 +120,30 @@ def test_retry_wants_tutors_or_all_but_not_both(arguments: list[str]) -> None:
     assert "Give the ids of tutors, or --all." in done.err
 
 
+@pytest.mark.parametrize("given", ["a\x00b", "a\udcffb", "line\nbreak", " "], ids=ascii)
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["backfill", "--tutor"],
+        ["retry"],
+        ["status", "--host"],
+        ["create-admin"],
+        ["create-admin", "new@example.test", "--name"],
+        ["set-password"],
+        ["token", "create"],
+        ["token", "create", "pager", "--acts-for"],
+        ["token", "revoke"],
+        ["rights", "--web", "web", "--listener"],
+    ],
+    ids=words,
+)
+def test_what_no_name_can_be_is_refused_before_anything_is_done(command: list[str], given: str) -> None:
+    done = tutorwatch(*command, given, url=NOWHERE)
+
+    assert (done.code, done.out) == (2, "")
+    assert "is empty, or has characters that no name has" in done.err
+
+
 # Settings
 
 
@@ -209,6 +236,21 @@ def test_embedded_database_of_this_folder_is_found(database_url: str, tmp_path: 
     (tmp_path / ".data" / "url").write_text(database_url + "\n")
 
     assert tutorwatch("automation", "status", cwd=tmp_path).out == "Automation is on.\n"
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["migrate"], ["status"]], ids=words)
+async def test_interrupted_command_says_so(command: list[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(PATIENCE_SECONDS)
+        url = f"postgresql://tim@127.0.0.1:{silent.getsockname()[1]}/none?connect_timeout=600"
+        with Running(*command, url=url) as waiting_for_an_answer:
+            connection, _ = await asyncio.to_thread(silent.accept)
+            with connection:
+                waiting_for_an_answer.send(signal.SIGINT)
+                assert await waiting_for_an_answer.end() == 1
+
+    [told] = waiting_for_an_answer.err
+    assert told.startswith("Interrupted; ")
 
 
 # Logs and results
@@ -331,7 +373,7 @@ def test_migrate_can_leave_the_automation_off(platform_url: str) -> None:
     assert tutorwatch("migrate", "--automation-off", url=platform_url).code == 0
 
     assert tutorwatch("automation", "status", url=platform_url).out == "Automation is off.\n"
-    assert "Automation: switched off, at least in part\n" in tutorwatch("status", url=platform_url).out
+    assert "\nAutomation: off: changes wait for " in tutorwatch("status", url=platform_url).out
 
 
 def test_foreign_database_is_refused(empty_url: str) -> None:
@@ -425,6 +467,59 @@ async def test_retry_of_an_unknown_tutor_does_nothing(database_url: str, platfor
     assert await waiting(platform) == []
 
 
+async def test_retry_of_a_tutor_whose_user_is_gone_frees_what_failures_lists(
+    database_url: str, platform: Platform
+) -> None:
+    await platform.rows(
+        "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
+        " VALUES ('gone', 5, 'x', now(), now(), now()) RETURNING 1"
+    )
+
+    assert tutorwatch("retry", "gone", url=database_url).out.endswith(" will generate: 1\n")
+    async with listening(database_url):
+        await has_settled(platform)
+    assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
+
+
+# Accounts
+
+
+async def test_admin_with_a_name_too_long_for_the_platform_is_not_created(
+    database_url: str, platform: Platform
+) -> None:
+    arguments = ["create-admin", "new@example.test", "--name", "x" * 300, "--password-stdin"]
+
+    done = tutorwatch(*arguments, url=database_url, answer="correct horse battery\n")
+
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "A name has at most 255 characters; this one has 300\n"
+    assert await platform.rows("SELECT * FROM users") == []
+
+
+@pytest.mark.parametrize(
+    ("password", "told"),
+    [
+        pytest.param("short", "A password has 12 to 1024 characters", id="short"),
+        pytest.param("", "A password has 12 to 1024 characters", id="nothing"),
+        pytest.param("correct horse \udcff", "The password on stdin is not UTF-8", id="no text"),
+    ],
+)
+def test_password_on_stdin_that_cannot_be_is_told_in_a_line(database_url: str, password: str, told: str) -> None:
+    done = tutorwatch("create-admin", "new@example.test", "--password-stdin", url=database_url, answer=password)
+
+    assert (done.code > 0, done.out, done.err) == (True, "", told + "\n")
+
+
+def test_password_without_a_terminal_to_type_it_on_is_asked_for_on_stdin() -> None:
+    with Running("set-password", "dana@example.test", url=NOWHERE) as asking:  # in a session without a terminal
+        asyncio.run(asking.end())
+
+    assert (asking.out, asking.err) == (
+        [],
+        ["There is no terminal to type a password on: pass it with --password-stdin\n"],
+    )
+
+
 # The switch
 
 
@@ -460,6 +555,35 @@ def test_automation_status_tells_of_an_interrupted_switch(database_url: str) -> 
 
     assert tutorwatch("automation", "status", url=database_url).out == "Automation is partly on.\n"
     assert tutorwatch("automation", "on", url=database_url).out == "Automation is on.\n"
+
+
+@pytest.mark.parametrize(
+    ("statement", "told"),
+    [
+        ("ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
+        ("ALTER TABLE sessions ENABLE REPLICA TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
+        ("DROP TRIGGER tutorwatch_delete ON session_audio_metrics", "triggers are missing, .+`tutorwatch migrate`"),
+        ("ALTER TABLE alerts DISABLE TRIGGER tutorwatch_announce_insert", "on"),
+    ],
+)
+def test_status_says_of_the_automation_what_is_so(database_url: str, statement: str, told: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute(statement.encode())
+
+    assert re.fullmatch(f"Automation: {told}", tutorwatch("status", url=database_url).out.splitlines()[-1])
+
+
+def test_automation_can_be_switched_off_even_where_a_trigger_is_missing(database_url: str) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("DROP TRIGGER tutorwatch_insert ON sessions")
+
+    assert tutorwatch("automation", "status", url=database_url).out == (
+        "Automation is missing: run `tutorwatch migrate`.\n"
+    )
+    assert tutorwatch("automation", "off", url=database_url).out == "Automation is off.\n"
+    on = tutorwatch("automation", "on", url=database_url)
+    assert (on.code, on.out) == (1, "")
+    assert on.err == "Some of the triggers aren't there: run `tutorwatch migrate`\n"
 
 
 # status

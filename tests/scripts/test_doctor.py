@@ -11,6 +11,7 @@ from importlib.metadata import version
 
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from listener.settings import ListenerSettings
 from scripts.doctor import server
@@ -237,6 +238,38 @@ def test_an_unreachable_database_is_one_line_without_its_password(server_url: st
         assert len(done.out.splitlines()) == 1
         assert SECRET not in done.out
         assert time.monotonic() - started < 8
+
+
+def test_services_url_is_tried_beside_the_one_that_leads_past_the_pooler(
+    healthy_url: str, empty_url: str, silent_port: int
+) -> None:
+    assert re.search(r"^ok  pooler +TUTORWATCH_DATABASE_URL leads to", examined(healthy_url, healthy_url).out, re.M)
+    for services_url, expected in (
+        (make_conninfo(healthy_url, host="127.0.0.1", port=1), r"no answer by TUTORWATCH_DATABASE_URL \(.+refused"),
+        (make_conninfo(healthy_url, host="127.0.0.1", port=silent_port, connect_timeout=2), r"no answer by .+timeout"),
+        (empty_url, "TUTORWATCH_DATABASE_URL leads to another database than TUTORWATCH_LISTEN_URL"),
+    ):
+        (told,) = troubles(examined(services_url, healthy_url))
+
+        assert re.match(f"pooler +.*{expected}", told)
+
+
+def test_url_that_leads_past_the_pooler_is_named_where_it_fails(healthy_url: str) -> None:
+    nowhere = make_conninfo(healthy_url, host="127.0.0.1", port=1)
+
+    (told,) = troubles(examined(healthy_url, nowhere))
+
+    assert re.match(r"database +can't be reached .+, and is TUTORWATCH_LISTEN_URL, .+ right\?$", told)
+
+
+def examined(services_url: str, direct_url: str) -> Finished:
+    return tutorwatch("doctor", url=services_url, listen_url=direct_url)
+
+
+def test_a_listener_url_whose_role_may_not_connect_is_told(healthy_url: str) -> None:
+    (told,) = troubles(examined(healthy_url, make_conninfo(healthy_url, user="nobody_at_all")))
+
+    assert re.match(r"notifications +can't be listened to .+nobody_at_all.+: is TUTORWATCH_LISTEN_URL right\?$", told)
 
 
 def test_a_connection_that_is_lost_meanwhile_is_one_more_line(healthy_url: str) -> None:

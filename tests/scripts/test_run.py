@@ -3,7 +3,9 @@
 import asyncio
 import json
 import os
+import re
 import signal
+import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -183,6 +185,48 @@ async def test_run_after_a_killed_one_stops_its_server(folder: Path) -> None:
         second.send(signal.SIGINT)
         assert await second.end() == 0
     assert servers_of(folder) == []
+
+
+async def test_second_run_in_a_folder_is_refused_and_the_first_goes_on(folder: Path) -> None:
+    with running(folder) as first:
+        url = await printed_url(first)
+        await first.line("  session  ")
+
+        second = tutorwatch("run", cwd=folder, web_port=0)
+
+        assert (second.code, second.out) == (1, "")
+        assert second.err.startswith("`tutorwatch run` is running in this folder already: ")
+        assert len(second.err.splitlines()) == 1
+        assert (folder / ".data" / "url").read_text().strip() == url
+        assert tutorwatch("status", cwd=folder).code == 0
+        first.send(signal.SIGINT)
+        assert await first.end() == 0
+
+
+def test_folder_that_cannot_hold_the_database_is_told_in_a_line(folder: Path) -> None:
+    (folder / ".data").touch()
+
+    refused = tutorwatch("run", cwd=folder, web_port=0)
+
+    assert (refused.code, refused.out) == (1, "")
+    assert re.fullmatch(rf"The embedded PostgreSQL can't be kept in {folder}/\.data \(.+\): .+\n", refused.err)
+
+
+@pytest.mark.parametrize(
+    ("command", "setting"),
+    [(["web"], "web_port"), (["web"], "web_metrics_port"), (["run", "--no-demo"], "web_port")],
+)
+def test_port_that_is_taken_is_told_in_a_line(database_url: str, command: list[str], setting: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        settings = {"web_port": 0} | {setting: port}
+
+        done = tutorwatch(*command, url=database_url, as_process=True, **settings)
+
+    assert (done.code, done.out) == (2, "")
+    [told] = [line for line in done.err.splitlines() if not line.startswith("{")]
+    assert f" can't be served on 127.0.0.1:{port} (Address already in use): set TUTORWATCH_" in told
+    assert f" or TUTORWATCH_{setting.upper()} to something else" in told
 
 
 async def test_sigterm_during_the_start_leaves_no_server(folder: Path) -> None:

@@ -33,6 +33,10 @@ _CLAIM_UNRECORDED = text("""
         again_after = CASE WHEN unrecorded_seen <> (SELECT seen FROM noted) THEN pg_current_xact_id() END
     WHERE unrecorded_seen <> (SELECT seen FROM noted) OR again_after <= pg_snapshot_xmin(pg_current_snapshot())
 """)
+# What was there only to be announced (see migrations/sql/announcing_v3.sql); of very much, a part at a time.
+_FORGET_ANNOUNCED = text("""
+    DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
+""")
 _ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
 _FORGET_ORPHANS = (
     text("""
@@ -55,11 +59,12 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
     """Puts every tutor into the outbox once a day, and soon after changes that no trigger could record.
 
     The first of all listeners that sees a sweep due takes it. Partitions that have come or gone make the daily one due
-    at once. It also forgets what belonged to alerts and tutors that clients have deleted.
+    at once. It also forgets what belonged to alerts and tutors that clients have deleted, and what has been announced.
     """
     if (await conn.execute(_CLAIM_UNRECORDED)).rowcount:
         logger.warning(
-            "Changes could not be recorded (see the database's log): every tutor will be looked at",
+            "Changes could not be recorded (see the database's log), or may have been missed by an upgrade:"
+            " every tutor will be looked at",
             extra={"action": "unrecorded_sweep"},
         )
         await conn.execute(_ADD_EVERYONE)
@@ -68,3 +73,4 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
         await conn.execute(_ADD_EVERYONE)
         for forget in _FORGET_ORPHANS:
             await conn.execute(forget)
+    await conn.execute(_FORGET_ANNOUNCED)

@@ -34,7 +34,7 @@ RECHECK_SECONDS = 1.0
 
 FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
-it (migrations/sql/recording_v2.sql)."""
+it (migrations/sql/recording_v3.sql)."""
 
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25

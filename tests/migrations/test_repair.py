@@ -46,7 +46,7 @@ def leave_invalid(url: str) -> None:
 
 def test_every_part_of_a_migrated_database_is_known_and_whole(platform_url: str) -> None:
     engine = upgrade._engine(platform_url)  # noqa: SLF001 - without the repair that follows
-    upgrade._upgrade(engine, automation=True)  # noqa: SLF001
+    upgrade._upgrade(engine, before=None, automation=True)  # noqa: SLF001
 
     assert upgrade.damage(platform_url) == []
     with psycopg.connect(platform_url) as connection:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from listener import failures, outbox
-from listener.batch import Batch, Figures, log_batch
+from listener.batch import Batch, Figures, log_batch, log_last_attempt
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
@@ -268,6 +268,8 @@ class Worker:
             return await failures.begin_attempt(conn, self._patience)
 
         while not self._stopping and (begun := await self._in_transaction(begin)):
+            if begun.next_attempt_at is None:
+                log_last_attempt(begun)
             self._report(await self._in_transaction(partial(self._attempt, begun)))
 
     async def _attempt(self, begun: failures.Failure, conn: AsyncConnection, is_last_attempt: bool) -> Batch:

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
 from listener.batch import Batch
+from listener.failures import Patience
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
 from listener.worker import Worker
@@ -204,6 +205,22 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
     assert [level for level, _ in worst(caplog)] == ["WARNING", "WARNING", "ERROR"]
     assert "attempt 3, parked; mend the cause, then run `tutorwatch retry`" in worst(caplog)[-1][1]
     assert len(await alerted(platform)) == 199
+
+
+async def test_last_attempt_is_told_beforehand_where_the_one_before_ended_its_listener(
+    engine: AsyncEngine, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    await platform.user("tutor")
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["tutor"])
+        await failures.begin_attempt(conn, Patience(2, 0.01))
+
+    async with working(engine, failure_attempts=2):
+        await has_settled(platform)
+
+    ((level, message),) = worst(caplog)
+    assert (level, message.partition(":")[0]) == ("ERROR", "Generating tutor tutor for the last time (attempt 2)")
+    assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
 
 
 async def test_new_change_gives_a_parked_tutor_one_more_chance(

@@ -54,6 +54,17 @@ class Figures:
         }
 
 
+def log_last_attempt(begun: Failure) -> None:
+    """Before it is made: should it end its listener, too, nothing could be said afterwards."""
+    logger.error(
+        "Generating tutor %s for the last time (attempt %d): the listener ended in the middle of the one before. Unless"
+        " it succeeds, the tutor is parked; mend the cause, then run `tutorwatch retry`",
+        begun.tutor_id,
+        begun.attempts,
+        extra={"action": "last_attempt", "tutor_id": begun.tutor_id, "attempt": begun.attempts},
+    )
+
+
 def log_batch(batch: Batch) -> None:
     """One line for the batch, one for each alert it opened, one for each tutor that failed."""
     generated = batch.generated

@@ -42,18 +42,18 @@ class Patience:
     most_attempts: int
     delay_seconds: float
 
-    def after(self, attempts: int, *, passing: bool = False, unfinished: bool = False) -> dict[str, Any]:
+    def after(self, attempts: int, *, passing: bool = False, cut_short: bool = False) -> dict[str, Any]:
         """What follows the attempt of this number: `parks`, or the full `delay` in seconds, of which it is spread over
         the upper half, so that tutors that failed together don't come back together.
 
         An error that passes by itself (a client's lock, a statement that took too long) never parks a tutor, and the
-        first attempts after it come soon. So does the one after a first attempt whose end nobody saw: that its
-        listener ended may have had another cause.
+        first attempts after it come soon. Nor does an attempt that is cut short park one, unless the one before it was,
+        too: that its listener ended may have had another cause. After the very first the next one comes soon.
         """
         first, longest = self.delay_seconds, LONGEST_DELAY_SECONDS
-        if passing or (unfinished and attempts == 1):
+        if passing or (cut_short and attempts == 1):
             first, longest = min(FIRST_PASSING_DELAY_SECONDS, first), LONGEST_PASSING_DELAY_SECONDS
-        parks = attempts >= self.most_attempts and not passing
+        parks = attempts >= self.most_attempts and not (passing or cut_short)
         return {"parks": parks, "delay": min(first * 2.0 ** min(attempts - 1, 30), longest)}
 
 
@@ -106,7 +106,7 @@ async def set_aside(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
 
 
 _NEXT_DUE = text("""
-    SELECT tutor_id, attempts FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()
+    SELECT tutor_id, attempts, unfinished FROM tutorwatch.failures WHERE next_attempt_at <= clock_timestamp()
     ORDER BY next_attempt_at LIMIT 1 FOR UPDATE SKIP LOCKED
 """)
 _BOOK = text("""
@@ -116,7 +116,7 @@ _BOOK = text("""
         last_failed_at = clock_timestamp(),
         next_attempt_at = CASE WHEN NOT :parks
                                THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) END,
+        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) ELSE parked_at END,
         unfinished = true,
         wanted = false
     WHERE tutor_id = :tutor_id
@@ -132,7 +132,7 @@ async def begin_attempt(conn: AsyncConnection, patience: Patience) -> Failure | 
     due = (await conn.execute(_NEXT_DUE)).one_or_none()
     if due is None:
         return None
-    values = {"tutor_id": due.tutor_id} | patience.after(due.attempts + 1, unfinished=True)
+    values = {"tutor_id": due.tutor_id} | patience.after(due.attempts + 1, cut_short=not due.unfinished)
     return _to_failure((await conn.execute(_BOOK, values)).one())
 
 
@@ -142,7 +142,7 @@ _FAILED = text("""
         last_failed_at = clock_timestamp(),
         next_attempt_at = CASE WHEN wanted THEN clock_timestamp() WHEN NOT :parks
                                THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN :parks THEN parked_at END,
+        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) END,
         unfinished = false
     WHERE tutor_id = :tutor_id
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at

@@ -23,15 +23,19 @@ _CLAIM_DUE = text("""
        OR partitions_seen <> (SELECT leaves FROM attached)
 """)
 # A change that could not be recorded becomes visible when its transaction commits, which may be later than it is
-# noted: hence a second look when all transactions that were running at the first have ended.
+# noted: hence a second look when all transactions have ended that may have noted what the first one read. Those in its
+# snapshot aren't all of them: the sequence is read as it is later. But each has a number below the one that this
+# transaction is given only now, when the row has been found to differ.
 _CLAIM_UNRECORDED = text("""
     WITH noted AS MATERIALIZED (SELECT last_value AS seen FROM tutorwatch.unrecorded WHERE is_called)
     UPDATE tutorwatch.sweep
-    SET unrecorded_seen = (SELECT seen FROM noted), again_after = pg_snapshot_xmax(pg_current_snapshot())
-    WHERE unrecorded_seen <> (SELECT seen FROM noted)
+    SET unrecorded_seen = coalesce((SELECT seen FROM noted), unrecorded_seen),
+        again_after = CASE WHEN unrecorded_seen <> (SELECT seen FROM noted) THEN pg_current_xact_id() END
+    WHERE unrecorded_seen <> (SELECT seen FROM noted) OR again_after <= pg_snapshot_xmin(pg_current_snapshot())
 """)
-_CLAIM_AGAIN = text("""
-    UPDATE tutorwatch.sweep SET again_after = NULL WHERE again_after <= pg_snapshot_xmin(pg_current_snapshot())
+# What was there only to be announced (see migrations/sql/announcing_v3.sql); of very much, a part at a time.
+_FORGET_ANNOUNCED = text("""
+    DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
 """)
 _ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
 _FORGET_ORPHANS = (
@@ -55,11 +59,12 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
     """Puts every tutor into the outbox once a day, and soon after changes that no trigger could record.
 
     The first of all listeners that sees a sweep due takes it. Partitions that have come or gone make the daily one due
-    at once. It also forgets what belonged to alerts and tutors that clients have deleted.
+    at once. It also forgets what belonged to alerts and tutors that clients have deleted, and what has been announced.
     """
-    if (await conn.execute(_CLAIM_UNRECORDED)).rowcount or (await conn.execute(_CLAIM_AGAIN)).rowcount:
+    if (await conn.execute(_CLAIM_UNRECORDED)).rowcount:
         logger.warning(
-            "Changes could not be recorded (see the database's log): every tutor will be looked at",
+            "Changes could not be recorded (see the database's log), or may have been missed by an upgrade:"
+            " every tutor will be looked at",
             extra={"action": "unrecorded_sweep"},
         )
         await conn.execute(_ADD_EVERYONE)
@@ -68,3 +73,4 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
         await conn.execute(_ADD_EVERYONE)
         for forget in _FORGET_ORPHANS:
             await conn.execute(forget)
+    await conn.execute(_FORGET_ANNOUNCED)

@@ -16,7 +16,7 @@ from typing import TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from listener import failures, outbox
-from listener.batch import Batch, Figures, log_batch
+from listener.batch import Batch, Figures, log_batch, log_last_attempt
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
@@ -34,7 +34,7 @@ RECHECK_SECONDS = 1.0
 
 FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
 """When to look again after changes were found: whoever committed at the same moment as their writer left the waking to
-it (migrations/sql/recording_v2.sql)."""
+it (migrations/sql/recording_v3.sql)."""
 
 LOOKS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
@@ -268,6 +268,8 @@ class Worker:
             return await failures.begin_attempt(conn, self._patience)
 
         while not self._stopping and (begun := await self._in_transaction(begin)):
+            if begun.next_attempt_at is None:
+                log_last_attempt(begun)
             self._report(await self._in_transaction(partial(self._attempt, begun)))
 
     async def _attempt(self, begun: failures.Failure, conn: AsyncConnection, is_last_attempt: bool) -> Batch:

@@ -18,8 +18,9 @@ from migrations.sql import execute, read_sql
 logger = logging.getLogger(__name__)
 
 LOCK_WAIT = "500ms"
-"""How long a change of a busy table waits for its lock. While it waits, clients queue behind it; below
-`deadlock_timeout` (1 s by default), so that it is never a client that a deadlock ends."""
+"""How long a change of a busy table waits for its lock. While it waits, clients queue behind it; half of
+`deadlock_timeout` (1 s by default), so that a deadlock ends the change, which is tried again; a client only if that has
+waited for us for half a second already when we begin to wait (see `rules.generation`)."""
 
 SETTLING_ROUNDS = 5
 """How often duplicates are settled again when clients add new ones while the unique index is built."""

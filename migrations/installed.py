@@ -85,7 +85,13 @@ _MISSING = "is missing"
 _STATES = {Kind.INDEX: "is invalid", Kind.TRIGGER: "is switched off"}
 """What is wrong if only the last of the expected values differs."""
 
-_FACTS = {"database_is_empty": False, "invalid_indexes": frozenset[str](), "automation": True, "partitions": ()}
+_FACTS = {
+    "database_is_empty": False,
+    "has_joined": False,
+    "invalid_indexes": frozenset[str](),
+    "automation": True,
+    "partitions": (),
+}
 """The platform's tables are not ours to look after."""
 
 _CREATED = re.compile(

@@ -21,8 +21,13 @@ SETTLE_FILES = {
 }
 """What ends the duplicates that came while a unique index was away."""
 
-LOOK_AT_EVERYONE = "INSERT INTO tutorwatch.outbox DEFAULT VALUES;\nSELECT pg_notify('tutorwatch_changes', '');"
-"""What was not recorded meanwhile is found by looking at every tutor."""
+LOOK_AT_EVERYONE = """
+INSERT INTO tutorwatch.outbox DEFAULT VALUES;
+UPDATE tutorwatch.sweep SET again_after = pg_current_xact_id();
+SELECT pg_notify('tutorwatch_changes', '');
+"""
+"""What was not recorded meanwhile is found by looking at every tutor: at once, and again (see `listener.sweep`) when
+whoever is writing now has ended, since replacing a function waits for nobody."""
 
 
 def plan(connection: psycopg.Connection, damage: Iterable[Damage], *, automation_if_new: bool = True) -> list[Step]:

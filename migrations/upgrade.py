@@ -89,8 +89,8 @@ def to_sql(database_url: str, *, automation: bool) -> str:
     with _connect(_engine(database_url)) as connection:
         _refuse_problems(connection)
         config = _config(output=script)
-        config.attributes |= _facts(connection, automation=automation)
         before = _revision(connection)
+        config.attributes |= _facts(connection, before=before, automation=automation)
     if before == head_revision():
         return _repair_script(database_url, automation=automation)
     script.write(f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';\n")
@@ -117,7 +117,7 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
             before = _revision(connection)
             started_at = connection.scalar(text("SELECT clock_timestamp()"))
             connection.commit()
-        _upgrade(engine, automation=automation)
+        _upgrade(engine, before=before, automation=automation)
         mended = _mend(database_url, automation=automation)
         with _connect(engine) as connection:
             settled = connection.execute(
@@ -139,10 +139,10 @@ def _is_busy_table(error: BaseException) -> bool:
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
 )
-def _upgrade(engine: Engine, *, automation: bool) -> None:
+def _upgrade(engine: Engine, *, before: str | None, automation: bool) -> None:
     with _connect(engine) as connection:
         config = _config()
-        config.attributes |= _facts(connection, automation=automation) | {"connection": connection}
+        config.attributes |= _facts(connection, before=before, automation=automation) | {"connection": connection}
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS tutorwatch"))
         connection.commit()
         command.upgrade(config, "head")
@@ -177,11 +177,12 @@ def _repair_script(database_url: str, *, automation: bool) -> str:
     return "\n\n".join([head, *(step.as_script() for step in steps)]) + "\n"
 
 
-def _facts(connection: Connection, *, automation: bool) -> dict[str, Any]:
+def _facts(connection: Connection, *, before: str | None, automation: bool) -> dict[str, Any]:
     """What revisions need to know and, written as a script, can't ask the database for."""
     driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
     return {
         "database_is_empty": deployed_schema.is_empty(connection),
+        "has_joined": before is not None,
         "invalid_indexes": find_invalid(connection),
         "partitions": find_partitions(driver_connection),
         "automation": automation,

@@ -57,6 +57,7 @@ GRANT SELECT, DELETE ON tutorwatch.alert_resolutions TO {listener};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.outbox, tutorwatch.failures, tutorwatch.listeners TO {listener};
 GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
 GRANT SELECT ON tutorwatch.unrecorded TO {listener};
+GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
 
 -- The dashboard reads what its pages show,
 GRANT SELECT (id, email, name, role) ON public.users TO {web};

@@ -185,6 +185,27 @@ async def test_attempt_that_never_reports_counts_and_parks(engine: AsyncEngine, 
     ]
 
 
+async def test_attempt_that_is_cut_short_after_reported_ones_is_made_again(engine: AsyncEngine) -> None:
+    """Whoever ended the listener, it wasn't this tutor: the attempts before came to an end."""
+    await fail(engine, "a", times=4, most=5, error=TransientError("a client holds a lock"))
+
+    states = [await begin(engine, "a", most=5) for _ in range(2)]
+
+    assert [(state.attempts, state.parked_at is not None) for state in states] == [(5, False), (6, True)]
+
+
+async def test_parked_tutor_stays_so_while_a_change_gives_it_another_try(engine: AsyncEngine) -> None:
+    (parked,) = await fail(engine, "a", times=2, most=2)
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["a"])
+
+    cut_short = await begin(engine, "a", most=2)
+
+    assert (cut_short.parked_at, cut_short.next_attempt_at is not None) == (parked.parked_at, True)
+    again = await fail_again(engine, "a", most=2)
+    assert (again.attempts, again.parked_at, again.next_attempt_at) == (4, parked.parked_at, None)
+
+
 async def test_passing_error_never_parks_and_is_tried_again_soon(engine: AsyncEngine) -> None:
     passing = TransientError("a client holds a lock")
     states = [*await fail(engine, "a", most=2, error=passing)]

@@ -14,7 +14,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
 from listener.batch import Batch
+from listener.failures import Patience
 from listener.settings import ListenerSettings
+from listener.sweep import sweep
 from listener.worker import Worker
 from rules import generation
 from rules.decisions.alerts import AlertDecision, decide_alerts
@@ -203,6 +205,22 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
     assert [level for level, _ in worst(caplog)] == ["WARNING", "WARNING", "ERROR"]
     assert "attempt 3, parked; mend the cause, then run `tutorwatch retry`" in worst(caplog)[-1][1]
     assert len(await alerted(platform)) == 199
+
+
+async def test_last_attempt_is_told_beforehand_where_the_one_before_ended_its_listener(
+    engine: AsyncEngine, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    await platform.user("tutor")
+    async with engine.begin() as conn:
+        await failures.set_aside(conn, ["tutor"])
+        await failures.begin_attempt(conn, Patience(2, 0.01))
+
+    async with working(engine, failure_attempts=2):
+        await has_settled(platform)
+
+    ((level, message),) = worst(caplog)
+    assert (level, message.partition(":")[0]) == ("ERROR", "Generating tutor tutor for the last time (attempt 2)")
+    assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
 
 
 async def test_new_change_gives_a_parked_tutor_one_more_chance(
@@ -503,6 +521,39 @@ async def test_changes_that_could_not_be_recorded_are_swept_up_at_the_next_poll(
         await eventually(is_alerted)
         again = await platform.rows("SELECT unrecorded_seen, again_after FROM tutorwatch.sweep")
     assert again == [(1, None)]
+
+
+async def test_second_look_comes_after_the_end_of_a_writer_who_began_during_the_first(
+    engine: AsyncEngine, platform: Platform, database_url: str
+) -> None:
+    """That writer isn't in the snapshot that the first look began with, and noted its change before that was read."""
+    await platform.connection.execute("""
+        ALTER SEQUENCE tutorwatch.unrecorded RENAME TO noted;
+        CREATE VIEW tutorwatch.unrecorded AS
+            SELECT noted.last_value, noted.is_called
+            FROM (SELECT pg_advisory_lock_shared(1)::text AS held_up OFFSET 0) AS first, tutorwatch.noted
+            WHERE held_up = '';
+        SELECT pg_advisory_lock(1)
+    """)
+    async with engine.connect() as looking, await psycopg.AsyncConnection.connect(database_url) as writer:
+        first_look = asyncio.create_task(sweep(looking, every_hours=NEVER))
+        await eventually(partial(_is_held_up, platform))
+        await writer.execute("CREATE TABLE change (); SELECT nextval('tutorwatch.noted')")
+        await platform.rows("SELECT pg_advisory_unlock(1)")
+        await first_look
+        await looking.commit()
+
+        for is_ended in (False, True):
+            await sweep(looking, every_hours=NEVER)
+            await looking.commit()
+            again = await platform.rows("SELECT again_after IS NULL FROM tutorwatch.sweep")
+            assert again == [is_ended]
+            assert len(await waiting(platform)) == 1 + is_ended  # rows for every tutor
+            await writer.commit()
+
+
+async def _is_held_up(platform: Platform) -> bool:
+    return bool(await platform.rows("SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
 
 async def test_worker_stops_once_however_often_it_is_told(engine: AsyncEngine) -> None:

@@ -4,7 +4,9 @@ import asyncio
 import logging
 import shutil
 import subprocess
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
@@ -36,6 +38,8 @@ SETTLING_ALERTS = "Of several open alerts"
 """Text of the statement that settles duplicate alerts."""
 
 CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
+
+LOCKING_THE_OUTBOX = "ALTER TABLE tutorwatch.outbox ADD COLUMN wakes"
 
 
 @contextmanager
@@ -324,6 +328,30 @@ def test_an_index_that_has_a_successor_goes(database_url: str, head_snapshot: li
     assert upgrade.migrate(database_url).before == "0013"
 
     assert snapshot(database_url) == head_snapshot
+
+
+def test_what_an_upgrade_kept_a_client_from_recording_is_looked_for(
+    seeded_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The function that revision 0011 replaces is running, and finds what it calls gone."""
+    migrate_up_to(seeded_url, LOCKING_THE_OUTBOX)
+    run_sql(seeded_url, "ALTER FUNCTION tutorwatch.record_sessions_v1 RESET lock_timeout")  # it gets that far
+    recorded: list[Future[None]] = []
+    with ThreadPoolExecutor() as threads:
+
+        def write(statement: str) -> None:
+            if LOCKING_THE_OUTBOX in statement and not recorded:
+                recorded.append(threads.submit(run_sql, seeded_url, INSERT_SESSION))
+                while not query(seeded_url, "SELECT FROM pg_locks WHERE NOT granted"):
+                    assert not recorded[0].done(), "it waits for the migration"
+                    time.sleep(0.01)
+
+        watch_statements(monkeypatch, after=write)
+        upgrade.migrate(seeded_url)
+        recorded[0].result()
+
+    assert query(seeded_url, "SELECT FROM tutorwatch.outbox") == []
+    assert query(seeded_url, "SELECT FROM tutorwatch.unrecorded WHERE is_called"), "what has every tutor looked at"
 
 
 def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:

@@ -734,3 +734,17 @@ async def test_open_transaction_keeps_nobody_else_from_waking(platform: Platform
 
         await platform.rows("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'b' RETURNING 1")
         assert await ear.next() == "b"
+
+
+async def test_client_without_deferred_constraints_keeps_nobody_else_from_waking(
+    platform: Platform, database_url: str
+) -> None:
+    await insert_sessions(platform, ["a", "b"], status="scheduled")
+    async with listening(database_url) as ear, client_of(database_url) as first:
+        async with first.transaction():
+            await first.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            await first.execute("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'a'")
+
+            await platform.rows("UPDATE sessions SET status = 'completed' WHERE tutor_id = 'b' RETURNING 1")
+            await ear.hears_only(platform.connection, "b")
+        assert await ear.next() == "a"

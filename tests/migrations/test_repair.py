@@ -2,12 +2,15 @@
 
 import asyncio
 import logging
+from uuid import UUID
 
 import psycopg
 import pytest
 from alembic import command
 from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from listener.sweep import sweep
 from migrations import automation, installed, upgrade
 from migrations.automation import Automation
 from migrations.installed import Kind
@@ -46,7 +49,7 @@ def leave_invalid(url: str) -> None:
 
 def test_every_part_of_a_migrated_database_is_known_and_whole(platform_url: str) -> None:
     engine = upgrade._engine(platform_url)  # noqa: SLF001 - without the repair that follows
-    upgrade._upgrade(engine, automation=True)  # noqa: SLF001
+    upgrade._upgrade(engine, before=None, automation=True)  # noqa: SLF001
 
     assert upgrade.damage(platform_url) == []
     with psycopg.connect(platform_url) as connection:
@@ -111,6 +114,26 @@ async def test_whatever_is_damaged_is_found_and_mended(
     assert upgrade.migrate(database_url).mended == ()
     await platform.session()
     assert await take(platform) == tutors("tutor")
+
+
+async def test_change_that_commits_after_the_mending_is_looked_for_then(
+    database_url: str, platform: Platform, engine: AsyncEngine
+) -> None:
+    run(database_url, REPLACED)
+    async with client_of(database_url) as writer:
+        async with writer.transaction():
+            await Platform(writer).session()
+            await asyncio.to_thread(upgrade.migrate, database_url)
+            looks = [await take(platform), await sweep_and_take(engine, platform)]
+        looks += [await sweep_and_take(engine, platform) for _ in range(2)]
+
+    assert looks == [[EVERY_TUTOR], [], [EVERY_TUTOR], []]
+
+
+async def sweep_and_take(engine: AsyncEngine, platform: Platform) -> list[tuple[str | None, list[UUID]]]:
+    async with engine.begin() as conn:
+        await sweep(conn, every_hours=24)
+    return await take(platform)
 
 
 def test_knowing_the_parts_builds_nothing_and_says_nothing(caplog: pytest.LogCaptureFixture) -> None:

@@ -62,7 +62,7 @@ EXPECTED = {
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_evidence": May(WRITES, READS),
     "tutorwatch.alert_resolutions": May("SELECT, DELETE", "SELECT, INSERT, UPDATE (outcome, resolved_at, resolved_by)"),
-    "tutorwatch.announcements": May(),
+    "tutorwatch.announcements": May("SELECT, DELETE"),
     "tutorwatch.announcements_id_seq": May(),
     "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),
     "tutorwatch.credentials": May(web="SELECT, UPDATE (password_hash)"),  # the rows of whom: see below

@@ -1,11 +1,14 @@
 """Changes of alerts are announced to the dashboards, and never at the writer's cost."""
 
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from typing import Any
 
 import psycopg
 import pytest
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from listener.sweep import sweep
 from tests.platform import Platform
 
 
@@ -86,7 +89,7 @@ async def test_statement_about_several_tutors_is_announced_once_without_names(
 
 @pytest.mark.parametrize(
     "damage",
-    ["DROP TABLE tutorwatch.announcements", "ALTER TABLE tutorwatch.announcements RENAME COLUMN id TO number"],
+    ["DROP TABLE tutorwatch.announcements", "ALTER FUNCTION pg_catalog.pg_notify RENAME TO pg_notify_as_it_was"],
     ids=["at the statement", "at the commit"],
 )
 async def test_write_goes_on_when_announcing_fails(platform: Platform, damage: str) -> None:
@@ -95,6 +98,30 @@ async def test_write_goes_on_when_announcing_fails(platform: Platform, damage: s
     await write_alert(platform)
 
     assert await platform.open_alerts() == ["no_show_pattern"]
+
+
+async def test_serializable_clients_never_fail_for_being_announced(
+    platform: Platform, engine: AsyncEngine, database_url: str, heard: psycopg.AsyncConnection[Any]
+) -> None:
+    tutors = [await platform.user(f"tutor-{number}") for number in range(6)]
+    await platform.connection.execute("VACUUM ANALYZE tutorwatch.announcements")  # as happens by itself
+    async with AsyncExitStack() as stack:
+        clients = [
+            await stack.enter_async_context(await psycopg.AsyncConnection.connect(database_url, autocommit=True))
+            for _ in tutors
+        ]
+        for client, tutor in zip(clients, tutors, strict=True):
+            await client.execute("BEGIN ISOLATION LEVEL SERIALIZABLE")
+            await write_alert(Platform(client, known_users=set(tutors)), tutor)
+        for client in clients:
+            await client.execute("SET CONSTRAINTS ALL IMMEDIATE")  # does what a COMMIT does, all of them before any
+        for client in clients:
+            await client.execute("COMMIT")
+
+    assert await announced(heard) == tutors
+    async with engine.begin() as conn:
+        await sweep(conn, every_hours=24)
+    assert await platform.rows("SELECT FROM tutorwatch.announcements") == []
 
 
 async def test_announcing_does_not_depend_on_the_automation_switch(

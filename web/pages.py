@@ -14,7 +14,7 @@ from aiohttp import web
 
 from rules.life import Outcome
 from web import queries
-from web.access import require_tutor_access
+from web.access import may_be_stored, require_tutor_access
 from web.charts import Chart, chart
 from web.figures import PLATFORM_FIGURES
 from web.identity import IDENTITY, Identity
@@ -289,9 +289,10 @@ def _encode_session(position: queries.SessionPosition) -> str:
 def _decode(parameter: str, text: str) -> queries.TutorPosition:
     try:
         first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, TypeError, binascii.Error):
-        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None
-    if not isinstance(first, str) or not isinstance(second, str) or "\x00" in first + second:
+        is_place = isinstance(first, str) and isinstance(second, str) and may_be_stored(first + second)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        is_place = False
+    if not is_place:
         raise InvalidInputError([FieldError(parameter, "is not a place in this list")])
     return first, second
 

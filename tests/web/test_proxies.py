@@ -76,6 +76,11 @@ class TestHttps:
             assert cookies == [(f"__Host-{FORM}", True, "")]
             assert response.headers["Strict-Transport-Security"].startswith("max-age=")
 
+    async def test_document_names_the_cookie_as_it_is_there(self, nobody: Browser) -> None:
+        for scheme, name in (("https", f"__Host-{SIGN_IN}"), ("http", SIGN_IN)):
+            async with nobody.get("/api/openapi.json", headers={"X-Forwarded-Proto": scheme}) as response:
+                assert (await response.json())["components"]["securitySchemes"]["session"]["name"] == name
+
     async def test_cookie_without_the_prefix_is_not_read_there(self, admin: Browser) -> None:
         assert SIGN_IN in {cookie.key for cookie in admin.session.cookie_jar}
 

@@ -54,7 +54,8 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     if request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["flash"]:
         page = (await make(request[IDENTITY])).encode()
     else:
-        page = await request.app[PAGES].body(shown, request[IDENTITY], request.app[HUB], make)
+        key = f"{shown}, {request[IDENTITY].by}"  # whom a proxy signs in can't sign out
+        page = await request.app[PAGES].body(key, request[IDENTITY], request.app[HUB], make)
     return web.Response(body=page, content_type="text/html", charset="utf-8")
 
 

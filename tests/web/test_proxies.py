@@ -42,6 +42,17 @@ class TestSignInProxy:
         async with nobody.get("/alerts", headers=headers, allow_redirects=False) as response:
             assert response.status == 303
 
+    @pytest.mark.usefixtures("hearing")
+    async def test_signing_out_is_offered_only_where_it_works(self, nobody: Browser, admin: Browser) -> None:
+        """Also of pages that are kept for all who ask."""
+        for path in ("/", "/alerts"):
+            for browser, headers, is_offered in (
+                (admin, {}, True),
+                (nobody, {"X-Forwarded-Email": "omar@example.test"}, False),
+            ):
+                async with browser.get(path, headers=headers) as response:
+                    assert ("Sign out" in await response.text()) is is_offered
+
     async def test_forms_need_their_token_here_too(self, nobody: Browser) -> None:
         nobody.session.headers["X-Forwarded-Email"] = "dana@example.test"
 

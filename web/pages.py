@@ -81,6 +81,7 @@ async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, reque
         "outcomes": list(Outcome),
         "critical_count": summary.total,
         "figures": figures,
+        "limits": request.app[LIMITS],
         "summary": summary,
         "evidence": evidence,
         "board": board,

@@ -5,7 +5,8 @@ import { Events } from "./events.js";
 import { morph } from "./morph.js";
 
 const REFRESH_GAP_MS = 500;
-const REFRESH_RETRY_MS = 2_000;
+const RETRY_FIRST_MS = 2_000;
+const RETRY_LONGEST_MS = 60_000;
 
 const { events: eventsUrl, refresh: refreshSeconds } = document.body.dataset;
 const status = document.getElementById("live");
@@ -53,8 +54,17 @@ function say(text, isLive) {
 }
 
 function sayLost() {
+  if (status?.querySelector("a")) return;
   const time = trueAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, false);
+  if (isSignedOut) offerSignIn();
+}
+
+function offerSignIn() {
+  const link = document.createElement("a");
+  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  status?.append(" ", link);
 }
 
 // Refreshing: the page is fetched again, and what is marked live is brought up to date in place
@@ -63,6 +73,7 @@ let isRefreshing = false;
 let isWanted = false;
 let refreshedAt = 0;
 let timer = 0;
+let retryMs = RETRY_FIRST_MS;
 
 // At once, unless it was just done; any number of calls meanwhile make one more.
 function refreshSoon(waitMs = 0) {
@@ -80,8 +91,10 @@ async function refresh() {
   isRefreshing = false;
   if (isFresh && events.hears) say("Live", true);
   if (!isFresh) sayLost();
+  const waitMs = retryMs;
+  retryMs = isFresh ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_LONGEST_MS);
   if (isWanted) refreshSoon();
-  else if (!isFresh) refreshSoon(REFRESH_RETRY_MS);
+  else if (!isFresh) refreshSoon(waitMs);
 }
 
 async function fetchPage() {
@@ -202,7 +215,7 @@ document.addEventListener("keydown", (event) => {
 
 // Life
 
-const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost });
+const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost, refused: refreshSoon });
 
 setClock(status?.dataset.asOf);
 countOn();

@@ -75,6 +75,16 @@ async def test_sign_in_that_ended_elsewhere_is_said_and_offered_again(
     assert dana.page.url.endswith("/alerts?status=all")
 
 
+async def test_proxy_that_leads_to_a_sign_in_elsewhere_is_understood(visitor: Visitor, server: TestServer) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/alerts")
+    await dana.live()
+    elsewhere = {"Location": "https://sign-in.example/"}
+    await dana.page.route("**/alerts", lambda route: route.fulfill(status=302, headers=elsewhere))
+    server.app[HUB].hearing()
+    await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
+
+
 async def test_error_page_does_not_fetch_itself(visitor: Visitor) -> None:
     dana = await visitor("dana")
     asked = asked_for(dana, "/nothing")

@@ -101,13 +101,14 @@ async function fetchPage() {
   const response = await fetch(location.href, {
     headers: { Accept: "text/html" },
     cache: "no-store",
+    redirect: "manual", // a proxy that signs in may lead to another site, where a script can't follow
     signal: AbortSignal.timeout(10_000),
   });
-  if (response.redirected) {
+  if (response.type === "opaqueredirect") {
     isSignedOut = true;
     events.stop();
   }
-  if (!response.ok || response.redirected) throw new Error(`Answered ${response.status}`);
+  if (!response.ok) throw new Error(`Answered ${response.status}`);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 

@@ -91,7 +91,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     rule = _rule_of(request)
     if rule is None:
         return await handler(request)
-    if not all(_may_be_stored(part) for part in request.match_info.values()):
+    if not all(may_be_stored(part) for part in request.match_info.values()):
         raise web.HTTPNotFound
     if refusal := _refuse(request, rule.access):
         return refusal
@@ -107,7 +107,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     return response
 
 
-def _may_be_stored(text: str) -> bool:
+def may_be_stored(text: str) -> bool:
     """Whether PostgreSQL could hold it at all: what it couldn't, it doesn't hold."""
     return text.isprintable() or ("\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text))
 

@@ -41,13 +41,13 @@ def is_form_token(given: str, secret: str) -> bool:
 
 def read_cookie(request: web.Request, name: str) -> str | None:
     """The cookie's value, or None."""
-    return request.cookies.get(_full_name(request, name)) or None
+    return request.cookies.get(full_name(request, name)) or None
 
 
 def set_cookie(request: web.Request, response: web.StreamResponse, name: str, value: str, max_age: float) -> None:
     """For this host only, out of reach of scripts, and never sent by another site's forms."""
     response.set_cookie(
-        _full_name(request, name),
+        full_name(request, name),
         value,
         max_age=int(max_age),
         path="/",
@@ -59,7 +59,7 @@ def set_cookie(request: web.Request, response: web.StreamResponse, name: str, va
 
 def drop_cookie(request: web.Request, response: web.StreamResponse, name: str) -> None:
     """Has the browser forget the cookie."""
-    response.del_cookie(_full_name(request, name), path="/", httponly=True, samesite="Lax", secure=is_https(request))
+    response.del_cookie(full_name(request, name), path="/", httponly=True, samesite="Lax", secure=is_https(request))
 
 
 def set_flash(request: web.Request, response: web.StreamResponse, kind: str, text: str) -> None:
@@ -72,11 +72,13 @@ def read_flash(request: web.Request) -> Mapping[str, str] | None:
     """The message for this page: its `kind` and `text`."""
     try:
         message = json.loads(base64.urlsafe_b64decode(read_cookie(request, FLASH) or ""))
-        return {"kind": str(message["kind"]), "text": str(message["text"])}
-    except (ValueError, KeyError, TypeError):
+        flash = {"kind": str(message["kind"]), "text": str(message["text"])}
+        "".join(flash.values()).encode()  # half a character could not be sent
+    except (ValueError, KeyError, TypeError, RecursionError):
         return None
+    return flash
 
 
-def _full_name(request: web.Request, name: str) -> str:
-    """Behind https with the prefix that keeps other hosts of the domain from setting it."""
+def full_name(request: web.Request, name: str) -> str:
+    """The cookie's name in the browser: behind https with the prefix that keeps other hosts from setting it."""
     return f"__Host-{name}" if is_https(request) else name

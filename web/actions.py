@@ -32,6 +32,7 @@ LINK_ENDED = "This link has been used already, or it has expired."
 async def acknowledge(request: web.Request) -> web.StreamResponse:
     """`POST /alerts/{id}/acknowledge`."""
     alert_id, by = UUID(request.match_info["id"]), request[IDENTITY].user_id
+    await read_form(request)  # what can't be read is refused before anything is done
     try:
         await alert_life.acknowledge(request.app[ENGINE], alert_id, by=by, now=datetime.now(UTC))
     except alert_life.ConflictError as error:

@@ -10,13 +10,14 @@ from aiohttp import ETag, web
 from pydantic import BaseModel
 
 from web import alert_life, queries
+from web.access_cookies import SIGN_IN, full_name
 from web.documents import Alerts, CriticalAlerts, Tutor
 from web.forms import read_json
 from web.identity import IDENTITY
 from web.keys import ENGINE, LIMITS
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
-from web.openapi import Operation
+from web.openapi import Operation, with_cookie
 from web.problems import answer_error
 from web.reading import reading
 
@@ -110,7 +111,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
 
 async def openapi(request: web.Request) -> web.StreamResponse:
     """`GET /api/openapi.json`."""
-    return web.json_response(request.app[DOCUMENT])
+    return web.json_response(with_cookie(request.app[DOCUMENT], full_name(request, SIGN_IN)))
 
 
 def _done(request: web.Request) -> web.Response:

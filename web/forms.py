@@ -25,9 +25,10 @@ async def read_form(request: web.Request) -> dict[str, str]:
     try:
         async with _bounded(request):
             fields = await request.post()
+        texts = {name: value for name, value in fields.items() if isinstance(value, str)}
+        "".join([*texts, *texts.values()]).encode()  # some charsets let half a character through
     except (ValueError, LookupError):  # no such charset, too
         raise InvalidInputError([FieldError("", "The form can't be read.")]) from None
-    texts = {name: value for name, value in fields.items() if isinstance(value, str)}
     if len(texts) < len(fields):
         raise InvalidInputError([FieldError("", "Each field is to be given once, as text.")])
     return texts

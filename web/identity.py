@@ -50,6 +50,11 @@ class Identity:
         return self.role is Role.ADMIN
 
     @property
+    def may_sign_out(self) -> bool:
+        """Whether it is in our hands: whom a proxy signs in it signs in again with the next request."""
+        return self.by is SignedInBy.COOKIE
+
+    @property
     def may_act(self) -> bool:
         """Whether there is a person in whose name something can be done."""
         return bool(self.user_id)

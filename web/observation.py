@@ -4,10 +4,12 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from typing import Any
 from uuid import uuid4
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 
@@ -91,6 +93,17 @@ class AccessLog(AbstractAccessLogger):
     def enabled(self) -> bool:
         """Whether anybody reads it."""
         return self.logger.isEnabledFor(logging.INFO)
+
+
+class ServerLog(logging.LoggerAdapter[logging.Logger]):
+    """The log of aiohttp's server, in which it is no error of ours that somebody sends what is no HTTP."""
+
+    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
+        """Writes an error with its traceback; of what is no HTTP, only for debugging, what it is instead."""
+        if isinstance(exc_info, HttpProcessingError):
+            self.debug("Not a request: %s", type(exc_info).__name__, extra={"action": "no_request"})
+            return
+        super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 def _facts(request: web.BaseRequest) -> Mapping[str, str]:

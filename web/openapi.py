@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from web.access_cookies import SIGN_IN
 from web.documents import Problem
 from web.models import LONGEST_ID, AlertsQuery
 
@@ -50,15 +51,26 @@ def document(described: Iterable[Described], *, version: str) -> dict[str, Any]:
             "schemas": _schemas(each.operation for each in described),
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "`tutorwatch token create NAME`"},
-                "session": {
-                    "type": "apiKey",
-                    "in": "cookie",
-                    "name": "tutorwatch_session",
-                    "description": "For pages of the site; a POST needs their form token in X-CSRF-Token, too",
-                },
+                "session": _session(SIGN_IN),
             },
         },
         "security": [{"token": []}, {"session": []}],
+    }
+
+
+def with_cookie(document: dict[str, Any], name: str) -> dict[str, Any]:
+    """The document, with the sign-in's cookie under the name that it has for who asks."""
+    components = document["components"]
+    schemes = components["securitySchemes"] | {"session": _session(name)}
+    return document | {"components": components | {"securitySchemes": schemes}}
+
+
+def _session(cookie: str) -> dict[str, Any]:
+    return {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": cookie,
+        "description": "For pages of the site; a POST needs their form token in X-CSRF-Token, too",
     }
 
 

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from rules.life import Outcome
 from web import queries
-from web.access import require_tutor_access
+from web.access import may_be_stored, require_tutor_access
 from web.charts import Chart, chart
 from web.figures import PLATFORM_FIGURES
 from web.identity import IDENTITY, Identity
@@ -54,7 +54,8 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     if request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["flash"]:
         page = (await make(request[IDENTITY])).encode()
     else:
-        page = await request.app[PAGES].body(shown, request[IDENTITY], request.app[HUB], make)
+        key = f"{shown}, {request[IDENTITY].by}"  # whom a proxy signs in can't sign out
+        page = await request.app[PAGES].body(key, request[IDENTITY], request.app[HUB], make)
     return web.Response(body=page, content_type="text/html", charset="utf-8")
 
 
@@ -80,6 +81,7 @@ async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, reque
         "outcomes": list(Outcome),
         "critical_count": summary.total,
         "figures": figures,
+        "limits": request.app[LIMITS],
         "summary": summary,
         "evidence": evidence,
         "board": board,
@@ -289,9 +291,10 @@ def _encode_session(position: queries.SessionPosition) -> str:
 def _decode(parameter: str, text: str) -> queries.TutorPosition:
     try:
         first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-    except (ValueError, TypeError, binascii.Error):
-        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None
-    if not isinstance(first, str) or not isinstance(second, str) or "\x00" in first + second:
+        is_place = isinstance(first, str) and isinstance(second, str) and may_be_stored(first + second)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        is_place = False
+    if not is_place:
         raise InvalidInputError([FieldError(parameter, "is not a place in this list")])
     return first, second
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import socket
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ from aiohttp import web
 from rules.settings import Thresholds
 from web.app import create_app
 from web.live import LISTENING
-from web.observation import AccessLog
+from web.observation import AccessLog, ServerLog
 from web.operations import exposition
 from web.settings import WebSettings
 
@@ -18,8 +19,17 @@ logger = logging.getLogger(__name__)
 
 GRACE_SECONDS = 5.0
 """How long a stop waits for requests in flight."""
-SERVING: dict[str, Any] = {"auto_decompress": False}
-"""How the server reads requests: a compressed body stays as it is, since a little could unfold into very much."""
+SILENT_SECONDS = 75.0
+"""How long a connection may be open without a whole request: longer than proxies keep theirs (mostly 60 s), so that
+none of them sends one just as it is closed."""
+UNREAD_SECONDS = 45.0
+"""How long what was sent to a browser may stay unread without a byte of progress."""
+SERVING: dict[str, Any] = {
+    "auto_decompress": False,  # a compressed body stays as it is: a little could unfold into very much
+    "keepalive_timeout": SILENT_SECONDS,
+    "logger": ServerLog(logging.getLogger("web.server")),
+}
+"""How the server reads requests."""
 
 
 async def run_web(
@@ -42,7 +52,7 @@ async def run_web(
     runner = web.AppRunner(
         app, access_log_class=AccessLog, access_log=logger, shutdown_timeout=GRACE_SECONDS, **SERVING
     )
-    operators = web.AppRunner(_metrics_app(app), access_log=None)
+    operators = web.AppRunner(_metrics_app(app), access_log=None, **SERVING)
     try:
         await runner.setup()
         await _serve(runner, settings.web_host, settings.web_port)
@@ -56,8 +66,19 @@ async def run_web(
         await runner.cleanup()
 
 
+class Site(web.TCPSite):
+    """Listens. The system ends connections whose browser doesn't read: an answer in their way has no end else."""
+
+    async def start(self) -> None:
+        """Raises OSError for a port that is taken."""
+        await super().start()
+        if isinstance(self._server, asyncio.Server) and hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux
+            for listening in self._server.sockets:  # accepted connections inherit it
+                listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
+
+
 async def _serve(runner: web.AppRunner, host: str, port: int) -> None:
-    await web.TCPSite(runner, host, port).start()
+    await Site(runner, host, port).start()
     logger.info("Serving on %s", _address(runner), extra={"action": "serving"})
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 FOLDER = Path(__file__).parent / "static"
 KEPT_FOR_EVER = "public, max-age=31536000, immutable"
@@ -32,11 +33,24 @@ class StaticFiles:
         file = self._files.get(request.match_info["name"])
         if file is None:
             raise web.HTTPNotFound
-        return web.FileResponse(file)
+        return _File(file)
 
     async def _let_keep(self, request: web.Request, response: web.StreamResponse) -> None:
         if request.path.startswith(f"{self._prefix}/") and response.status in (200, 206, 304):
             response.headers["Cache-Control"] = KEPT_FOR_EVER
+
+
+class _File(web.FileResponse):
+    """A file for a browser that may leave, or stop reading, in the middle of it."""
+
+    async def prepare(self, request: web.BaseRequest) -> AbstractStreamWriter | None:
+        """Sends the file. Raises ConnectionError if the browser doesn't take it: that is nobody's mistake."""
+        try:
+            return await super().prepare(request)
+        except (OSError, RuntimeError) as error:  # the event loop says a closed connection in either way
+            if request.transport is not None and not request.transport.is_closing():
+                raise
+            raise ConnectionAbortedError from error
 
 
 def _digest(files: Mapping[str, Path]) -> str:

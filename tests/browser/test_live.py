@@ -4,11 +4,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
+import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 
-from tests.browser.conftest import Visitor, insert_alert
+from tests.browser.conftest import PATIENCE_MS, Visitor, insert_alert
+from tests.browser.people import Person
 from tests.platform import Platform
+from web import live
 from web.live import HUB
 
 
@@ -50,6 +53,78 @@ async def test_ended_sign_in_is_said(
     await client.execute("DELETE FROM tutorwatch.sign_ins")
     server.app[HUB].hearing()
     await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
+
+
+async def test_sign_in_that_ended_elsewhere_is_said_and_offered_again(
+    visitor: Visitor, client: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live, "RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr(live, "GLANCE_SECONDS", 0.05)
+    dana = await visitor("dana")
+    await dana.visit("/alerts?status=all")
+    await dana.live()
+
+    await client.execute("DELETE FROM tutorwatch.sign_ins")
+
+    await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of", timeout=PATIENCE_MS)
+    assert {"401" in complaint for complaint in dana.complaints} == {True}
+    dana.complaints.clear()
+    await dana.page.locator("#live").get_by_role("link", name="Sign in").click()
+    await dana.sign_in("dana@example.test")
+    await dana.live()
+    assert dana.page.url.endswith("/alerts?status=all")
+
+
+async def test_proxy_that_leads_to_a_sign_in_elsewhere_is_understood(visitor: Visitor, server: TestServer) -> None:
+    dana = await visitor("dana")
+    await dana.visit("/alerts")
+    await dana.live()
+    elsewhere = {"Location": "https://sign-in.example/"}
+    await dana.page.route("**/alerts", lambda route: route.fulfill(status=302, headers=elsewhere))
+    server.app[HUB].hearing()
+    await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
+
+
+async def test_error_page_does_not_fetch_itself(visitor: Visitor) -> None:
+    dana = await visitor("dana")
+    asked = asked_for(dana, "/nothing")
+    await dana.page.clock.install()
+    await dana.visit("/nothing")
+
+    await pass_time(dana, seconds=60)
+
+    assert len(asked) == 1
+    dana.complaints.clear()
+
+
+async def test_page_that_fails_is_fetched_less_and_less_often(visitor: Visitor, server: TestServer) -> None:
+    dana = await visitor("dana")
+    await dana.page.clock.install()
+    await dana.visit("/alerts")
+    await pass_time(dana, seconds=5)
+    await dana.live()
+    await dana.page.route("**/alerts", lambda route: route.fulfill(status=500, body="Failed"))
+    asked = asked_for(dana, "/alerts")
+
+    server.app[HUB].hearing()
+    await pass_time(dana, seconds=60)
+
+    assert 2 <= len(asked) <= 8
+    dana.complaints.clear()
+
+
+def asked_for(person: Person, path: str) -> list[str]:
+    """Fills with the requests for the page."""
+    asked: list[str] = []
+    person.page.on("request", lambda request: asked.append(path) if request.url.endswith(path) else None)
+    return asked
+
+
+async def pass_time(person: Person, *, seconds: int) -> None:
+    """On the page's clock; what is asked meanwhile is answered."""
+    for _ in range(seconds):
+        await person.page.clock.run_for(1_000)
+        await person.page.evaluate("() => fetch('/healthz').then(response => response.text())")
 
 
 async def test_second_admin_learns_who_was_first(visitor: Visitor, platform: Platform) -> None:

@@ -2,8 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass
-
-from aiohttp.test_utils import TestServer
+from typing import Protocol
 
 PATIENCE_SECONDS = 10.0
 
@@ -23,7 +22,14 @@ class Answer:
         return int(self.status > 0) + self.body.count(b"HTTP/1.1 ")
 
 
-async def send(server: TestServer, *parts: bytes, patience: float = PATIENCE_SECONDS) -> Answer:
+class Listening(Protocol):
+    """Where to connect to."""
+
+    host: str
+    port: int | None
+
+
+async def send(server: Listening, *parts: bytes, patience: float = PATIENCE_SECONDS) -> Answer:
     """Sends the bytes on a connection of their own; what the server doesn't want any more is not sent."""
     reader, writer = await asyncio.open_connection(server.host, server.port)
     received, is_closed = b"", False

@@ -1,17 +1,28 @@
 """Requests that no browser would send, byte by byte; and what protects every answer."""
 
+import asyncio
+import logging
 import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from rules.settings import Thresholds
 from tests.platform import Platform
+from tests.roles import WEB
+from tests.scripts.command import eventually
 from tests.security.raw import request, send
 from tests.web.conftest import Browser, token_on
 from tests.web.test_access import address
-from web.app import LARGEST_BODY
+from web.app import LARGEST_BODY, create_app
 from web.responses import SECURITY_HEADERS
 from web.routes import ROUTES
+from web.service import SERVING, Site
+from web.settings import WebSettings
 
 SOURCES = re.compile(rb"import |root:|BEGIN|<template|def ")
 
@@ -187,3 +198,103 @@ async def test_little_cannot_be_unfolded_into_much(nobody: Browser) -> None:
     ]:
         async with nobody.post("/sign-in", data=body, headers=token | more | {"Content-Type": kind}) as response:
             assert response.status == expected, kind
+
+
+@dataclass
+class Served:
+    """The application as the process serves it, down to the sockets."""
+
+    host: str
+    port: int | None
+    server: web.Server
+
+    async def until_idle(self) -> None:
+        """Returns once it has taken no further request for a while."""
+        before = -1
+
+        async def is_idle() -> bool:
+            nonlocal before
+            before, now = self.server.requests_count, before
+            await asyncio.sleep(0.3)
+            return before == now
+
+        await eventually(is_idle)
+
+    async def is_left(self) -> bool:
+        """Whether it holds no connection any more."""
+        return not self.server.connections
+
+
+@asynccontextmanager
+async def serving(database_url: str, limits: Thresholds) -> AsyncIterator[Served]:
+    """As `run_web` does it."""
+    app = create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9")
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=1, **SERVING)
+    await runner.setup()
+    try:
+        await Site(runner, "127.0.0.1", 0).start()
+        assert runner.server
+        host, port = runner.addresses[0]
+        yield Served(host, port, runner.server)
+    finally:
+        await runner.cleanup()
+
+
+NO_REQUESTS = {
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\r\n\r\n",
+    "words": b"hello\r\n\r\n",
+    "version": b"GET / HTTP/9.9\r\n\r\n",
+    "path": b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+    "endless path": b"GET /" + b"a" * 10_000,
+    "two hosts": request("/", "Host: evil.example"),
+    "chunks": request("/sign-in", "Transfer-Encoding: chunked", method="POST", body=b"zz\r\n"),
+}
+
+
+async def test_what_is_no_request_is_no_error_of_ours(server: TestServer, caplog: pytest.LogCaptureFixture) -> None:
+    answers = {what: await send(server, sent) for what, sent in NO_REQUESTS.items()}
+
+    assert {what: (answer.status, answer.is_closed) for what, answer in answers.items()} == dict.fromkeys(
+        NO_REQUESTS, (400, True)
+    )
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING or record.exc_info] == []
+
+
+async def test_connection_without_a_whole_request_is_closed(
+    database_url: str, limits: Thresholds, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert SERVING["keepalive_timeout"] == 75
+    monkeypatch.setitem(SERVING, "keepalive_timeout", 0.5)
+    whole = request("/healthz", keep_alive=True)
+    async with serving(database_url, limits) as served:
+        for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n", whole, whole + b"GET / HTTP/1.1\r\nHo"):
+            assert (await send(served, sent)).is_closed, sent
+
+
+@pytest.mark.parametrize("path", ["STATIC/app.css", "/api/openapi.json"])
+@pytest.mark.parametrize("leaves", [True, False], ids=["leaves", "stays"])
+async def test_browser_that_does_not_read_is_let_go_without_a_word(
+    path: str,
+    leaves: bool,
+    database_url: str,
+    limits: Thresholds,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr("web.service.UNREAD_SECONDS", 600 if leaves else 0.5)
+    async with serving(database_url, limits) as served:
+        page = (await send(served, request("/sign-in"))).body.decode()
+        found = re.search(r'"(/static/[0-9a-f]+)/app\.css"', page)
+        assert found
+        _, writer = await asyncio.open_connection(served.host, served.port, limit=1024)
+        try:
+            writer.transport.pause_reading()  # type: ignore[attr-defined]
+            writer.write(request(path.replace("STATIC", found[1]), keep_alive=True) * 1000)
+            await served.until_idle()
+            assert served.server.requests_count < 1000
+            if leaves:
+                writer.transport.abort()
+            await eventually(served.is_left, within=20)
+        finally:
+            writer.transport.abort()
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING or record.exc_info] == []

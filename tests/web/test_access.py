@@ -99,3 +99,10 @@ async def token_of(browser: Browser) -> str:
         if cookie.key == SIGN_IN:
             return form_token(cookie.value)
     return await token_on(browser)
+
+
+async def test_student_is_offered_no_page_of_their_own(sign_in: SignIn) -> None:
+    student, tutor = await sign_in("sam"), await sign_in("ann")
+    async with student.get("/alerts") as refused, tutor.get("/tutors/ann") as own:
+        assert "My page" not in await refused.text()
+        assert "My page" in await own.text()

@@ -75,6 +75,15 @@ async def test_what_is_not_a_form_is_refused_with_the_reason(admin: Browser) -> 
     assert await status_of(admin, RESOLVE, headers=unknown, data=b"a=b") == 400
 
 
+async def test_what_is_not_a_form_is_refused_before_anything_is_done(admin: Browser, platform: Platform) -> None:
+    token = {"X-CSRF-Token": await token_on(admin, "/alerts")}
+    for more in ({"Content-Type": "text/plain"}, {"Accept": "application/json", "Content-Type": "application/json"}):
+        assert await status_of(admin, ACKNOWLEDGE, headers=token | more, data=b"") == 415
+    assert await status_of(admin, ACKNOWLEDGE, headers=token | {"Content-Type": "charset=a"}, data=b"x") == 415
+
+    assert await platform.rows("SELECT acknowledged FROM alerts") == [False]
+
+
 async def test_file_is_not_a_field(admin: Browser) -> None:
     form = aiohttp.FormData()
     form.add_field("content", b"bytes", filename="note.txt", content_type="text/plain")

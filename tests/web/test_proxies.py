@@ -42,6 +42,17 @@ class TestSignInProxy:
         async with nobody.get("/alerts", headers=headers, allow_redirects=False) as response:
             assert response.status == 303
 
+    @pytest.mark.usefixtures("hearing")
+    async def test_signing_out_is_offered_only_where_it_works(self, nobody: Browser, admin: Browser) -> None:
+        """Also of pages that are kept for all who ask."""
+        for path in ("/", "/alerts"):
+            for browser, headers, is_offered in (
+                (admin, {}, True),
+                (nobody, {"X-Forwarded-Email": "omar@example.test"}, False),
+            ):
+                async with browser.get(path, headers=headers) as response:
+                    assert ("Sign out" in await response.text()) is is_offered
+
     async def test_forms_need_their_token_here_too(self, nobody: Browser) -> None:
         nobody.session.headers["X-Forwarded-Email"] = "dana@example.test"
 
@@ -75,6 +86,11 @@ class TestHttps:
             cookies = [(cookie.key, cookie["secure"], cookie["domain"]) for cookie in response.cookies.values()]
             assert cookies == [(f"__Host-{FORM}", True, "")]
             assert response.headers["Strict-Transport-Security"].startswith("max-age=")
+
+    async def test_document_names_the_cookie_as_it_is_there(self, nobody: Browser) -> None:
+        for scheme, name in (("https", f"__Host-{SIGN_IN}"), ("http", SIGN_IN)):
+            async with nobody.get("/api/openapi.json", headers={"X-Forwarded-Proto": scheme}) as response:
+                assert (await response.json())["components"]["securitySchemes"]["session"]["name"] == name
 
     async def test_cookie_without_the_prefix_is_not_read_there(self, admin: Browser) -> None:
         assert SIGN_IN in {cookie.key for cookie in admin.session.cookie_jar}

@@ -1,6 +1,6 @@
 """The platform's tables as pages show them: more columns than the rules need, for reading only."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -139,6 +139,16 @@ def shown_at(instant: ColumnElement[Any]) -> ColumnElement[datetime]:
     """An instant within what Python can hold; a client may have written 'infinity'."""
     bounded = func.least(func.greatest(instant, _EARLIEST), _LATEST, type_=NaiveUtc)
     return case((instant.is_not(None), bounded))
+
+
+_FIRST_DAY = literal_column("date '0001-01-01'", Date)
+_LAST_DAY = literal_column("date '9999-12-31'", Date)
+
+
+def shown_on(day: ColumnElement[Any]) -> ColumnElement[date]:
+    """A day within what Python can hold, in the same way."""
+    bounded = func.least(func.greatest(day, _FIRST_DAY), _LAST_DAY, type_=Date)
+    return case((day.is_not(None), bounded))
 
 
 def number(figure: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Row,
     Select,
     String,
+    Uuid,
     and_,
     any_,
     bindparam,
@@ -37,7 +38,7 @@ from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
-from web.queries.tables import feedback, shown_at, tutors
+from web.queries.tables import feedback, number, shown_at, shown_on, tutors
 
 TREND_DAYS = 30
 EVIDENCE_SESSIONS = 10
@@ -238,10 +239,10 @@ async def insights_of(conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | 
             tutor_insights.c.insight_type,
             tutor_insights.c.category,
             tutor_insights.c.display_text,
-            tutor_insights.c.metric_value,
+            number(tutor_insights.c.metric_value).label("metric_value"),
             shown_at(tutor_insights.c.detected_at).label("detected_at"),
             shown_at(tutor_insights.c.last_confirmed_at).label("last_confirmed_at"),
-            tutor_insights.c.sample_sessions,
+            _samples().label("sample_sessions"),
         )
         .where(tutor_insights.c.tutor_id == tutor_id, tutor_insights.c.is_active)
         .order_by(tutor_insights.c.insight_type, tutor_insights.c.category, tutor_insights.c.id)
@@ -263,6 +264,12 @@ async def insights_of(conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | 
         )
         for row in rows
     )
+
+
+def _samples() -> ColumnElement[Any]:
+    """An insight's sample sessions in one row, however many dimensions a client's array has."""
+    each = select(func.unnest(tutor_insights.c.sample_sessions)).correlate(tutor_insights)
+    return func.array(each.scalar_subquery(), type_=ARRAY(Uuid))
 
 
 async def coaching_notes_of(
@@ -290,7 +297,7 @@ async def coaching_notes_of(
 
 async def _header(conn: AsyncConnection, tutor_id: str) -> Row[Any] | None:
     query: Select[Any] = (
-        select(users.c.id, users.c.name, tutors.c.member_since)
+        select(users.c.id, users.c.name, shown_on(tutors.c.member_since).label("member_since"))
         .select_from(users.outerjoin(tutors, tutors.c.user_id == users.c.id))
         .where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
     )

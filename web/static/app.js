@@ -5,7 +5,8 @@ import { Events } from "./events.js";
 import { morph } from "./morph.js";
 
 const REFRESH_GAP_MS = 500;
-const REFRESH_RETRY_MS = 2_000;
+const RETRY_FIRST_MS = 2_000;
+const RETRY_LONGEST_MS = 60_000;
 
 const { events: eventsUrl, refresh: refreshSeconds } = document.body.dataset;
 const status = document.getElementById("live");
@@ -53,8 +54,17 @@ function say(text, isLive) {
 }
 
 function sayLost() {
+  if (status?.querySelector("a")) return;
   const time = trueAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
   say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, false);
+  if (isSignedOut) offerSignIn();
+}
+
+function offerSignIn() {
+  const link = document.createElement("a");
+  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  status?.append(" ", link);
 }
 
 // Refreshing: the page is fetched again, and what is marked live is brought up to date in place
@@ -63,6 +73,7 @@ let isRefreshing = false;
 let isWanted = false;
 let refreshedAt = 0;
 let timer = 0;
+let retryMs = RETRY_FIRST_MS;
 
 // At once, unless it was just done; any number of calls meanwhile make one more.
 function refreshSoon(waitMs = 0) {
@@ -80,21 +91,24 @@ async function refresh() {
   isRefreshing = false;
   if (isFresh && events.hears) say("Live", true);
   if (!isFresh) sayLost();
+  const waitMs = retryMs;
+  retryMs = isFresh ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_LONGEST_MS);
   if (isWanted) refreshSoon();
-  else if (!isFresh) refreshSoon(REFRESH_RETRY_MS);
+  else if (!isFresh) refreshSoon(waitMs);
 }
 
 async function fetchPage() {
   const response = await fetch(location.href, {
     headers: { Accept: "text/html" },
     cache: "no-store",
+    redirect: "manual", // a proxy that signs in may lead to another site, where a script can't follow
     signal: AbortSignal.timeout(10_000),
   });
-  if (response.redirected) {
+  if (response.type === "opaqueredirect") {
     isSignedOut = true;
     events.stop();
   }
-  if (!response.ok || response.redirected) throw new Error(`Answered ${response.status}`);
+  if (!response.ok) throw new Error(`Answered ${response.status}`);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
@@ -202,7 +216,7 @@ document.addEventListener("keydown", (event) => {
 
 // Life
 
-const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost });
+const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost, refused: refreshSoon });
 
 setClock(status?.dataset.asOf);
 countOn();

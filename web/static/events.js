@@ -9,6 +9,7 @@ export class Events {
   #url;
   #heard;
   #lost;
+  #refused;
   #stream = null;
   #hears = false;
   #heardAt = Date.now();
@@ -17,11 +18,13 @@ export class Events {
   #stopListening = null;
   #pages = "BroadcastChannel" in window ? new BroadcastChannel("tutorwatch-events") : null;
 
-  // `heard` is called when something may have changed, `lost` when from now on changes may be missed.
-  constructor(url, { heard, lost }) {
+  // `heard` is called when something may have changed, `lost` when from now on changes may be missed, and `refused`
+  // when the server's answer was no stream, as after the sign-in has ended.
+  constructor(url, { heard, lost, refused }) {
     this.#url = url;
     this.#heard = heard;
     this.#lost = lost;
+    this.#refused = refused;
     this.#pages?.addEventListener("message", ({ data }) => this.#passOn(data));
   }
 
@@ -75,6 +78,7 @@ export class Events {
     if (this.#stream?.readyState !== EventSource.CLOSED) return;
     this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.75 + Math.random() / 2));
     this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
+    this.#refused();
   }
 
   #tell(news) {

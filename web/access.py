@@ -63,8 +63,14 @@ def require_tutor_access(request: web.Request, tutor_id: str) -> None:
 
 
 async def identify_again(request: web.Request) -> Identity | None:
-    """Who is asking, by what the database says now. Raises DatabaseGoneError and other database errors."""
-    return await first_answer(lambda: _identify(request))
+    """Who is asking, by what the database says now, or soon an error: DatabaseGoneError and other database errors."""
+    if request.path.startswith("/api/") and (token := _bearer(request)):
+        return await first_answer(lambda: _identify_program(request, token))
+    if email := forwarded_identity(request):
+        return await first_answer(lambda: _identify_forwarded(request, email))
+    if sign_in := read_cookie(request, SIGN_IN):
+        return await _identify_browser(request, sign_in)
+    return None
 
 
 @web.middleware
@@ -162,16 +168,6 @@ def _form_secrets(request: web.Request, access: Access) -> list[str]:
     return [sign_in, request[FORM_SECRET]] if access is Access.ANYONE else [sign_in]
 
 
-async def _identify(request: web.Request) -> Identity | None:
-    if request.path.startswith("/api/") and (token := _bearer(request)):
-        return await _identify_program(request, token)
-    if email := forwarded_identity(request):
-        return await _identify_forwarded(request, email)
-    if sign_in := read_cookie(request, SIGN_IN):
-        return await _identify_browser(request, sign_in)
-    return None
-
-
 def _bearer(request: web.Request) -> str:
     scheme, _, token = request.headers.get("Authorization", "").partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
@@ -194,9 +190,13 @@ async def _identify_forwarded(request: web.Request, email: str) -> Identity | No
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:
     known = await request.app[SIGN_INS].find(digest(token))
     if known and known.is_stale and _is_a_persons_act(request):
-        async with request.app[STATEMENTS].connect() as conn:
-            await store.touch_sign_in(conn, digest(token))
+        await first_answer(lambda: _note_use(request, token))
     return _identity(known.account, SignedInBy.COOKIE, form_token(token)) if known else None
+
+
+async def _note_use(request: web.Request, token: str) -> None:
+    async with request.app[STATEMENTS].connect() as conn:
+        await store.touch_sign_in(conn, digest(token))
 
 
 def _is_a_persons_act(request: web.Request) -> bool:

@@ -1,16 +1,19 @@
 """Who is signed in with which cookie: asked with every request, so asked for many of them with one query."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
+import psycopg
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rules.database import AnsweredConnection, Way
 from web import store
 from web.database import FIRST_ANSWER_SECONDS, in_time
 
 PATIENCE_SECONDS = 0.05
 """How long a query waits for the one before it: a connection that hangs must not hold up everybody."""
+MOST_CONNECTIONS = 4
+"""One is enough, unless it hangs."""
 
 _Found = Mapping[bytes, store.KnownUse]
 
@@ -19,21 +22,34 @@ class SignInLookup:
     """Finds sign-ins. Whoever asks while a query runs is served by the next one, together.
 
     Nobody is served by a query that began before they asked: a sign-in that has ended counts as ended at once.
+
+    Its connections are its own, and used without SQLAlchemy: taking one from the engine costs more than the query.
+    `when_lost` is called where one was lost while nobody used it: then the engine's may be, too.
     """
 
-    def __init__(self, statements: AsyncEngine, lifetime: store.Lifetime) -> None:
-        self._statements, self._lifetime = statements, lifetime
+    def __init__(self, way: Way, lifetime: store.Lifetime, when_lost: Callable[[], Awaitable[None]]) -> None:
+        self._way, self._lifetime, self._when_lost = way, lifetime, when_lost
+        self._idle: list[AnsweredConnection] = []
+        self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._asked: set[bytes] = set()
         self._next: asyncio.Task[_Found] | None = None
         self._running: asyncio.Task[_Found] | None = None
 
     async def find(self, token_hash: bytes) -> store.KnownUse | None:
-        """Who is signed in with this token; None once it has ended. Raises DatabaseGoneError and other errors."""
+        """Who is signed in with this token; None once it has ended.
+
+        Within about FIRST_ANSWER_SECONDS. Raises DatabaseGoneError and psycopg.Error.
+        """
         self._asked.add(token_hash)
         if self._next is None:
             self._next = asyncio.create_task(self._ask_next())
             self._next.add_done_callback(lambda done: done.cancelled() or done.exception())  # all may have left
         return (await asyncio.shield(self._next)).get(token_hash)
+
+    async def close(self) -> None:
+        """Closes the connections; nobody may ask any more."""
+        while self._idle:
+            await self._idle.pop().close()
 
     async def _ask_next(self) -> _Found:
         if self._running and not self._running.done():
@@ -43,8 +59,29 @@ class SignInLookup:
         return await in_time(self._ask(asked), FIRST_ANSWER_SECONDS)
 
     async def _ask(self, asked: set[bytes]) -> _Found:
-        async with self._statements.connect() as conn:
-            return await store.find_sign_ins(conn, asked, self._lifetime)
+        """Asks once more where a connection that was kept turns out to be lost: the database may well be there."""
+        async with self._free:
+            if self._idle:
+                conn = self._idle.pop()
+                try:
+                    return await self._ask_by(conn, asked)
+                except psycopg.OperationalError:
+                    if not conn.broken:
+                        raise
+                    await self._when_lost()
+            conn = await self._way.connect()
+            await conn.set_autocommit(True)
+            return await self._ask_by(conn, asked)
+
+    async def _ask_by(self, conn: AnsweredConnection, asked: set[bytes]) -> _Found:
+        """Keeps the connection for the next query, unless this one failed."""
+        try:
+            found = await store.find_sign_ins(conn, asked, self._lifetime)
+        except BaseException:
+            await conn.close()
+            raise
+        self._idle.append(conn)
+        return found
 
 
 SIGN_INS = web.AppKey("sign_ins", SignInLookup)

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
+from rules.database import Way, engine_by
 from rules.errors import TransientError, is_transient
 
 KEPT_CONNECTIONS = 10
@@ -30,14 +30,14 @@ class DatabaseGoneError(Exception):
     """The database doesn't answer in time. Answered with 503; the next request tries again."""
 
 
+def way_for_pages(database_url: str) -> Way:
+    """How pages reach the database: a statement that takes longer than any page may is ended by the server."""
+    return Way(database_url, "tutorwatch-web", {"statement_timeout": f"{int(STATEMENT_SECONDS)}s"})
+
+
 def open_web_engine(database_url: str) -> AsyncEngine:
-    """An engine for pages: a statement that takes longer than any page may is ended by the server."""
-    return open_engine(
-        database_url,
-        application_name="tutorwatch-web",
-        keep_connections=KEPT_CONNECTIONS,
-        settings={"statement_timeout": f"{int(STATEMENT_SECONDS)}s"},
-    )
+    """An engine for pages."""
+    return engine_by(way_for_pages(database_url), keep_connections=KEPT_CONNECTIONS)
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:

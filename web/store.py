@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from rules.database import AnsweredConnection
 from rules.tables import api_tokens, credentials, sign_in_failures, sign_in_links, sign_ins, users
 
 SEEN_EVERY = timedelta(minutes=1)
@@ -111,28 +112,25 @@ async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name:
     await conn.execute(insert(users).values(id=user_id, email=email, name=name, role="admin", created_at=now))
 
 
-_FIND_SIGN_INS = text("""
-    SELECT s.token_hash, u.id, u.name, u.role::text AS role,
-           s.seen_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale
+_FIND_SIGN_INS = """
+    SELECT s.token_hash, u.id, u.name, u.role::text, s.seen_at < clock_timestamp() - $4::interval
     FROM tutorwatch.sign_ins AS s JOIN public.users AS u ON u.id = s.user_id
-    WHERE s.token_hash = ANY(:token_hashes)
-      AND s.seen_at > clock_timestamp() - CAST(:idle AS interval)
-      AND s.signed_in_at > clock_timestamp() - CAST(:absolute AS interval)
-""")
+    WHERE s.token_hash = ANY($1)
+      AND s.seen_at > clock_timestamp() - $2::interval
+      AND s.signed_in_at > clock_timestamp() - $3::interval
+"""
 
 
 async def find_sign_ins(
-    conn: AsyncConnection, token_hashes: Collection[bytes], lifetime: Lifetime
+    conn: AnsweredConnection, token_hashes: Collection[bytes], lifetime: Lifetime
 ) -> dict[bytes, KnownUse]:
     """Who is signed in with each of these tokens; those that have ended are left out."""
-    values = {
-        "token_hashes": list(token_hashes),
-        "idle": lifetime.idle,
-        "absolute": lifetime.absolute,
-        "seen_every": min(SEEN_EVERY, lifetime.idle / 10),
+    seen_every = min(SEEN_EVERY, lifetime.idle / 10)
+    cursor = await conn.execute(_FIND_SIGN_INS, [list(token_hashes), lifetime.idle, lifetime.absolute, seen_every])
+    return {
+        token_hash: KnownUse(Account(user_id, name, role), is_stale)
+        for token_hash, user_id, name, role, is_stale in await cursor.fetchall()
     }
-    rows = await conn.execute(_FIND_SIGN_INS, values)
-    return {bytes(row.token_hash): KnownUse(Account(row.id, row.name, row.role), row.is_stale) for row in rows}
 
 
 async def touch_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:

@@ -3,19 +3,19 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import psycopg
 import pytest
-from sqlalchemy import event
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rules.database import AnsweredConnection
 from tests.platform import Platform
 from tests.roles import WEB
 from web import store
 from web.access_cookies import digest
 from web.access_sign_ins import SignInLookup
-from web.database import open_web_engine
+from web.database import way_for_pages
 
 LIFETIME = store.Lifetime(timedelta(hours=1), timedelta(days=1))
 DANA, OMAR = digest("dana"), digest("omar")
@@ -28,17 +28,23 @@ async def lookup(people: None, engine: AsyncEngine, database_url: str) -> AsyncI
     async with engine.begin() as conn:
         for token_hash, user_id in ((DANA, "dana"), (OMAR, "omar")):
             await store.insert_sign_in(conn, token_hash, user_id, LIFETIME)
-    statements = open_web_engine(WEB.url(database_url)).execution_options(isolation_level="AUTOCOMMIT")
-    yield SignInLookup(statements, LIFETIME)
-    await statements.dispose()
+    lookup = SignInLookup(way_for_pages(WEB.url(database_url)), LIFETIME, when_lost=engine.dispose)
+    yield lookup
+    await lookup.close()
 
 
 @pytest.fixture
-def queries(lookup: SignInLookup) -> list[str]:
+def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The queries sent so far."""
     sent: list[str] = []
-    engine = lookup._statements.sync_engine  # noqa: SLF001 - how many there are isn't to be seen from outside
-    event.listen(engine, "before_cursor_execute", lambda _conn, _cursor, statement, *_: sent.append(statement))
+    execute = AnsweredConnection.execute
+
+    async def note(self: AnsweredConnection, query: str, *arguments: Any) -> Any:
+        if "sign_ins" in query:
+            sent.append(query)
+        return await execute(self, query, *arguments)
+
+    monkeypatch.setattr(AnsweredConnection, "execute", note)
     return sent
 
 
@@ -89,8 +95,7 @@ async def test_query_that_hangs_does_not_hold_up_the_next(
 async def test_error_reaches_everybody_who_asked_and_nobody_after(lookup: SignInLookup, platform: Platform) -> None:
     await platform.connection.execute("ALTER TABLE tutorwatch.sign_ins RENAME TO moved")
     failed = await asyncio.gather(*(name_of(lookup, DANA) for _ in range(3)), return_exceptions=True)
-    assert [type(getattr(error, "orig", None)) for error in failed] == [psycopg.errors.UndefinedTable] * 3
-    assert all(isinstance(error, DBAPIError) for error in failed)
+    assert [type(error) for error in failed] == [psycopg.errors.UndefinedTable] * 3
     await platform.connection.execute("ALTER TABLE tutorwatch.moved RENAME TO sign_ins")
     assert await name_of(lookup, DANA) == "Dana Whitfield"
 
@@ -100,3 +105,31 @@ async def test_who_stops_waiting_takes_the_answer_from_nobody(lookup: SignInLook
     await asyncio.sleep(0)
     impatient.cancel()
     assert await patient == "Dana Whitfield"
+
+
+async def test_lost_connection_is_replaced_and_said_to_be_lost(
+    lookup: SignInLookup, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    async def tell() -> None:
+        told.append("lost")
+
+    monkeypatch.setattr(lookup, "_when_lost", tell)
+    assert await name_of(lookup, DANA) == "Dana Whitfield"
+    ended = await platform.rows(
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+        " WHERE application_name = 'tutorwatch-web' AND datname = current_database()"
+    )
+    assert (ended, told) == ([True], [])
+    assert await name_of(lookup, DANA) == "Dana Whitfield"
+    assert told == ["lost"]
+
+
+async def test_role_of_now_is_found(lookup: SignInLookup, platform: Platform) -> None:
+    """Whoever changed it: nothing announces changes of users."""
+    for role in ("admin", "tutor", "student"):
+        await platform.connection.execute("UPDATE users SET role = %s WHERE id = 'dana'", [role])
+        found = await lookup.find(DANA)
+        assert found
+        assert found.account.role == role

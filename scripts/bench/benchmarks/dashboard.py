@@ -164,7 +164,7 @@ def _notes(asked: Mapping[str, Asked]) -> list[str]:
     whole = {name: sorted(page.whole_tables & BIG) for name, page in asked.items() if page.whole_tables & BIG}
     said = [f"{name}: its plans read {' and '.join(tables)} from end to end" for name, tables in whole.items()]
     return [
-        "a page's queries are timed from inside, sign-in included, with nothing kept from one request to the next",
+        "a page's queries are timed from inside, without the sign-in, with nothing kept from one request to the next",
         "the platform's figures cover sixty days of all sessions: reading much of the table is what they are",
         *(said or ["no plan reads alerts, sessions or their metrics from end to end"]),
     ]

@@ -12,18 +12,17 @@ from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_
 from web.access_origin import refuse_other_sites
 from web.access_proxies import forwarded_identity
 from web.access_sign_ins import SIGN_INS
-from web.database import ANSWER_SECONDS, first_answer, in_time, is_database_gone
+from web.context import form_secret
+from web.database import first_answer, is_database_gone
 from web.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.identity import IDENTITY, Access, Identity, Role, SignedInBy
 from web.keys import STATEMENTS
 from web.problems import answer_error, wants_json
-from web.reading import once_more_without_replica
+from web.reading import answer_in_time
 from web.redirects import redirect
 from web.settings import WebSettings
 
 FORM_HEADER = "X-CSRF-Token"
-FORM_SECRET = web.RequestKey("form_secret", str)
-"""The secret behind the form tokens of this browser; new where the browser has none yet."""
 _CHECKED = web.RequestKey("tutor_access_checked", bool)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
@@ -37,6 +36,8 @@ class Rule:
     """Its `{id}` is the tutor whom it is about."""
     is_stream: bool = False
     """Its answer has no end, so no deadline either."""
+    is_prompt: bool = False
+    """Mostly answers without waiting, and bounds what it does wait for: a deadline would cost more than the answer."""
     asks_nobody: bool = False
     """Answers without looking at who asks, so that it works without the database."""
 
@@ -105,9 +106,9 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         await _require_own_form(request, rule.access)
     if rule.names_tutor and rule.access is Access.ADMINS_AND_THE_TUTOR:
         require_tutor_access(request, request.match_info["id"])
-    if rule.is_stream:
+    if rule.is_stream or rule.is_prompt:
         return await handler(request)
-    response = await in_time(once_more_without_replica(lambda: handler(request)), ANSWER_SECONDS)
+    response = await answer_in_time(lambda: handler(request))
     if rule.access is Access.ADMINS_AND_THE_TUTOR and not request[IDENTITY].is_admin and _CHECKED not in request:
         raise RuntimeError(f"{request.path} was shown to a tutor without asking whether they may see it")
     return response
@@ -164,8 +165,8 @@ def _form_secrets(request: web.Request, access: Access) -> list[str]:
     identity = request.get(IDENTITY)
     sign_in = read_cookie(request, SIGN_IN) if identity and identity.by is SignedInBy.COOKIE else None
     if sign_in is None:
-        return [request[FORM_SECRET]]
-    return [sign_in, request[FORM_SECRET]] if access is Access.ANYONE else [sign_in]
+        return [form_secret(request)]
+    return [sign_in, form_secret(request)] if access is Access.ANYONE else [sign_in]
 
 
 def _bearer(request: web.Request) -> str:
@@ -184,7 +185,7 @@ async def _identify_program(request: web.Request, token: str) -> Identity | None
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
     async with request.app[STATEMENTS].connect() as conn:
         account = await store.find_account(conn, email)
-    return _identity(account, SignedInBy.HEADER, form_token(request[FORM_SECRET])) if account else None
+    return _identity(account, SignedInBy.HEADER, form_token(form_secret(request))) if account else None
 
 
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:

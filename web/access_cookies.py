@@ -31,7 +31,7 @@ def digest(token: str) -> bytes:
 
 def form_token(secret: str) -> str:
     """The token that forms carry, derived from the browser's secret: another site can neither read nor guess it."""
-    return hmac.new(secret.encode("utf-8", "surrogateescape"), b"form token", hashlib.sha256).hexdigest()
+    return hmac.digest(secret.encode("utf-8", "surrogateescape"), b"form token", "sha256").hex()
 
 
 def is_form_token(given: str, secret: str) -> bool:
@@ -70,8 +70,11 @@ def set_flash(request: web.Request, response: web.StreamResponse, kind: str, tex
 
 def read_flash(request: web.Request) -> Mapping[str, str] | None:
     """The message for this page: its `kind` and `text`."""
+    kept = read_cookie(request, FLASH)
+    if kept is None:
+        return None
     try:
-        message = json.loads(base64.urlsafe_b64decode(read_cookie(request, FLASH) or ""))
+        message = json.loads(base64.urlsafe_b64decode(kept))
         flash = {"kind": str(message["kind"]), "text": str(message["text"])}
         "".join(flash.values()).encode()  # half a character could not be sent
     except (ValueError, KeyError, TypeError, RecursionError):

@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 from urllib.parse import quote
 from uuid import UUID
 
-import aiohttp_jinja2
 from aiohttp import web
 from sqlalchemy import insert
 
@@ -15,6 +14,7 @@ from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, drop_cookie, new_token, read_cookie, set_cookie, set_flash
 from web.access_proxies import client_address
 from web.access_slowdown import Attempt, TooManyAttemptsError, begin_attempt, end_attempt
+from web.context import render
 from web.database import require_database
 from web.forms import RETURN_FIELD, read_fields, read_form
 from web.identity import IDENTITY
@@ -104,7 +104,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
 async def show_link(request: web.Request) -> web.StreamResponse:
     """`GET /sign-in/link`: only asks; whoever looks a link up in advance doesn't use it up."""
     asked = parse_input(SignInLink, request.query)
-    return aiohttp_jinja2.render_template("sign_in_link.html", request, {"token": asked.token})
+    return web.Response(text=render("sign_in_link.html", request, {"token": asked.token}), content_type="text/html")
 
 
 async def use_link(request: web.Request) -> web.StreamResponse:

@@ -21,7 +21,7 @@ from web.live import HUB, close_streams, hub_context
 from web.observation import FIGURES, HttpFigures, observe
 from web.problems import answer_errors
 from web.reading import READS, Reads
-from web.responses import complete, provide_context, provide_identity
+from web.responses import complete, keep_cookies
 from web.routes import add_routes
 from web.settings import WebSettings
 from web.static_files import StaticFiles
@@ -34,7 +34,7 @@ LARGEST_BODY = 256 * 1024
 def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, version: str) -> web.Application:
     """The dashboard; it opens its connections when it is started, and closes them when it is stopped."""
     app = web.Application(
-        middlewares=[observe, provide_context, answer_errors, identify, provide_identity, authorize],
+        middlewares=[observe, keep_cookies, answer_errors, identify, authorize],
         client_max_size=LARGEST_BODY,
     )
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version

@@ -45,18 +45,21 @@ class PageKeeper:
         self._pages: dict[str, KeptPage] = {}
         self._making: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
+    def kept(self, key: str, identity: Identity, hub: Hub) -> bytes | None:
+        """The page for somebody, if it is kept: then nothing need be waited for."""
+        page = self._current(key, hub)
+        return page.body(identity) if page else None
+
     async def body(self, key: str, identity: Identity, hub: Hub, make: MakePage) -> bytes:
         """The page for somebody: as it was kept, or made anew. However many ask at the same time, one makes it."""
         if not _hears_of_changes(hub):
             return (await make(identity)).encode()
-        page = self._current(key, hub)
-        if page is None:
-            async with self._making[key]:
-                page = self._current(key, hub) or await self._make(key, identity, hub, make)
+        async with self._making[key]:
+            page = self._current(key, hub) or await self._make(key, identity, hub, make)
         return page.body(identity)
 
     def _current(self, key: str, hub: Hub) -> KeptPage | None:
-        page = self._pages.get(key)
+        page = self._pages.get(key) if _hears_of_changes(hub) else None
         is_current = page and page.changes == hub.changes and time.monotonic() - page.made_at < KEPT_SECONDS
         return page if is_current else None
 

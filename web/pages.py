@@ -9,13 +9,13 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-import aiohttp_jinja2
 from aiohttp import web
 
 from rules.life import Outcome
 from web import queries
 from web.access import may_be_stored, require_tutor_access
 from web.charts import Chart, chart
+from web.context import flash_of, render
 from web.figures import PLATFORM_FIGURES
 from web.identity import IDENTITY, Identity
 from web.kept_pages import PAGES
@@ -36,7 +36,7 @@ from web.models import (
 )
 from web.paging import Place, Position
 from web.presentation import path_part
-from web.reading import reading
+from web.reading import answer_in_time, reading
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
@@ -48,15 +48,27 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     _only_knows(request, "sessions")
     shown = _sessions_shown(request.query.get("sessions", ""))
 
+    key, pages = _key(request, shown), request.app[PAGES]
+    page = None if flash_of(request) else pages.kept(key, request[IDENTITY], request.app[HUB])
+    if page is None:
+        page = await answer_in_time(lambda: _made_dashboard(request, shown))
+    return web.Response(body=page, content_type="text/html", charset="utf-8")
+
+
+async def _made_dashboard(request: web.Request, shown: queries.SessionsShown) -> bytes:
+    """The page, made anew; kept for others unless it shows a message to one person."""
+
     async def make(identity: Identity) -> str:
         return await _dashboard_for(identity, shown, request)
 
-    if request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]["flash"]:
-        page = (await make(request[IDENTITY])).encode()
-    else:
-        key = f"{shown}, {request[IDENTITY].by}"  # whom a proxy signs in can't sign out
-        page = await request.app[PAGES].body(key, request[IDENTITY], request.app[HUB], make)
-    return web.Response(body=page, content_type="text/html", charset="utf-8")
+    if flash_of(request):
+        return (await make(request[IDENTITY])).encode()
+    return await request.app[PAGES].body(_key(request, shown), request[IDENTITY], request.app[HUB], make)
+
+
+def _key(request: web.Request, shown: queries.SessionsShown) -> str:
+    """Under which the page is kept: whom a proxy signs in can't sign out."""
+    return f"{shown}, {request[IDENTITY].by}"
 
 
 async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, request: web.Request) -> str:
@@ -89,7 +101,7 @@ async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, reque
         "sessions": sessions,
         "sessions_shown": shown,
     }
-    return aiohttp_jinja2.render_string("dashboard.html", request, values)
+    return render("dashboard.html", request, values)
 
 
 async def alerts(request: web.Request) -> web.StreamResponse:
@@ -213,7 +225,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
 
 def _render(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
     page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
-    return aiohttp_jinja2.render_template(template, request, page | values)
+    return web.Response(text=render(template, request, page | values), content_type="text/html")
 
 
 def _trend_charts(overview: queries.TutorOverview) -> tuple[Chart, ...]:

@@ -5,11 +5,11 @@ import logging
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
-import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from web.context import render
 from web.database import is_database_gone
 from web.models import FieldError, InvalidInputError
 
@@ -102,8 +102,7 @@ def _problem(status: int, message: str, errors: Sequence[FieldError]) -> web.Res
 def _page(request: web.Request, status: int, message: str) -> web.Response:
     context = {"status": status, "title": HTTPStatus(status).phrase, "message": message}
     try:
-        text = aiohttp_jinja2.get_env(request.app).get_template("error.html")
+        text = render("error.html", request, context)
     except jinja2.TemplateNotFound:
         return web.Response(status=status, text=f"{context['title']}\n\n{message}\n")
-    shared = request.get(aiohttp_jinja2.REQUEST_CONTEXT_KEY, {})
-    return web.Response(status=status, text=text.render({**shared, **context}), content_type="text/html")
+    return web.Response(status=status, text=text, content_type="text/html")

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
-import aiohttp_jinja2
 from aiohttp import web
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from web.database import FIRST_ANSWER_SECONDS, DatabaseGoneError, in_time, is_database_gone
+from web.context import AS_OF, flash_of
+from web.database import ANSWER_SECONDS, FIRST_ANSWER_SECONDS, DatabaseGoneError, in_time, is_database_gone
 
 logger = logging.getLogger(__name__)
 
@@ -198,13 +198,17 @@ READS = web.AppKey("reads", Reads)
 @asynccontextmanager
 async def reading(request: web.Request) -> AsyncIterator[AsyncConnection]:
     """A connection for what a page shows; the page then says how old that is, where it comes from a replica."""
-    context = request[aiohttp_jinja2.REQUEST_CONTEXT_KEY]
-    async with request.app[READS].connect(after_own_act=bool(context["flash"])) as source:
-        context["as_of"] = source.as_of
+    async with request.app[READS].connect(after_own_act=bool(flash_of(request))) as source:
+        request[AS_OF] = source.as_of
         yield source.conn
 
 
-async def once_more_without_replica(read: Callable[[], Awaitable[T]]) -> T:
+async def answer_in_time(read: Callable[[], Awaitable[T]]) -> T:
+    """The result of what a request asks for. Raises DatabaseGoneError once that takes too long."""
+    return await in_time(_once_more_without_replica(read), ANSWER_SECONDS)
+
+
+async def _once_more_without_replica(read: Callable[[], Awaitable[T]]) -> T:
     """The result of the reading; of a second one, on the primary, if the replica is lost during the first."""
     try:
         return await read()

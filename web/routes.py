@@ -59,6 +59,7 @@ ROUTES = [
 
 _ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
 _STREAMS = {"/events"}
+_PROMPT = {"/", "/healthz"}
 
 
 def add_routes(app: web.Application) -> None:
@@ -72,6 +73,7 @@ def add_routes(app: web.Application) -> None:
             route.access,
             names_tutor="/tutors/{id}" in route.path,
             is_stream=route.path in _STREAMS,
+            is_prompt=route.path in _PROMPT,
             asks_nobody=route.path in _ASKS_NOBODY,
         )
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):

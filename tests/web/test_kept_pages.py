@@ -115,3 +115,35 @@ async def test_nothing_is_kept_while_the_application_is_deaf(
     assert f"/alerts/{ALERT}/resolve" in await read(admin), "or this test couldn't fail"
     server.app[HUB].hears = False
     assert f"/alerts/{ALERT}/resolve" not in await read(admin)
+
+
+async def test_kept_page_is_for_who_may_see_it_now(
+    sign_in: SignIn, platform: Platform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever changed it, in whichever process: nothing announces that somebody has signed out, or has a new role."""
+    monkeypatch.setattr(kept_pages, "KEPT_SECONDS", 600.0)
+    dana, omar = await sign_in("dana"), await sign_in("omar")
+    for browser in (dana, omar, dana):
+        await read(browser)
+    for change, leads_to in (
+        ("UPDATE users SET role = 'tutor' WHERE id = 'dana'", "/tutors/dana"),
+        ("DELETE FROM tutorwatch.sign_ins WHERE user_id = 'dana'", "/sign-in"),
+    ):
+        await platform.connection.execute(change.encode())
+        async with dana.get("/", allow_redirects=False) as response:
+            assert (response.status, response.headers["Location"]) == (303, leads_to)
+        await read(omar)
+
+
+async def test_page_that_takes_too_long_to_make_is_given_up(
+    admin: Browser, platform: Platform, server: TestServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("web.reading.ANSWER_SECONDS", 0.5)
+    await read(admin)
+    async with platform.connection.transaction():
+        await platform.connection.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
+        server.app[HUB].note_change()
+        async with asyncio.timeout(5), admin.get("/") as response:
+            assert response.status == 503
+    monkeypatch.undo()
+    await read(admin)

@@ -28,6 +28,9 @@ from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
 from scripts.bench.turns import in_turns
 
+WARM_UP_PART = 10
+"""One of so many changes is worked off before any that count."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -48,7 +51,7 @@ def command(
     few: Annotated[int | None, typer.Option(min=1, help="Tutors when they are few [100].")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Sessions of each, over 60 days [200].")] = None,
     sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [500].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [1].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [2].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -62,7 +65,7 @@ def _size(options: Options) -> Size:
 
 
 def measure(server_url: str, options: Options) -> Report:
-    """One round to warm up, then those that count."""
+    """A few changes to warm up, then the rounds that count."""
     if not peers.are_installed():
         return Report("peers", asdict(options), (), [peers.NOT_INSTALLED])
     with filled_database(server_url, "peers", _size(options)) as url:
@@ -102,16 +105,24 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
         took = drain(url, connection, changes=options.changes, tutors=tutors)
         return seconds_for_all("tutorwatch", took, options.changes)
 
-    def theirs(name: str) -> float:
-        jobs = _drawn(options, tutors)
+    def work_off(name: str, jobs: Sequence[str]) -> Took:
         remove_results(connection)
         with peers.worker(name, url):
-            return seconds_for_all(name, peers.work_off(name, url, jobs), len(jobs))
+            return peers.work_off(name, url, jobs)
+
+    def theirs(name: str) -> float:
+        jobs = _drawn(options, tutors)
+        return seconds_for_all(name, work_off(name, jobs), len(jobs))
+
+    def warm_up() -> None:
+        few = max(1, options.changes // WARM_UP_PART)
+        drain(url, connection, changes=few, tutors=min(few, tutors))
+        for name in peers.PEERS:
+            work_off(name, _drawn(options, tutors)[: peers.WARM_UP_JOBS])
 
     measurements = {"tutorwatch": ours} | {name: partial(theirs, name) for name in peers.PEERS}
-    found = {
-        name: seconds.per(options.changes) for name, seconds in in_turns(measurements, rounds=options.rounds).items()
-    }
+    turns = in_turns(measurements, rounds=options.rounds, warm_up=warm_up)
+    found = {name: seconds.per(options.changes) for name, seconds in turns.items()}
     key, better = f"changes_of_{which}", max(peers.PEERS, key=lambda name: found[name].median)
     what = f"{options.changes:,} changes of {tutors:,} tutors"
     figures = [
@@ -138,7 +149,7 @@ def _drawn(options: Options, tutors: int) -> Sequence[str]:
 BENCHMARK = Benchmark(
     name="peers",
     command=command,
-    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=1),
+    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=2),
     quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=30, rounds=1),
     measure=measure,
     size=_size,

@@ -32,6 +32,7 @@ from scripts.bench.listening import listener
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
+from scripts.bench.settling import settle
 from scripts.bench.turns import in_turns
 
 SESSIONS_EACH = 200
@@ -63,9 +64,8 @@ class Options:
 
     @property
     def tutors_beside_giant(self) -> int:
-        """Enough for the measurement, and behind them enough to give the giant all of its sessions."""
-        givers = -(-self.giant // (GIANT_HISTORY // 3))
-        return tutors_for(2 * self.rounds_of_giant * self.block) + givers
+        """Enough for the measurement."""
+        return tutors_for(2 * self.rounds_of_giant * self.block)
 
     @property
     def rounds_of_giant(self) -> int:
@@ -183,10 +183,12 @@ def _giant_figures(server_url: str, options: Options) -> list[Figure]:
         with listener(url):
             writer.warm_up()
             say(f"Writing {sessions} sessions, in turns beside a giant at rest and one that changes")
+            settle(url)
             without: list[Block] = []
             beside: list[Block] = []
-            for _ in range(options.rounds_of_giant):
-                for blocks, changing in ((without, False), (beside, True)):
+            turns = ((without, False), (beside, True))
+            for number in range(options.rounds_of_giant):
+                for blocks, changing in turns if number % 2 == 0 else reversed(turns):
                     with changing_giant(url, every_seconds=GIANT_CHANGES_SECONDS) if changing else nullcontext():
                         blocks.append(writer.write(options.block))
     p95, p95_without = (_percentiles(blocks, 95) for blocks in (beside, without))
@@ -197,11 +199,25 @@ def _giant_figures(server_url: str, options: Options) -> list[Figure]:
     to = "giant at rest"
     return [
         *alone,
+        _giant_to_rest(alone, p95_without),
         compared("giant_p50", "others' alerts while the giant changes, p50", "ms", p50, p50_without, to=to),
         compared("giant_p95", "  p95", "ms", p95, p95_without, to=to),
         compared("giant_bare_p95", "  bare notifications between them, p95", "ms", bare, bare_without, to=to),
         measured("giant_rest_p95", "  p95 with the giant at rest", "ms", p95_without),
     ]
+
+
+def _giant_to_rest(alone: Sequence[Figure], rest: Samples) -> Figure:
+    """What everybody whose session comes during it may have to wait for."""
+    takes = next(figure for figure in alone if figure.name == "giant_generation").value
+    return Figure(
+        name="giant_to_rest",
+        what="  the same",
+        value=takes,
+        unit="ms",
+        ratio=takes / rest.median,
+        yardstick="others' p95, giant at rest",
+    )
 
 
 def _alone(url: str, options: Options) -> list[Figure]:

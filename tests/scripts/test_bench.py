@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
-from scripts.bench import alert_history, dataset, load
+from scripts.bench import alert_history, dataset, load, page_queries
 from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
@@ -27,6 +27,7 @@ from scripts.bench.databases import filled_database
 from scripts.bench.generation_parts import ReadyResults, read_statistics
 from scripts.bench.goals import GOALS, judged
 from scripts.bench.plans import Statement, read_whole
+from scripts.bench.relay import counting
 from scripts.bench.report import Figure, Report, as_markdown, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
 from scripts.bench.settling import settle
@@ -139,6 +140,20 @@ def test_dashboard_is_asked_for_looked_at_and_held_open(server_url: str, tmp_pat
         assert 0 < figures["arrival_p50"]["value"] <= figures["arrival_p95"]["value"] < 10_000
     else:
         assert "commit -> changed page was not measured" in printed
+
+
+async def test_queries_are_timed_without_a_transaction_around_them(
+    filled_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    for times in (10, 60):
+        monkeypatch.setattr(page_queries, "QUERIES_EACH", times)
+        with counting(filled_url) as (url, counted):
+            asked = await page_queries.ask(url, 1)
+            sent.append(counted.statements)
+        assert len(asked[page_queries.YARDSTICK].seconds) == times
+    each = (sent[1] - sent[0]) / (50 * (page_queries.WARM_UP + 1))
+    assert each == pytest.approx(3, abs=0.3), "one each of SELECT 1, the count and the summary: no BEGIN"
 
 
 def test_dashboard_refuses_more_open_alerts_than_tutors(server_url: str) -> None:

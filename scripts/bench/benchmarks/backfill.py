@@ -214,6 +214,6 @@ BENCHMARK = Benchmark(
     name="backfill",
     command=command,
     full=Options(tutors=1000, sessions=200, rounds=5, batch_size=200, sample=100),
-    quick=Options(tutors=200, sessions=100, rounds=3, batch_size=200, sample=20),
+    quick=Options(tutors=200, sessions=100, rounds=2, batch_size=200, sample=20),
     measure=measure,
 )

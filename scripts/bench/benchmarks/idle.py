@@ -158,6 +158,6 @@ BENCHMARK = Benchmark(
     name="idle",
     command=command,
     full=Options(seconds=60, starts=10),
-    quick=Options(seconds=10, starts=2),
+    quick=Options(seconds=10, starts=1),
     measure=measure,
 )

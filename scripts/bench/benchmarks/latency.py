@@ -255,6 +255,6 @@ BENCHMARK = Benchmark(
     name="latency",
     command=command,
     full=Options(rate=50, seconds=30, history=60, rows=200_000, rounds=2),
-    quick=Options(rate=50, seconds=5, history=30, rows=20_000, rounds=1),
+    quick=Options(rate=50, seconds=4, history=30, rows=20_000, rounds=1),
     measure=measure,
 )

@@ -73,6 +73,7 @@ def measure(server_url: str, options: Options) -> Report:
         for peer in peers.PEERS.values():
             asyncio.run(peer.install(url))
         with psycopg.connect(url, autocommit=True) as connection:
+            _warm_up(url, connection, options)
             figures = [
                 figure
                 for name, tutors in (("many", options.tutors), ("few", options.few))
@@ -105,23 +106,12 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
         took = drain(url, connection, changes=options.changes, tutors=tutors)
         return seconds_for_all("tutorwatch", took, options.changes)
 
-    def work_off(name: str, jobs: Sequence[str]) -> Took:
-        remove_results(connection)
-        with peers.worker(name, url):
-            return peers.work_off(name, url, jobs)
-
     def theirs(name: str) -> float:
         jobs = _drawn(options, tutors)
-        return seconds_for_all(name, work_off(name, jobs), len(jobs))
-
-    def warm_up() -> None:
-        few = max(1, options.changes // WARM_UP_PART)
-        drain(url, connection, changes=few, tutors=min(few, tutors))
-        for name in peers.PEERS:
-            work_off(name, _drawn(options, tutors)[: peers.WARM_UP_JOBS])
+        return seconds_for_all(name, _work_off(name, url, connection, jobs), len(jobs))
 
     measurements = {"tutorwatch": ours} | {name: partial(theirs, name) for name in peers.PEERS}
-    turns = in_turns(measurements, rounds=options.rounds, warm_up=warm_up)
+    turns = in_turns(measurements, rounds=options.rounds, warm_up=lambda: None)
     found = {name: seconds.per(options.changes) for name, seconds in turns.items()}
     key, better = f"changes_of_{which}", max(peers.PEERS, key=lambda name: found[name].median)
     what = f"{options.changes:,} changes of {tutors:,} tutors"
@@ -140,6 +130,20 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
     return figures
 
 
+def _warm_up(url: str, connection: psycopg.Connection, options: Options) -> None:
+    """A part of the changes, by each; what is started for a measurement warms up by itself besides."""
+    few = max(1, options.changes // WARM_UP_PART)
+    drain(url, connection, changes=few, tutors=min(few, options.tutors))
+    for name in peers.PEERS:
+        _work_off(name, url, connection, _drawn(options, options.tutors)[: peers.WARM_UP_JOBS])
+
+
+def _work_off(name: str, url: str, connection: psycopg.Connection, jobs: Sequence[str]) -> Took:
+    remove_results(connection)
+    with peers.worker(name, url):
+        return peers.work_off(name, url, jobs)
+
+
 def _drawn(options: Options, tutors: int) -> Sequence[str]:
     """The tutors of as many changes as the peers are measured on."""
     changes = [f"bench-tutor-{1 + number % tutors}" for number in range(options.changes)]
@@ -150,7 +154,7 @@ BENCHMARK = Benchmark(
     name="peers",
     command=command,
     full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=2),
-    quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=30, rounds=1),
+    quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=20, rounds=1),
     measure=measure,
     size=_size,
 )

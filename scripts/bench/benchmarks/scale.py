@@ -241,6 +241,6 @@ BENCHMARK = Benchmark(
     name="scale",
     command=command,
     full=Options(sessions=(10_000, 1_000_000), generations=50, rounds=10, giant=20_000, seconds=10),
-    quick=Options(sessions=(10_000, 30_000), generations=10, rounds=5, giant=5_000, seconds=3),
+    quick=Options(sessions=(10_000, 20_000), generations=8, rounds=3, giant=5_000, seconds=3),
     measure=measure,
 )

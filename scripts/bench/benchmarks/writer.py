@@ -417,10 +417,10 @@ BENCHMARK = Benchmark(
         age_seconds=10,
     ),
     quick=Options(
-        blocks=10,
+        blocks=8,
         block_rows=20,
         copy_rows=10_000,
-        copies=2,
+        copies=1,
         insert_rows=1000,
         inserts=5,
         connections=16,

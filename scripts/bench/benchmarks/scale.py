@@ -76,7 +76,7 @@ class Options:
 def command(
     sessions: Annotated[
         list[int] | None,
-        typer.Option(min=SESSIONS_EACH, help="Sessions in the tables; again for each size [10000, 1000000]."),
+        typer.Option(min=SESSIONS_EACH, help="Sessions in the tables; again for each size [10000, 2000000]."),
     ] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Generations in each turn [50].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Turns with each size [10].")] = None,
@@ -112,8 +112,7 @@ def _size_figures(server_url: str, options: Options) -> list[Figure]:
         runner = stack.enter_context(asyncio.Runner())
         measurements = {}
         for sessions in options.sessions:
-            size = Size(-(-sessions // SESSIONS_EACH), SESSIONS_EACH)
-            url = stack.enter_context(filled_database(server_url, f"scale_{sessions}", size))
+            url = stack.enter_context(filled_database(server_url, f"scale_{sessions}", _size_of(sessions)))
             generations = _Generations(runner, url, _spread(url))
             stack.callback(generations.close)
             measurements[str(sessions)] = partial(generations.median_of, options.generations)
@@ -128,6 +127,14 @@ def _size_figures(server_url: str, options: Options) -> list[Figure]:
             for sessions, what, samples in zip(options.sessions[1:], others, rest, strict=True)
         ),
     ]
+
+
+def _size_of(sessions: int) -> Size:
+    return Size(-(-sessions // SESSIONS_EACH), SESSIONS_EACH)
+
+
+def _largest(options: Options) -> Size:
+    return _size_of(max(options.sessions))
 
 
 def _name(sessions: int, options: Options) -> str:
@@ -240,7 +247,8 @@ def _percentiles(blocks: Sequence[Block], percent: float) -> Samples:
 BENCHMARK = Benchmark(
     name="scale",
     command=command,
-    full=Options(sessions=(10_000, 1_000_000), generations=50, rounds=10, giant=20_000, seconds=10),
+    full=Options(sessions=(10_000, 2_000_000), generations=50, rounds=10, giant=20_000, seconds=10),
     quick=Options(sessions=(10_000, 20_000), generations=8, rounds=3, giant=5_000, seconds=3),
     measure=measure,
+    size=_largest,
 )

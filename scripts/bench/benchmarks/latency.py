@@ -31,7 +31,7 @@ from scripts.errors import CommandError
 MILLION, SECONDS_A_DAY = 1_000_000, 86_400
 SLICES = 2
 """A turn without an import is cut into so many, in turns with what bounds it."""
-ROUNDS = 100
+ROUNDS = 75
 """So many transactions of each kind for a slice, or as many as it has sessions."""
 
 
@@ -59,7 +59,7 @@ class Options:
 
 def command(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Sessions a second [50].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [30].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [25].")] = None,
     history: Annotated[int | None, typer.Option(min=1, help="Sessions each tutor has already [60].")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Sessions of each import [200000].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Imports, in turns with none [2].")] = None,
@@ -254,7 +254,7 @@ def _busy_figures(quiet: Sequence[Block], busy: Sequence[Block], rows: int) -> l
 BENCHMARK = Benchmark(
     name="latency",
     command=command,
-    full=Options(rate=50, seconds=30, history=60, rows=200_000, rounds=2),
+    full=Options(rate=50, seconds=25, history=60, rows=200_000, rounds=2),
     quick=Options(rate=50, seconds=4, history=30, rows=20_000, rounds=1),
     measure=measure,
 )

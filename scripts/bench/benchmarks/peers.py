@@ -50,8 +50,8 @@ def command(
     tutors: Annotated[int | None, typer.Option(min=1, help="Tutors of the changes [10000].")] = None,
     few: Annotated[int | None, typer.Option(min=1, help="Tutors when they are few [100].")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Sessions of each, over 60 days [200].")] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [500].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [2].")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [400].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [1].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -153,7 +153,7 @@ def _drawn(options: Options, tutors: int) -> Sequence[str]:
 BENCHMARK = Benchmark(
     name="peers",
     command=command,
-    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=2),
+    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=400, rounds=1),
     quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=20, rounds=1),
     measure=measure,
     size=_size,

@@ -70,7 +70,7 @@ class Options:
     @property
     def rounds_of_giant(self) -> int:
         """Fewer, longer turns."""
-        return max(1, self.rounds // 5)
+        return max(1, self.rounds // 4)
 
 
 def command(
@@ -79,9 +79,9 @@ def command(
         typer.Option(min=SESSIONS_EACH, help="Sessions in the tables; again for each size [10000, 2000000]."),
     ] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Generations in each turn [50].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Turns with each size [10].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Turns with each size [8].")] = None,
     giant: Annotated[int | None, typer.Option(min=1, help="Sessions of the giant, in 30 days [20000].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each giant's turn [10].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each giant's turn [8].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -247,7 +247,7 @@ def _percentiles(blocks: Sequence[Block], percent: float) -> Samples:
 BENCHMARK = Benchmark(
     name="scale",
     command=command,
-    full=Options(sessions=(10_000, 2_000_000), generations=50, rounds=10, giant=20_000, seconds=10),
+    full=Options(sessions=(10_000, 2_000_000), generations=50, rounds=8, giant=20_000, seconds=8),
     quick=Options(sessions=(10_000, 20_000), generations=8, rounds=3, giant=5_000, seconds=3),
     measure=measure,
     size=_largest,

@@ -37,6 +37,8 @@ from scripts.bench.turns import in_turns
 WARM_UP_ROWS = 5
 """Rows at the start of each block that don't count: the switch makes the server plan anew."""
 
+REFILLED_ROWS = 30_000
+"""So many, at most, are in the table before single rows are added: enough to give its indexes their depth."""
 STUDENTS_EACH = 25
 ROWS_EACH = 200
 
@@ -72,9 +74,11 @@ def command(
     insert_rows: Annotated[int | None, typer.Option(min=1, help="Rows of one INSERT [1000].")] = None,
     inserts: Annotated[int | None, typer.Option(min=1, help="Such INSERTs, each way [20].")] = None,
     connections: Annotated[int | None, typer.Option(min=1, help="Connections that write at once [16].")] = None,
-    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [6].")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [5].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often, each way [2].")] = None,
-    age_seconds: Annotated[int | None, typer.Option(min=1, help="How long the outbox is watched [10].")] = None,
+    age_seconds: Annotated[
+        int | None, typer.Option(min=1, help="How long the outbox is watched, at each pace [8].")
+    ] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -323,6 +327,7 @@ def _with_and_without(connection: psycopg.Connection, write: Callable[[], float]
     found = in_turns(
         {"without": lambda: measurement(on=False), "with": lambda: measurement(on=True)},
         rounds=rounds,
+        warm_up=lambda: measurement(on=True),
     )
     connection.execute("TRUNCATE tutorwatch.outbox")
     return found
@@ -395,9 +400,9 @@ def _empty(connection: psycopg.Connection) -> None:
 
 
 def _refill(connection: psycopg.Connection) -> None:
-    """Leaves the kept rows and no others in sessions; the triggers are off."""
+    """Leaves the first of the kept rows and no others in sessions; the triggers are off."""
     _empty(connection)
-    connection.execute("INSERT INTO public.sessions SELECT * FROM public.bench_rows")
+    connection.execute("INSERT INTO public.sessions SELECT * FROM public.bench_rows LIMIT %s", [REFILLED_ROWS])
     connection.execute("VACUUM (ANALYZE) public.sessions")
 
 
@@ -412,9 +417,9 @@ BENCHMARK = Benchmark(
         insert_rows=1000,
         inserts=20,
         connections=16,
-        seconds=6,
+        seconds=5,
         rounds=2,
-        age_seconds=10,
+        age_seconds=8,
     ),
     quick=Options(
         blocks=8,

@@ -78,9 +78,12 @@ class Block:
     seconds: float
 
     def sent_between(self, start: float, end: float) -> "Block":
-        """Without the sessions of other moments (seconds of the process's clock)."""
-        sent = {key: at for key, at in self.sessions.sent.items() if start <= at <= end}
-        return replace(self, sessions=replace(self.sessions, sent=sent))
+        """Without what was sent at other moments (seconds of the process's clock)."""
+
+        def between(times: Times) -> Times:
+            return replace(times, sent={key: at for key, at in times.sent.items() if start <= at <= end})
+
+        return replace(self, sessions=between(self.sessions), bare=between(self.bare))
 
 
 def together(blocks: Sequence[Block]) -> Block:

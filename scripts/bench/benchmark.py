@@ -1,10 +1,11 @@
 """What a benchmark is, and the way from its options to a report on stdout."""
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any, Generic, TypeVar
@@ -16,6 +17,9 @@ from scripts.bench.databases import kept_for_copies, open_server
 from scripts.bench.dataset import Size
 from scripts.bench.progress import elapsed_seconds
 from scripts.bench.report import Report, aligned, as_markdown, as_table, markdown_table
+from scripts.errors import CommandError
+
+logger = logging.getLogger(__name__)
 
 Options = TypeVar("Options", bound=Any)
 
@@ -62,17 +66,28 @@ def run_all(
     markdown_file: Path | None = None,
     **given: object,
 ) -> None:
-    """Runs the benchmarks on one server, prints each report as soon as it is there, writes all to the files."""
+    """Runs the benchmarks on one server, prints each report as soon as it is there, writes all to the files.
+
+    Of several, one that fails doesn't stop the others: its report says so, and CommandError is raised at the end.
+    """
     with ExitStack() as stack:
         server_url = stack.enter_context(open_server())
         where = machine.describe(server_url)
         typer.echo(str(where))
         reports: list[Report] = []
+        failed: list[str] = []
         chosen = [(benchmark, benchmark.options(quick=quick, **given)) for benchmark in benchmarks]
         sizes = Counter(benchmark.size(options) for benchmark, options in chosen if benchmark.size)
         stack.enter_context(kept_for_copies(server_url, [size for size, times in sizes.items() if times > 1]))
         for benchmark, options in chosen:
-            report = benchmark.measure(server_url, options)
+            try:
+                report = benchmark.measure(server_url, options)
+            except Exception as error:
+                if len(chosen) == 1:
+                    raise
+                logger.exception("%s failed; the others go on", benchmark.name)
+                failed.append(benchmark.name)
+                report = Report(benchmark.name, asdict(options), (), [f"it failed: {type(error).__name__}: {error}"])
             typer.echo(f"\n{as_table(report)}")
             reports.append(report)
             if json_file:
@@ -83,6 +98,8 @@ def run_all(
         if len(benchmarks) > 1:
             typer.echo(f"\ngoals{_at_full_size(quick=quick)}\n\n{aligned(goals.HEADINGS, goals.judged(reports))}")
             typer.echo(f"\n{_how_long()}")
+        if failed:
+            raise CommandError(f"Failed: {', '.join(failed)}")
 
 
 def _as_page(where: machine.Machine, reports: Sequence[Report], *, quick: bool) -> str:

@@ -1,12 +1,14 @@
 """How long listeners take to work off changes."""
 
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 
 import psycopg
 
 from scripts.bench.changes import record_anew
 from scripts.bench.consumption import Stopwatch, Took
 from scripts.bench.listening import listener, wait_until_drained
+from scripts.bench.processes import Running, paused
 
 WARM_UP_TUTORS = 20
 """Worked off by each listener that is started: its first batch prepares statements, which no later one does."""
@@ -17,12 +19,25 @@ def drain(url: str, connection: psycopg.Connection, *, changes: int, tutors: int
 
     Nothing has been generated before: see `record_anew`.
     """
-    with ExitStack() as stack:
-        for _ in range(listeners):
-            stack.enter_context(listener(url))
-            record_anew(connection, WARM_UP_TUTORS, min(WARM_UP_TUTORS, tutors))
-            wait_until_drained(url)
+    with warm_listeners(url, connection, listeners, tutors=tutors):
         record_anew(connection, changes, tutors)
         watch = Stopwatch()
         wait_until_drained(url)
         return watch.took()
+
+
+@contextmanager
+def warm_listeners(
+    url: str, connection: psycopg.Connection, listeners: int, *, tutors: int
+) -> Iterator[Sequence[Running]]:
+    """Runs so many listeners while the block runs, each of which has worked off a few changes when it begins."""
+    with ExitStack() as stack:
+        up: list[Running] = []
+        for _ in range(listeners):
+            with ExitStack() as alone:
+                for other in up:  # they would take the changes that are meant for the new one
+                    alone.enter_context(paused(other))
+                up.append(stack.enter_context(listener(url)))
+                record_anew(connection, WARM_UP_TUTORS, min(WARM_UP_TUTORS, tutors))
+                wait_until_drained(url)
+        yield up

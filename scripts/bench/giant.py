@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import LiteralString
 
 import psycopg
 
@@ -13,27 +14,53 @@ GIANT = "bench-tutor-1"
 
 
 def make_giant(url: str, sessions: int) -> None:
-    """Gives the giant so many completed sessions of the last 30 days, with their metrics: those of the last tutors.
+    """Gives the giant so many completed sessions of the last 30 days, with their metrics, on top of its own.
 
-    The triggers are off. Raises CommandError if there are not as many.
+    They are new, and like those that others have; nobody loses any. The triggers are off. Raises CommandError if
+    nobody has such sessions.
     """
     with psycopg.connect(url, autocommit=True) as connection:
-        given = connection.execute(_GIVE, {"giant": GIANT, "sessions": sessions}).rowcount
-        if given < sessions:
-            raise CommandError(f"All tutors together have only {given} completed sessions of the last 30 days")
-        connection.execute("VACUUM (ANALYZE) public.sessions")
+        with connection.transaction():
+            connection.execute(_DRAW, {"sessions": sessions})
+            for statement in _GIVE:
+                given = connection.execute(statement, {"giant": GIANT}).rowcount
+                if not given:
+                    raise CommandError("There are no completed sessions of the last 30 days to make a giant of")
+        connection.execute("VACUUM (ANALYZE)")
 
 
-_GIVE = """
-    UPDATE public.sessions SET tutor_id = %(giant)s
-    WHERE id = ANY(ARRAY(
-        SELECT sessions.id
-        FROM public.sessions JOIN public.tutors ON user_id = tutor_id
+# As many times the same sessions as it takes, each time under new ids.
+_DRAW = """
+    CREATE TEMP TABLE giants ON COMMIT DROP AS
+    WITH like_these AS MATERIALIZED (
+        SELECT id, scheduled_start FROM public.sessions
         WHERE status = 'completed' AND scheduled_start > timezone('utc', now()) - interval '29 days'
-        ORDER BY length(tutor_id) DESC, tutor_id DESC
-        LIMIT %(sessions)s
-    ))
+          AND EXISTS (SELECT FROM public.session_audio_metrics WHERE session_id = sessions.id)
+    ), times AS (
+        SELECT 1 + %(sessions)s::int / greatest(count(*)::int, 1) AS times FROM like_these
+    ), drawn AS (
+        SELECT id, row_number() OVER (ORDER BY again, scheduled_start, id) AS number
+        FROM like_these, times, generate_series(1, times) AS again
+    )
+    SELECT id AS like_id, md5('bench-giant-' || number)::uuid AS id FROM drawn WHERE number <= %(sessions)s::int
 """
+_GIVE: tuple[LiteralString, ...] = (
+    """
+    INSERT INTO public.sessions
+    SELECT (jsonb_populate_record(s, jsonb_build_object('id', giants.id, 'tutor_id', %(giant)s::text))).*
+    FROM giants JOIN public.sessions AS s ON s.id = like_id
+    """,
+    """
+    INSERT INTO public.session_audio_metrics
+    SELECT (jsonb_populate_record(m, jsonb_build_object('session_id', giants.id))).*
+    FROM giants JOIN public.session_audio_metrics AS m ON m.session_id = like_id
+    """,
+    """
+    INSERT INTO public.session_video_metrics
+    SELECT (jsonb_populate_record(m, jsonb_build_object('session_id', giants.id))).*
+    FROM giants JOIN public.session_video_metrics AS m ON m.session_id = like_id
+    """,
+)
 
 
 @contextmanager

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from scripts.bench.samples import Samples
 from scripts.errors import CommandError
 
+ANSWER_SECONDS = 30.0
+"""An answer that isn't there by then won't come."""
+
 
 @dataclass(frozen=True)
 class Served:
@@ -67,12 +70,16 @@ def get_request(path: str, headers: Mapping[str, str]) -> bytes:
 
 
 async def load(host: str, port: int, request: bytes, *, connections: int, seconds: float) -> Served:
-    """So many connections ask for the same again and again, each as soon as it has its answer."""
+    """So many connections ask for the same again and again, each as soon as it has its answer.
+
+    Raises TimeoutError for an answer that doesn't come.
+    """
     opened = [await Connection.open(host, port) for _ in range(connections)]
     try:
         started = time.perf_counter()
         asking = [_ask_until(connection, request, started + seconds) for connection in opened]
-        found = await asyncio.gather(*asking)
+        async with asyncio.timeout(seconds + ANSWER_SECONDS):
+            found = await asyncio.gather(*asking)
         took = time.perf_counter() - started
         return Served(Samples([second for seconds, _ in found for second in seconds]), took, found[0][1])
     finally:

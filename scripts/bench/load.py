@@ -26,21 +26,39 @@ def find_pgbench() -> str | None:
     return shutil.which("pgbench", path=os.pathsep.join([os.environ.get("PATH", ""), *map(str, places)]))
 
 
+GRACE_SECONDS = 60
+"""How much longer than asked for pgbench may take."""
+
+
 def transactions_per_second(
-    url: str, statement: sql.SQL, numbers: Mapping[str, int], *, connections: int, seconds: int, pgbench: str | None
+    url: str,
+    statement: sql.SQL,
+    numbers: Mapping[str, int],
+    *,
+    connections: int,
+    seconds: int,
+    pgbench: str | None,
+    rate: float | None = None,
 ) -> float:
     """How often a second so many connections execute and commit the statement, all of them together.
 
     The statement has a placeholder for each of `numbers`, which gets a number from 1 to that one, drawn anew
-    each time. Without pgbench, processes with psycopg do the writing.
+    each time. With a `rate` they begin about so many transactions a second, else as many as they can. Without pgbench,
+    processes with psycopg do the writing.
     """
     if pgbench:
-        return _by_pgbench(pgbench, url, statement, numbers, connections, seconds)
-    return _by_processes(url, statement, numbers, connections, seconds)
+        return _by_pgbench(pgbench, url, statement, numbers, connections, seconds, rate)
+    return _by_processes(url, statement, numbers, connections, seconds, rate)
 
 
 def _by_pgbench(
-    pgbench: str, url: str, statement: sql.SQL, numbers: Mapping[str, int], connections: int, seconds: int
+    pgbench: str,
+    url: str,
+    statement: sql.SQL,
+    numbers: Mapping[str, int],
+    connections: int,
+    seconds: int,
+    rate: float | None,
 ) -> float:
     draws = "".join(f"\\set {name} random(1, {most})\n" for name, most in numbers.items())
     filled = statement.format(**{name: sql.SQL(":" + name) for name in numbers}).as_string(None)
@@ -52,12 +70,14 @@ def _by_pgbench(
         options = (
             f"--no-vacuum --protocol prepared --client {connections} --jobs 2 --time {seconds} --file {script.name}"
         )
+        pace = () if rate is None else ("--rate", str(rate))
         done = subprocess.run(  # noqa: S603 - a program we looked for
-            [pgbench, *options.split(), make_conninfo(**parts)],
+            [pgbench, *options.split(), *pace, make_conninfo(**parts)],
             env=os.environ | password,
             capture_output=True,
             text=True,
             check=False,
+            timeout=seconds + GRACE_SECONDS,
         )
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or not found:
@@ -65,16 +85,19 @@ def _by_pgbench(
     return float(found[1])
 
 
-def _by_processes(url: str, statement: sql.SQL, numbers: Mapping[str, int], connections: int, seconds: int) -> float:
+def _by_processes(
+    url: str, statement: sql.SQL, numbers: Mapping[str, int], connections: int, seconds: int, rate: float | None
+) -> float:
     context = multiprocessing.get_context("spawn")
     filled = statement.format(**{name: sql.Placeholder(name) for name in numbers}).as_string(None)
     with context.Pool(connections) as pool:
-        work = [(url, filled, dict(numbers), seconds, seed) for seed in range(connections)]
+        pause = connections / rate if rate else 0.0
+        work = [(url, filled, dict(numbers), seconds, pause, seed) for seed in range(connections)]
         return sum(pool.starmap(_write_for, work, chunksize=1))
 
 
-def _write_for(url: str, statement: str, numbers: dict[str, int], seconds: float, seed: int) -> float:
-    """One connection's part; returns its transactions a second."""
+def _write_for(url: str, statement: str, numbers: dict[str, int], seconds: float, pause: float, seed: int) -> float:
+    """One connection's part, with a pause between two transactions; returns its transactions a second."""
     import random
 
     rng, count = random.Random(seed), 0  # noqa: S311 - which tutor, not a secret
@@ -84,4 +107,6 @@ def _write_for(url: str, statement: str, numbers: dict[str, int], seconds: float
             values = {name: rng.randint(1, most) for name, most in numbers.items()}
             connection.execute(statement.encode(), values, prepare=True)
             count += 1
+            if pause:
+                time.sleep(pause)
     return count / elapsed

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -52,6 +53,16 @@ def running(service: str, url: str, *, until: str, **settings: str) -> Iterator[
             yield Running(process.pid, said, time.perf_counter() - started)
         finally:
             stop(process)
+
+
+@contextmanager
+def paused(process: Running) -> Iterator[None]:
+    """Lets it do nothing while the block runs."""
+    os.kill(process.process_id, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(process.process_id, signal.SIGCONT)
 
 
 def environment_for(url: str) -> dict[str, str]:

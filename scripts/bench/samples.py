@@ -38,6 +38,11 @@ class Samples:
         return Samples([count / value for value in self.values])
 
 
+def together(parts: Sequence[Samples]) -> Samples:
+    """The measurements of several turns as one."""
+    return Samples([value for part in parts for value in part.values])
+
+
 def paired_ratios(samples: Samples, yardstick: Samples) -> Samples:
     """Each measurement over the yardstick's measurement next to it, so that slow moments hit both."""
     return Samples([value / other for value, other in zip(samples.values, yardstick.values, strict=True)])

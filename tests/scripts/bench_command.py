@@ -49,11 +49,12 @@ def run_bench(server_url: str, tmp_path: Path, *arguments: str) -> tuple[Figures
 
 
 def goals_figures(benchmark: str) -> set[str]:
-    """The figures that goals, or what shows their limits, want of a benchmark; where it isn't Linux, less is told."""
+    """The figures that goals, or their limits, want of a benchmark; where it isn't Linux, less is told."""
     wanted = {goal.figure for goal in GOALS if goal.benchmark == benchmark}
-    wanted |= {goal.limit[1] for goal in GOALS if goal.limit and goal.limit[0] == benchmark}
+    parts = [part.split(".") for goal in GOALS for limit in goal.limits for part in limit.parts]
+    wanted |= {figure for of, figure in parts if of == benchmark}
     if not Path("/proc/self/status").exists():
-        wanted = {name for name in wanted if not name.endswith(("_processor", "_memory"))}
+        wanted = {name for name in wanted if not name.endswith(("_processor", "_memory", "_left", "_busy"))}
     return wanted
 
 

@@ -11,19 +11,26 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from scripts.bench import alert_history, dataset, load
+from rules.database import open_engine
+from rules.generation import generate
+from rules.settings import Thresholds
+from scripts.bench import alert_history, dataset, load, page_queries
 from scripts.bench.benchmark import Benchmark, run_all
 from scripts.bench.benchmarks import writer
 from scripts.bench.browser import find_browser
 from scripts.bench.commands import every_benchmark
 from scripts.bench.consumption import Stopwatch
 from scripts.bench.databases import filled_database
-from scripts.bench.goals import judged
+from scripts.bench.generation_parts import ReadyResults, read_statistics
+from scripts.bench.goals import GOALS, judged
 from scripts.bench.plans import Statement, read_whole
+from scripts.bench.relay import counting
 from scripts.bench.report import Figure, Report, as_markdown, as_table, compared
 from scripts.bench.samples import Samples, paired_ratios
+from scripts.bench.settling import settle
 from scripts.bench.turns import in_turns
 from scripts.errors import CommandError
 from tests.scripts.bench_command import databases_of, run_bench
@@ -41,6 +48,10 @@ def test_latency_finds_an_alert_for_every_session(server_url: str, tmp_path: Pat
     assert figures["alert_from_answer_p50"]["value"] <= p50
     assert 0 < figures["notify_p50"]["value"] <= figures["notify_p95"]["value"]
     assert figures["reading_round"]["value"] > figures["empty_round"]["value"] > 0
+    assert figures["reading_round"]["ratio"] == pytest.approx(
+        figures["reading_round"]["value"] / figures["notify_p50"]["value"]
+    )
+    assert figures["import_bare_p95"]["yardstick"] == "p95 without import"
     assert figures["alert_p50"]["ratio"] == pytest.approx(p50 / figures["notify_p50"]["value"])
     assert 0 < figures["import_sessions"]["value"] <= 20
     assert 0 < figures["import_p50"]["value"] <= figures["import_max"]["value"]
@@ -55,7 +66,7 @@ def test_backfill_counts_what_it_sends_and_creates(server_url: str, tmp_path: Pa
     assert figures["statements"]["value"] > figures["commits"]["value"]
     assert figures["alerts"]["value"] > 0
     assert figures["insights"]["value"] > 0
-    for name in ("backfill_seconds", "statistics_seconds", "plain_join_seconds", "loop_seconds"):
+    for name in ("backfill_seconds", "statistics_seconds", "writing_seconds", "plain_join_seconds", "loop_seconds"):
         assert figures[name]["value"] > 0
     assert figures["backfill_seconds"]["yardstick"] == "bare statistics query"
     assert figures["backfill_to_plain_join"]["yardstick"] == "plain join"
@@ -73,6 +84,7 @@ TINY_WRITER = {
     "connections": 2,
     "seconds": 1,
     "rounds": 1,
+    "age_seconds": 1,
 }
 
 
@@ -87,6 +99,9 @@ def test_writer_compares_with_and_without_triggers(server_url: str, tmp_path: Pa
     assert figures["tps_notify"]["value"] > 0
     assert figures["tps_records"]["value"] > 0
     assert figures["insert_one_records"]["yardstick"] == "without triggers"
+    for pace in ("20", "200", "unthrottled"):
+        assert 0 < figures[f"age_{pace}_p99"]["value"] <= figures[f"age_{pace}_max"]["value"]
+    assert 0 < figures["age_20_rows"]["value"] < figures["age_200_rows"]["value"]
     assert "COPY of 60 sessions" in printed
 
 
@@ -115,6 +130,7 @@ def test_dashboard_is_asked_for_looked_at_and_held_open(server_url: str, tmp_pat
     assert figures["summary_p99"]["yardstick"] == "SELECT 1, p99"
     assert figures["page_bytes"]["value"] > 5000
     assert figures["page_warm_rate"]["yardstick"] == "constant page"
+    assert figures["sign_in_rate"]["yardstick"] == "constant page"
     assert figures["page_cold_rate"]["value"] > 0
     if Path("/proc/self/status").exists():
         assert 20 < figures["memory"]["value"] < 500
@@ -124,6 +140,20 @@ def test_dashboard_is_asked_for_looked_at_and_held_open(server_url: str, tmp_pat
         assert 0 < figures["arrival_p50"]["value"] <= figures["arrival_p95"]["value"] < 10_000
     else:
         assert "commit -> changed page was not measured" in printed
+
+
+async def test_queries_are_timed_without_a_transaction_around_them(
+    filled_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = []
+    for times in (10, 60):
+        monkeypatch.setattr(page_queries, "QUERIES_EACH", times)
+        with counting(filled_url) as (url, counted):
+            asked = await page_queries.ask(url, 1)
+            sent.append(counted.statements)
+        assert len(asked[page_queries.YARDSTICK].seconds) == times
+    each = (sent[1] - sent[0]) / (50 * (page_queries.WARM_UP + 1))
+    assert each == pytest.approx(3, abs=0.3), "one each of SELECT 1, the count and the summary: no BEGIN"
 
 
 def test_dashboard_refuses_more_open_alerts_than_tutors(server_url: str) -> None:
@@ -269,6 +299,67 @@ def test_turns_go_back_and_forth_after_one_that_does_not_count() -> None:
     assert found["a"].values == [3.0, 6.0]
 
 
+def test_turns_warm_up_as_they_are_told_to_instead() -> None:
+    order: list[str] = []
+
+    def turn(name: str) -> float:
+        order.append(name)
+        return 1.0
+
+    measurements = {"a": lambda: turn("a"), "b": lambda: turn("b")}
+    in_turns(measurements, rounds=2, warm_up=lambda: turn("w"))
+    assert "".join(order) == "wabba"
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "kept"), [pytest.param(5, True, id="few tutors"), pytest.param(12, False, id="many tutors")]
+)
+async def test_statistics_alone_are_read_by_the_plans_of_a_generation(
+    filled_url: str, batch_size: int, kept: bool
+) -> None:
+    engine = open_engine(filled_url, application_name="tests", keep_connections=1)
+    tutors = [f"bench-tutor-{number}" for number in range(1, batch_size + 1)]
+
+    async def plans() -> tuple[bool, bool]:
+        async with engine.connect() as conn:
+            found = await conn.execute(
+                text(
+                    "SELECT generic_plans > 0, custom_plans > 0 FROM pg_prepared_statements"
+                    " WHERE statement LIKE '%uncounted_no_shows%' AND statement NOT LIKE '%pg_prepared%'"
+                )
+            )
+            return tuple(found.one())
+
+    for _ in range(20):
+        await read_statistics(engine, tutors, Thresholds(), batch_size=batch_size)
+    alone = await plans()
+    await engine.dispose()
+    for _ in range(20):
+        async with engine.begin() as conn:
+            await generate(conn, tutors, datetime.now(UTC), Thresholds())
+    assert alone == await plans() == (kept, not kept)
+    await engine.dispose()
+
+
+def test_results_are_written_again_as_they_were(filled_url: str) -> None:
+    count = "SELECT (SELECT count(*) FROM alerts), (SELECT count(*) FROM tutorwatch.alert_evidence)"
+    size = dataset.Size(tutors=20, sessions_each=50)
+    alert_history.fill(filled_url, size, alert_history.AlertHistory(total=10, open=10), NOW)
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        results = ReadyResults(connection)
+        for _ in range(2):
+            assert results.write() > 0
+            assert connection.execute(count).fetchone() == (10, 10)
+
+
+def test_settled_database_has_been_vacuumed(filled_url: str) -> None:
+    with psycopg.connect(filled_url, autocommit=True) as connection:
+        connection.execute("UPDATE sessions SET overall_session_score = 5")
+        settle(filled_url)
+        found = connection.execute("SELECT relallvisible = relpages FROM pg_class WHERE oid = 'sessions'::regclass")
+        assert found.fetchone() == (True,)
+
+
 def test_table_is_aligned() -> None:
     figures = [
         Figure(name="a", what="first", value=1234.5, unit="ms", spread=(0.5, 20.25)),
@@ -316,19 +407,66 @@ def test_page_of_all_says_where_and_when(server_url: str, tmp_path: Path, monkey
     assert page.endswith("- done\n")
 
 
+def of_ratio(name: str, ratio: float) -> Figure:
+    return Figure(name=name, what="", value=1.0, unit="", ratio=ratio)
+
+
+def verdicts(*reports: Report) -> dict[str, str]:
+    """What the goals' table says of each goal's figure."""
+    wanted = [goal.figure for goal in GOALS if goal.benchmark in {report.benchmark for report in reports}]
+    return {figure: verdict for figure, (*_, verdict) in zip(wanted, judged(reports), strict=True)}
+
+
 def test_goals_say_what_was_reached_and_what_stands_in_the_way() -> None:
-    writer_figures = [
-        Figure(name="insert_one_with", what="", value=1.3, unit="ms", ratio=1.3),
-        Figure(name="insert_one_records", what="", value=1.2, unit="ms", ratio=1.15),
-        Figure(name="tps_listener", what="", value=1.0, unit="tx/s", ratio=0.9),
-    ]
+    figures = [of_ratio("insert_one_with", 1.3), of_ratio("insert_one_records", 1.15), of_ratio("tps_listener", 0.9)]
     memory = Figure(name="listen_memory", what="", value=80.5, unit="MiB")
-    found = judged([Report("writer", {}, writer_figures), Report("idle", {}, [memory])])
+    found = [line for line in judged([Report("writer", {}, figures), Report("idle", {}, [memory])]) if line[3]]
     assert [(row, *rest) for row, _, *rest in found] == [
-        ("1", "≤ 1.10 x", "1.30 x", "not met; a trigger that just records: 1.15 x"),
+        ("1", "≤ 1.10 x", "1.30 x", "not met; one that just records: 1.15 x"),
         ("2", "≥ 0.90 x", "0.90 x", "met"),
         ("12", "≤ 80", "80.5", "not met"),
     ]
+
+
+def test_limit_that_would_allow_the_goal_is_said_to_be_no_explanation() -> None:
+    figures = [of_ratio("tps_listener", 0.5), of_ratio("tps_records", 0.95), of_ratio("tps_left", 0.6)]
+    assert verdicts(Report("writer", {}, figures))["tps_listener"] == (
+        "not met; one that just records: 0.95 x, not in the way;"
+        " the processors' time that the listener leaves to the writers: 0.60 x"
+    )
+
+
+def test_parts_of_a_limit_add_up() -> None:
+    figures = [of_ratio("drain_seconds", 4.0), of_ratio("statistics_seconds", 1.5), of_ratio("writing_seconds", 1.25)]
+    said = verdicts(Report("drain", {}, figures))["drain_seconds"]
+    assert said == "not met; the statistics' query alone, and just writing the results: 1.50 + 1.25 = 2.75 x"
+    assert verdicts(Report("drain", {}, figures[:2]))["drain_seconds"] == "not met"
+
+
+def test_goal_without_a_figure_is_told_from_one_that_was_not_asked_for() -> None:
+    assert verdicts(Report("peers", {}, (), ["it failed"])) == {
+        "changes_of_many_tutorwatch": "not measured",
+        "changes_of_few_tutorwatch": "not measured",
+    }
+
+
+def test_one_failing_benchmark_is_reported_and_the_others_go_on(
+    server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_server_url: str, _size: dataset.Size) -> Report:
+        raise CommandError("the disk is full")
+
+    monkeypatch.setenv("TUTORWATCH_DATABASE_URL", server_url)
+    size, file = dataset.Size(1, 1), tmp_path / "benchmarks.md"
+    benchmarks = [
+        Benchmark("first", lambda: None, size, size, fail),
+        Benchmark("second", lambda: None, size, size, lambda _url, _size: Report("second", {}, [], ["done"])),
+    ]
+    with pytest.raises(CommandError, match="Failed: first"):
+        run_all(benchmarks, quick=True, json_file=None, markdown_file=file)
+    for told in (capsys.readouterr().out, file.read_text(encoding="utf-8")):
+        assert "- it failed: CommandError: the disk is full" in told
+        assert "- done" in told
 
 
 def test_data_that_several_benchmarks_use_is_made_once_and_copied(

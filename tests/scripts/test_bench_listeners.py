@@ -8,8 +8,11 @@ import psycopg
 import pytest
 
 from scripts.bench import changes, dataset, peers
+from scripts.bench.changes import record_anew, switch_on
 from scripts.bench.commands import every_benchmark
+from scripts.bench.draining import warm_listeners
 from scripts.bench.giant import GIANT, make_giant
+from scripts.bench.listening import wait_until_drained
 from scripts.bench.relay import counting
 from scripts.errors import CommandError
 from tests.scripts.bench_command import run_bench
@@ -22,6 +25,8 @@ def test_drain_generates_for_every_tutor(server_url: str, tmp_path: Path) -> Non
     assert figures["drain_seconds"]["yardstick"] == "plain join"
     assert figures["drain_rate"]["value"] == pytest.approx(30 / figures["drain_seconds"]["value"])
     assert figures["drain_two_rate"]["yardstick"] == "one listener"
+    assert figures["statistics_seconds"]["yardstick"] == "plain join"
+    assert figures["writing_seconds"]["value"] < figures["drain_seconds"]["value"]
     assert figures["alerts"]["value"] > 0
     assert figures["insights"]["value"] > 0
 
@@ -72,23 +77,63 @@ def test_scale_compares_sizes_and_giants(server_url: str, tmp_path: Path) -> Non
     assert figures["giant_generation"]["yardstick"] == "an ordinary tutor"
     assert figures["giant_p50"]["value"] <= figures["giant_p95"]["value"]
     assert figures["giant_p95"]["yardstick"] == "giant at rest"
+    assert figures["giant_to_rest"]["value"] == figures["giant_generation"]["value"]
     assert "200 sessions in the window" in printed
 
 
-def test_giant_gets_the_sessions_and_their_metrics_of_others(database_url: str) -> None:
+def test_giant_gets_sessions_and_metrics_of_its_own(database_url: str) -> None:
     dataset.fill(database_url, dataset.Size(tutors=10, sessions_each=40), datetime.now(UTC))
-    make_giant(database_url, 100)
-    with psycopg.connect(database_url) as connection:
+    of_others = "SELECT tutor_id, count(*) FROM sessions WHERE tutor_id <> %s GROUP BY tutor_id ORDER BY tutor_id"
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        before = connection.execute(of_others, [GIANT]).fetchall()
+        make_giant(database_url, 1000)  # more than all others have
+        assert connection.execute(of_others, [GIANT]).fetchall() == before
         found = connection.execute(
-            "SELECT count(*), count(audio.session_id) FROM sessions"
+            "SELECT count(*), count(audio.session_id), count(video.session_id) > 100 FROM sessions"
             " LEFT JOIN session_audio_metrics AS audio ON audio.session_id = sessions.id"
+            " LEFT JOIN session_video_metrics AS video ON video.session_id = sessions.id"
             " WHERE tutor_id = %s AND status = 'completed' AND scheduled_start > now() - interval '30 days'",
             [GIANT],
         ).fetchone()
+        connection.execute("TRUNCATE sessions CASCADE")
     assert found
-    assert 100 <= found[0] == found[1] <= 120, "and its own"
-    with pytest.raises(CommandError, match="All tutors together"):
+    assert 1000 <= found[0] == found[1] <= 1020, "and what it had"
+    assert found[2]
+    with pytest.raises(CommandError, match="no completed sessions"):
         make_giant(database_url, 1000)
+
+
+def test_each_of_two_listeners_is_warm(database_url: str) -> None:
+    switch_on(database_url)
+    dataset.fill(database_url, dataset.Size(tutors=5, sessions_each=8), datetime.now(UTC))
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("CREATE TABLE claims AS SELECT 0 AS backend WHERE false")
+        for statement in NOTE_CLAIMS:
+            connection.execute(statement)
+        with warm_listeners(database_url, connection, 2, tutors=5) as up:
+            assert len({each.process_id for each in up}) == 2
+            found = connection.execute(
+                "SELECT count(DISTINCT backend) FROM claims JOIN pg_stat_activity ON pid = backend"
+                " WHERE application_name = 'tutorwatch-worker'"
+            ).fetchone()
+            record_anew(connection, 5, 5)
+            wait_until_drained(database_url)  # by either: the paused one goes on
+    assert found == (2,), "a connection of each has claimed something"
+
+
+NOTE_CLAIMS = (
+    """
+    CREATE FUNCTION note_claim() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.claims SELECT pg_backend_pid() FROM claimed LIMIT 1;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER note_claim AFTER DELETE ON tutorwatch.outbox REFERENCING OLD TABLE AS claimed
+    FOR EACH STATEMENT EXECUTE FUNCTION note_claim()
+    """,
+)
 
 
 TINY_PEERS = {"changes": 30, "tutors": 15, "few": 3, "sessions": 10, "sample": 20, "rounds": 1}

@@ -4,7 +4,8 @@ Measured in turns, with every alert, insight and piece of evidence removed befor
 backfill finds all of it anew:
 
 - the backfill, as `tutorwatch backfill` runs it, with its lines thrown away;
-- yardstick "statistics query": the one big read of generation alone, in the same batches;
+- yardstick "statistics query": the one big read of generation alone, in the same batches, by the same plans;
+- its results alone, written from tables where they lie ready, in one statement for each table;
 - yardstick "plain join": the least any program must do to have two averages per tutor, one statement over all
   sessions with the server's own work_mem (and its parallel workers, if it chooses so);
 - a loop of one generation and one transaction per tutor, over a sample, scaled up to all.
@@ -27,15 +28,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from migrations import automation
 from rules.database import open_engine
 from rules.generation import generate
-from rules.sessions import parameters
 from rules.settings import Thresholds
-from rules.statistics import statistics_query
 from rules.tutors import load_names
 from scripts import backfill, environment
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.changes import REMOVE_RESULTS
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
+from scripts.bench.generation_parts import ReadyResults, read_statistics
 from scripts.bench.plain_join import PLAIN_JOIN
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
@@ -79,13 +79,12 @@ def measure(server_url: str, options: Options) -> Report:
     """One round to warm up, then those that count."""
     limits = environment.read(Thresholds)
     with filled_database(server_url, "backfill", Size(options.tutors, options.sessions)) as url:
-        with psycopg.connect(url, autocommit=True) as connection:
+        say(f"Backfilling {options.rounds + 2} times, in turns with its yardsticks")
+        with psycopg.connect(url, autocommit=True) as connection, asyncio.Runner() as runner:
             automation.switch(connection, on=True)
-        say(f"Backfilling {options.rounds + 1} times, in turns with its yardsticks")
-        with asyncio.Runner() as runner:
             work = _Work(runner, url, options, limits)
             try:
-                return Report("backfill", asdict(options), _measure(work, options), _notes(options))
+                return Report("backfill", asdict(options), _measure(connection, work, options), _notes(options))
             finally:
                 runner.run(work.engine.dispose())
 
@@ -117,8 +116,9 @@ class _Work:
         return self._time(work)
 
     def statistics_query(self) -> float:
-        """The one big read of generation, in the same batches, one transaction each; rows fetched, not used."""
-        return self._time(lambda: self._batch_by_batch(self._options.batch_size, self._ids, self._read_statistics))
+        """The one big read of generation, in the same batches."""
+        size = self._options.batch_size
+        return self._time(lambda: read_statistics(self.engine, self._ids, self._limits, batch_size=size))
 
     def plain_join(self) -> float:
         """A count and two averages per tutor over all sessions, in one statement."""
@@ -149,9 +149,6 @@ class _Work:
             async with self.engine.begin() as conn:
                 await work(conn, ids[start : start + size])
 
-    async def _read_statistics(self, conn: AsyncConnection, ids: Sequence[str]) -> None:
-        (await conn.execute(statistics_query(), parameters(ids, datetime.now(UTC), self._limits))).all()
-
     async def _generate(self, conn: AsyncConnection, ids: Sequence[str]) -> None:
         await generate(conn, ids, datetime.now(UTC), self._limits)
 
@@ -171,11 +168,14 @@ class _Work:
         self._traffic.commits += 1
 
 
-def _measure(work: _Work, options: Options) -> list[Figure]:
+def _measure(connection: psycopg.Connection, work: _Work, options: Options) -> list[Figure]:
+    work.backfill()
+    results = ReadyResults(connection)
     seconds = in_turns(
         {
             "backfill": work.backfill,
             "statistics": work.statistics_query,
+            "writing": results.write,
             "plain join": work.plain_join,
             "loop": work.tutor_by_tutor,
         },
@@ -189,6 +189,7 @@ def _measure(work: _Work, options: Options) -> list[Figure]:
         compared("backfill_to_plain_join", "  the same", "s", whole, join, to="plain join"),
         compared("backfill_to_loop", "  the same", "s", whole, seconds["loop"], to="tutor by tutor"),
         compared("statistics_seconds", "bare statistics query, same batches", "s", read, join, to="plain join"),
+        compared("writing_seconds", "just writing the results", "s", seconds["writing"], join, to="plain join"),
         measured("plain_join_seconds", "plain join, count and two averages", "s", join),
         compared("loop_seconds", loop, "s", seconds["loop"], read, to="bare statistics query"),
         Figure(name="milliseconds_per_tutor", what="per tutor", value=1000 * whole.median / created.tutors, unit="ms"),
@@ -205,6 +206,7 @@ def _notes(options: Options) -> tuple[str, ...]:
         "alerts, insights and evidence are removed before each measurement",
         f"the loop is measured on {sample} of {options.tutors} tutors and scaled up",
         "the plain join reads all sessions; the statistics query reads the rules' windows of them",
+        "the results are written as a backfill had left them, from tables, in a statement for each of three tables",
     )
 
 
@@ -212,6 +214,6 @@ BENCHMARK = Benchmark(
     name="backfill",
     command=command,
     full=Options(tutors=1000, sessions=200, rounds=5, batch_size=200, sample=100),
-    quick=Options(tutors=200, sessions=100, rounds=3, batch_size=200, sample=20),
+    quick=Options(tutors=200, sessions=100, rounds=2, batch_size=200, sample=20),
     measure=measure,
 )

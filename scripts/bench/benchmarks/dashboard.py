@@ -2,7 +2,8 @@
 
 - Queries: every page of the application, nothing kept, watched from inside, in turns with `SELECT 1`.
 - Requests: `/` of a real `tutorwatch web`, in turns with an aiohttp handler that returns a constant of the same
-  size. Warm: as it comes. Cold: alerts are announced as changed before each request.
+  size, and with one that looks the sign-in up before. Warm: as it comes. Cold: alerts are announced as changed before
+  each request.
 - Updates: from the COMMIT of a session that opens a critical alert to the changed page in Chromium, through a
   real `tutorwatch listen` and a real `tutorwatch web`.
 - Memory: of the web process, before and with open event streams.
@@ -24,7 +25,7 @@ from scripts.bench import alert_history, page_queries
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.browser import NOT_INSTALLED, find_browser, open_dashboard
 from scripts.bench.changes import switch_on
-from scripts.bench.constant_page import HOST, constant_page
+from scripts.bench.constant_page import HOST, SIGNED_IN, constant_page
 from scripts.bench.dashboard_process import Dashboard, dashboard
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
@@ -69,11 +70,11 @@ def command(
     sessions: Annotated[int | None, typer.Option(min=8, help="Sessions of each, over 60 days [200].")] = None,
     alerts: Annotated[int | None, typer.Option(min=1, help="Alerts over three years [1000000].")] = None,
     open_alerts: Annotated[int | None, typer.Option("--open", min=1, help="Open ones among them [2000].")] = None,
-    requests: Annotated[int | None, typer.Option(min=1, help="Requests for each page, one by one [100].")] = None,
+    requests: Annotated[int | None, typer.Option(min=1, help="Requests for each page, one by one [60].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Turns of many requests at once [5].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each turn [2].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each turn [1.2].")] = None,
     connections: Annotated[int | None, typer.Option(min=1, help="Connections that ask at once [8].")] = None,
-    arrivals: Annotated[int | None, typer.Option(min=1, help="Critical alerts that a browser waits for [30].")] = None,
+    arrivals: Annotated[int | None, typer.Option(min=1, help="Critical alerts that a browser waits for [20].")] = None,
     streams: Annotated[int | None, typer.Option(min=1, help="Open event streams [200].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -165,6 +166,7 @@ def _notes(asked: Mapping[str, Asked]) -> list[str]:
     said = [f"{name}: its plans read {' and '.join(tables)} from end to end" for name, tables in whole.items()]
     return [
         "a page's queries are timed from inside, without the sign-in, with nothing kept from one request to the next",
+        "SELECT 1, the count and the query of the critical alerts are asked on one connection, without a transaction",
         "the platform's figures cover sixty days of all sessions: reading much of the table is what they are",
         *(said or ["no plan reads alerts, sessions or their metrics from end to end"]),
     ]
@@ -175,7 +177,7 @@ def _notes(asked: Mapping[str, Asked]) -> list[str]:
 
 @dataclass
 class _Loads:
-    """The same request to two servers, in turns."""
+    """The same load on two servers, in turns."""
 
     options: Options
     served: dict[str, list[Served]] = field(default_factory=dict)
@@ -200,11 +202,12 @@ def _request_figures(served: Dashboard, url: str, options: Options) -> list[Figu
     first, size = asyncio.run(_first(served))
     cold = asyncio.run(_cold(served, url, options.requests))
     loads = _Loads(options)
-    with constant_page(size) as port:
+    with constant_page(size, url) as port:
         found = in_turns(
             {
                 "page": lambda: loads.turn("page", served.host, served.port, served.headers),
                 "constant": lambda: loads.turn("constant", HOST, port, {"Host": HOST}),
+                "sign_in": lambda: loads.turn("sign_in", HOST, port, served.headers, SIGNED_IN),
                 "healthz": lambda: loads.turn("healthz", served.host, served.port, served.headers, "/healthz"),
             },
             rounds=options.rounds,
@@ -224,6 +227,14 @@ def _request_figures(served: Dashboard, url: str, options: Options) -> list[Figu
             unit="ms",
             ratio=loads.percentile("page", 99) / loads.percentile("constant", 99),
             yardstick="constant page, p99",
+        ),
+        compared(
+            "sign_in_rate",
+            "a constant page that looks the sign-in up",
+            "/s",
+            found["sign_in"],
+            found["constant"],
+            to="constant page",
         ),
         compared(
             "healthz_rate",
@@ -364,11 +375,11 @@ BENCHMARK = Benchmark(
         sessions=200,
         alerts=1_000_000,
         open=2_000,
-        requests=100,
+        requests=60,
         rounds=5,
-        seconds=2,
+        seconds=1.2,
         connections=8,
-        arrivals=30,
+        arrivals=20,
         streams=200,
     ),
     quick=Options(
@@ -376,11 +387,11 @@ BENCHMARK = Benchmark(
         sessions=40,
         alerts=6_000,
         open=100,
-        requests=10,
-        rounds=2,
-        seconds=1,
+        requests=8,
+        rounds=1,
+        seconds=0.5,
         connections=8,
-        arrivals=5,
+        arrivals=3,
         streams=50,
     ),
     measure=measure,

@@ -44,7 +44,7 @@ class Options:
 
 def command(
     seconds: Annotated[float | None, typer.Option(min=1, help="How long the services are at rest [60].")] = None,
-    starts: Annotated[int | None, typer.Option(min=1, help="How often each start is measured [10].")] = None,
+    starts: Annotated[int | None, typer.Option(min=1, help="How often each start is measured [7].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -157,7 +157,7 @@ def _rest_figures(service: str, rest: _Rest) -> list[Figure]:
 BENCHMARK = Benchmark(
     name="idle",
     command=command,
-    full=Options(seconds=60, starts=10),
-    quick=Options(seconds=10, starts=2),
+    full=Options(seconds=60, starts=7),
+    quick=Options(seconds=10, starts=1),
     measure=measure,
 )

@@ -1,13 +1,14 @@
 """How soon after a session's commit its alert is there for others to see, and how soon while an import runs.
 
 The yardstick is the least that any such design must cost: a notification from one connection to another,
-sent half-way between two sessions. Blocks of sessions beside an import take turns with blocks without.
+sent half-way between two sessions. Blocks of sessions beside an import take turns with blocks without, and those, in
+shorter turns, with transactions of as many statements that ask for nothing, or for the statistics only.
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Annotated
+from collections.abc import Coroutine, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Annotated, Any
 
 import typer
 
@@ -20,11 +21,18 @@ from scripts.bench.importing import importing
 from scripts.bench.listening import listener
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
-from scripts.bench.rounds import STATEMENTS_OF_A_ROUND, empty_rounds, reading_rounds
+from scripts.bench.rounds import count_statements, empty_rounds, reading_rounds
 from scripts.bench.samples import Samples
+from scripts.bench.samples import together as all_of
+from scripts.bench.settling import settle
+from scripts.bench.turns import in_turns
 from scripts.errors import CommandError
 
 MILLION, SECONDS_A_DAY = 1_000_000, 86_400
+SLICES = 2
+"""A turn without an import is cut into so many, in turns with what bounds it."""
+ROUNDS = 75
+"""So many transactions of each kind for a slice, or as many as it has sessions."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +47,19 @@ class Options:
     rounds: int
 
     @property
+    def slice(self) -> int:
+        """How many sessions are written at a time."""
+        return max(1, round(self.rate * self.seconds / self.rounds / SLICES))
+
+    @property
     def block(self) -> int:
         """How many sessions are written in one turn."""
-        return max(1, round(self.rate * self.seconds / self.rounds))
+        return SLICES * self.slice
 
 
 def command(
     rate: Annotated[float | None, typer.Option(min=0.1, help="Sessions a second [50].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [30].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="For so long [25].")] = None,
     history: Annotated[int | None, typer.Option(min=1, help="Sessions each tutor has already [60].")] = None,
     rows: Annotated[int | None, typer.Option(min=1, help="Sessions of each import [200000].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="Imports, in turns with none [2].")] = None,
@@ -65,26 +78,64 @@ def measure(server_url: str, options: Options) -> Report:
         writer = Writer(url, options.rate, sessions)
         say("Starting a listener, which looks at every tutor first")
         with listener(url) as process:
+            quiet = _Quiet(url, writer, process.process_id, options)
             writer.warm_up()
             say(f"Writing {sessions} sessions, in turns without and beside a COPY of {options.rows:,}")
-            quiet, busy, spent = [], [], list[float | None]()
+            busy = []
             for _ in range(options.rounds):
-                before = listener_processor_seconds(process.process_id, url)
-                quiet.append(writer.write(options.block))
-                spent.append(difference(before, listener_processor_seconds(process.process_id, url)))
+                settle(url)
+                quiet.write_block()
                 busy.append(_write_beside_import(url, writer, options))
-        block, empty = together(quiet), asyncio.run(empty_rounds(url))
-        reading = asyncio.run(reading_rounds(url, writer.tutors))
         figures = [
-            *_quiet_figures(block),
-            *_cost(spent, options),
-            _part(
-                "empty_round", f"a transaction of {STATEMENTS_OF_A_ROUND} statements that ask for nothing", empty, block
-            ),
-            _part("reading_round", "  one of which reads a tutor's statistics instead", reading, block),
-            *_busy_figures(quiet, busy, options),
+            *_quiet_figures(quiet),
+            *_cost(quiet, options),
+            *_limits(quiet),
+            *_busy_figures(quiet.blocks, busy, options.rows),
         ]
         return Report("latency", asdict(options), figures, _NOTES)
+
+
+@dataclass
+class _Quiet:
+    """The sessions that are written without an import, and what bounds them, measured in turns with them."""
+
+    url: str
+    writer: Writer
+    listener_id: int
+    options: Options
+    blocks: list[Block] = field(default_factory=list)
+    spent: list[float | None] = field(default_factory=list)
+    """Seconds of processors that each slice cost the listener and its connections."""
+    rounds: dict[str, list[Samples]] = field(default_factory=lambda: {"empty": [], "reading": []})
+
+    def __post_init__(self) -> None:
+        self.statements = asyncio.run(count_statements(self.url, self.writer.tutors[-1]))
+
+    def write_block(self) -> None:
+        """One turn."""
+        slices: list[Block] = []
+        rounds, rate = min(ROUNDS, self.options.slice), self.options.rate
+
+        def write() -> float:
+            before = listener_processor_seconds(self.listener_id, self.url)
+            slices.append(self.writer.write(self.options.slice))
+            self.spent.append(difference(before, listener_processor_seconds(self.listener_id, self.url)))
+            return slices[-1].sessions.milliseconds().median
+
+        def ask_nothing() -> float:
+            return self._note("empty", empty_rounds(self.url, self.statements, rounds=rounds, rate=rate))
+
+        def read() -> float:
+            tutors = self.writer.tutors
+            return self._note("reading", reading_rounds(self.url, self.statements, tutors, rounds=rounds, rate=rate))
+
+        # All of them are warm: no round to warm up.
+        in_turns({"write": write, "empty": ask_nothing, "reading": read}, rounds=SLICES, warm_up=lambda: None)
+        self.blocks.append(together(slices))
+
+    def _note(self, kind: str, asking: Coroutine[Any, Any, Samples]) -> float:
+        self.rounds[kind].append(asyncio.run(asking))
+        return self.rounds[kind][-1].median
 
 
 def _write_beside_import(url: str, writer: Writer, options: Options) -> Block:
@@ -100,12 +151,15 @@ def _write_beside_import(url: str, writer: Writer, options: Options) -> Block:
 _NOTES = (
     "times begin when the client sends COMMIT: they hold its own flush to disk, which a bare notification hasn't",
     "an alert is seen through a trigger of the benchmark's that notifies on insert: its cost is included",
-    "the empty transaction is sent as the listener sends its own: what the way costs, whatever is asked",
+    "the empty transaction is sent as the listener sends its own, as often a second: what the way costs, whatever is"
+    " asked",
+    "before each turn without an import the server has vacuumed, and written to the disk what the import left",
     "beside an import: from the first row of a COPY, whose client shares the cores, until its tutors are generated",
 )
 
 
-def _quiet_figures(block: Block) -> list[Figure]:
+def _quiet_figures(quiet: _Quiet) -> list[Figure]:
+    block = together(quiet.blocks)
     alerts, bare = block.sessions.milliseconds(), block.bare.milliseconds()
     written = len(alerts.values)
     return [
@@ -119,17 +173,7 @@ def _quiet_figures(block: Block) -> list[Figure]:
             ratio=alerts.median / bare.median,
             yardstick="bare NOTIFY round trip",
         ),
-        *(
-            Figure(
-                name=f"alert_p{percent}",
-                what=f"  p{percent}",
-                value=alerts.percentile(percent),
-                unit="ms",
-                ratio=alerts.percentile(percent) / bare.median,
-                yardstick="bare NOTIFY round trip, median",
-            )
-            for percent in (95, 99)
-        ),
+        *(_to_median(f"alert_p{percent}", f"  p{percent}", alerts.percentile(percent), bare) for percent in (95, 99)),
         Figure(name="alert_max", what="  max", value=max(alerts.values), unit="ms"),
         measured(
             "alert_from_answer_p50",
@@ -139,43 +183,70 @@ def _quiet_figures(block: Block) -> list[Figure]:
         ),
         measured("notify_p50", "bare NOTIFY, commit sent -> received, p50", "ms", bare),
         Figure(name="notify_p95", what="  p95", value=bare.percentile(95), unit="ms"),
+        _to_median("notify_p99", "  p99", bare.percentile(99), bare),
         Figure(name="sessions", what="sessions, each with its alert", value=written, unit=""),
         Figure(name="achieved_rate", what="achieved rate", value=written / block.seconds, unit="sessions/s"),
     ]
 
 
-def _cost(spent: Sequence[float | None], options: Options) -> list[Figure]:
+def _cost(quiet: _Quiet, options: Options) -> list[Figure]:
     """Of sessions that come one by one, so that each is a generation of its own."""
-    seconds = [each for each in spent if each is not None]
+    seconds = [each for each in quiet.spent if each is not None]
     if not seconds:
         return []
-    cores = sum(seconds) / (len(seconds) * options.block) * MILLION / SECONDS_A_DAY
+    cores = sum(seconds) / (len(seconds) * options.slice) * MILLION / SECONDS_A_DAY
     what = "a million such sessions a day would keep busy, listener and its connections"
     return [Figure(name="cores_per_million", what=what, value=cores, unit="cores")]
 
 
-def _part(name: str, what: str, samples: Samples, block: Block) -> Figure:
-    ratio = samples.median / block.bare.milliseconds().median
+def _limits(quiet: _Quiet) -> list[Figure]:
+    bare = together(quiet.blocks).bare.milliseconds()
+    figures = []
+    for name, what in (
+        ("empty", f"a transaction of {quiet.statements} statements that ask for nothing, p50"),
+        ("reading", "one of which reads a tutor's statistics instead, p50"),
+    ):
+        found = all_of(quiet.rounds[name])
+        figures += [
+            Figure(
+                name=f"{name}_round",
+                what=what,
+                value=found.median,
+                unit="ms",
+                spread=found.quartiles,
+                ratio=found.median / bare.median,
+                yardstick="bare NOTIFY round trip",
+            ),
+            _to_median(f"{name}_round_p99", "  p99", found.percentile(99), bare),
+        ]
+    return figures
+
+
+def _to_median(name: str, what: str, milliseconds: float, bare: Samples) -> Figure:
     return Figure(
         name=name,
         what=what,
-        value=samples.median,
+        value=milliseconds,
         unit="ms",
-        spread=samples.quartiles,
-        ratio=ratio,
-        yardstick="bare NOTIFY round trip",
+        ratio=milliseconds / bare.median,
+        yardstick="bare NOTIFY round trip, median",
     )
 
 
-def _busy_figures(quiet: list[Block], busy: list[Block], options: Options) -> list[Figure]:
+def _busy_figures(quiet: Sequence[Block], busy: Sequence[Block], rows: int) -> list[Figure]:
     times = together(busy).sessions.milliseconds()
     p95, without = (
         Samples([block.sessions.milliseconds().percentile(95) for block in blocks]) for blocks in (busy, quiet)
     )
+    bare, bare_without = (
+        Samples([block.bare.milliseconds().percentile(95) for block in blocks]) for blocks in (busy, quiet)
+    )
+    to = "p95 without import"
     return [
-        measured("import_p50", f"beside a COPY of {options.rows:,} sessions, p50", "ms", times),
-        compared("import_p95", "  p95 of each turn", "ms", p95, without, to="p95 without import"),
+        measured("import_p50", f"beside a COPY of {rows:,} sessions, p50", "ms", times),
+        compared("import_p95", "  p95 of each turn", "ms", p95, without, to=to),
         Figure(name="import_max", what="  max", value=max(times.values), unit="ms"),
+        compared("import_bare_p95", "  bare NOTIFY beside it, p95 of each turn", "ms", bare, bare_without, to=to),
         Figure(name="import_sessions", what="  sessions", value=len(times.values), unit=""),
     ]
 
@@ -183,7 +254,7 @@ def _busy_figures(quiet: list[Block], busy: list[Block], options: Options) -> li
 BENCHMARK = Benchmark(
     name="latency",
     command=command,
-    full=Options(rate=50, seconds=30, history=60, rows=200_000, rounds=2),
-    quick=Options(rate=50, seconds=5, history=30, rows=20_000, rounds=1),
+    full=Options(rate=50, seconds=25, history=60, rows=200_000, rounds=2),
+    quick=Options(rate=50, seconds=4, history=30, rows=20_000, rounds=1),
     measure=measure,
 )

@@ -28,6 +28,9 @@ from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
 from scripts.bench.turns import in_turns
 
+WARM_UP_PART = 10
+"""One of so many changes is worked off before any that count."""
+
 
 @dataclass(frozen=True)
 class Options:
@@ -47,7 +50,7 @@ def command(
     tutors: Annotated[int | None, typer.Option(min=1, help="Tutors of the changes [10000].")] = None,
     few: Annotated[int | None, typer.Option(min=1, help="Tutors when they are few [100].")] = None,
     sessions: Annotated[int | None, typer.Option(min=1, help="Sessions of each, over 60 days [200].")] = None,
-    sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [500].")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Jobs of the peers, scaled up to all [400].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often each is measured [1].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
@@ -62,7 +65,7 @@ def _size(options: Options) -> Size:
 
 
 def measure(server_url: str, options: Options) -> Report:
-    """One round to warm up, then those that count."""
+    """A few changes to warm up, then the rounds that count."""
     if not peers.are_installed():
         return Report("peers", asdict(options), (), [peers.NOT_INSTALLED])
     with filled_database(server_url, "peers", _size(options)) as url:
@@ -70,6 +73,7 @@ def measure(server_url: str, options: Options) -> Report:
         for peer in peers.PEERS.values():
             asyncio.run(peer.install(url))
         with psycopg.connect(url, autocommit=True) as connection:
+            _warm_up(url, connection, options)
             figures = [
                 figure
                 for name, tutors in (("many", options.tutors), ("few", options.few))
@@ -104,14 +108,11 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
 
     def theirs(name: str) -> float:
         jobs = _drawn(options, tutors)
-        remove_results(connection)
-        with peers.worker(name, url):
-            return seconds_for_all(name, peers.work_off(name, url, jobs), len(jobs))
+        return seconds_for_all(name, _work_off(name, url, connection, jobs), len(jobs))
 
     measurements = {"tutorwatch": ours} | {name: partial(theirs, name) for name in peers.PEERS}
-    found = {
-        name: seconds.per(options.changes) for name, seconds in in_turns(measurements, rounds=options.rounds).items()
-    }
+    turns = in_turns(measurements, rounds=options.rounds, warm_up=lambda: None)
+    found = {name: seconds.per(options.changes) for name, seconds in turns.items()}
     key, better = f"changes_of_{which}", max(peers.PEERS, key=lambda name: found[name].median)
     what = f"{options.changes:,} changes of {tutors:,} tutors"
     figures = [
@@ -129,6 +130,20 @@ def _figures(url: str, connection: psycopg.Connection, options: Options, which: 
     return figures
 
 
+def _warm_up(url: str, connection: psycopg.Connection, options: Options) -> None:
+    """A part of the changes, by each; what is started for a measurement warms up by itself besides."""
+    few = max(1, options.changes // WARM_UP_PART)
+    drain(url, connection, changes=few, tutors=min(few, options.tutors))
+    for name in peers.PEERS:
+        _work_off(name, url, connection, _drawn(options, options.tutors)[: peers.WARM_UP_JOBS])
+
+
+def _work_off(name: str, url: str, connection: psycopg.Connection, jobs: Sequence[str]) -> Took:
+    remove_results(connection)
+    with peers.worker(name, url):
+        return peers.work_off(name, url, jobs)
+
+
 def _drawn(options: Options, tutors: int) -> Sequence[str]:
     """The tutors of as many changes as the peers are measured on."""
     changes = [f"bench-tutor-{1 + number % tutors}" for number in range(options.changes)]
@@ -138,8 +153,8 @@ def _drawn(options: Options, tutors: int) -> Sequence[str]:
 BENCHMARK = Benchmark(
     name="peers",
     command=command,
-    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=500, rounds=1),
-    quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=30, rounds=1),
+    full=Options(changes=10_000, tutors=10_000, few=100, sessions=200, sample=400, rounds=1),
+    quick=Options(changes=300, tutors=300, few=5, sessions=40, sample=20, rounds=1),
     measure=measure,
     size=_size,
 )

@@ -32,6 +32,7 @@ from scripts.bench.listening import listener
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
 from scripts.bench.samples import Samples
+from scripts.bench.settling import settle
 from scripts.bench.turns import in_turns
 
 SESSIONS_EACH = 200
@@ -63,25 +64,24 @@ class Options:
 
     @property
     def tutors_beside_giant(self) -> int:
-        """Enough for the measurement, and behind them enough to give the giant all of its sessions."""
-        givers = -(-self.giant // (GIANT_HISTORY // 3))
-        return tutors_for(2 * self.rounds_of_giant * self.block) + givers
+        """Enough for the measurement."""
+        return tutors_for(2 * self.rounds_of_giant * self.block)
 
     @property
     def rounds_of_giant(self) -> int:
         """Fewer, longer turns."""
-        return max(1, self.rounds // 5)
+        return max(1, self.rounds // 4)
 
 
 def command(
     sessions: Annotated[
         list[int] | None,
-        typer.Option(min=SESSIONS_EACH, help="Sessions in the tables; again for each size [10000, 1000000]."),
+        typer.Option(min=SESSIONS_EACH, help="Sessions in the tables; again for each size [10000, 2000000]."),
     ] = None,
     generations: Annotated[int | None, typer.Option(min=1, help="Generations in each turn [50].")] = None,
-    rounds: Annotated[int | None, typer.Option(min=1, help="Turns with each size [10].")] = None,
+    rounds: Annotated[int | None, typer.Option(min=1, help="Turns with each size [8].")] = None,
     giant: Annotated[int | None, typer.Option(min=1, help="Sessions of the giant, in 30 days [20000].")] = None,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each giant's turn [10].")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Seconds of each giant's turn [8].")] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -112,8 +112,7 @@ def _size_figures(server_url: str, options: Options) -> list[Figure]:
         runner = stack.enter_context(asyncio.Runner())
         measurements = {}
         for sessions in options.sessions:
-            size = Size(-(-sessions // SESSIONS_EACH), SESSIONS_EACH)
-            url = stack.enter_context(filled_database(server_url, f"scale_{sessions}", size))
+            url = stack.enter_context(filled_database(server_url, f"scale_{sessions}", _size_of(sessions)))
             generations = _Generations(runner, url, _spread(url))
             stack.callback(generations.close)
             measurements[str(sessions)] = partial(generations.median_of, options.generations)
@@ -128,6 +127,14 @@ def _size_figures(server_url: str, options: Options) -> list[Figure]:
             for sessions, what, samples in zip(options.sessions[1:], others, rest, strict=True)
         ),
     ]
+
+
+def _size_of(sessions: int) -> Size:
+    return Size(-(-sessions // SESSIONS_EACH), SESSIONS_EACH)
+
+
+def _largest(options: Options) -> Size:
+    return _size_of(max(options.sessions))
 
 
 def _name(sessions: int, options: Options) -> str:
@@ -183,10 +190,12 @@ def _giant_figures(server_url: str, options: Options) -> list[Figure]:
         with listener(url):
             writer.warm_up()
             say(f"Writing {sessions} sessions, in turns beside a giant at rest and one that changes")
+            settle(url)
             without: list[Block] = []
             beside: list[Block] = []
-            for _ in range(options.rounds_of_giant):
-                for blocks, changing in ((without, False), (beside, True)):
+            turns = ((without, False), (beside, True))
+            for number in range(options.rounds_of_giant):
+                for blocks, changing in turns if number % 2 == 0 else reversed(turns):
                     with changing_giant(url, every_seconds=GIANT_CHANGES_SECONDS) if changing else nullcontext():
                         blocks.append(writer.write(options.block))
     p95, p95_without = (_percentiles(blocks, 95) for blocks in (beside, without))
@@ -197,11 +206,25 @@ def _giant_figures(server_url: str, options: Options) -> list[Figure]:
     to = "giant at rest"
     return [
         *alone,
+        _giant_to_rest(alone, p95_without),
         compared("giant_p50", "others' alerts while the giant changes, p50", "ms", p50, p50_without, to=to),
         compared("giant_p95", "  p95", "ms", p95, p95_without, to=to),
         compared("giant_bare_p95", "  bare notifications between them, p95", "ms", bare, bare_without, to=to),
         measured("giant_rest_p95", "  p95 with the giant at rest", "ms", p95_without),
     ]
+
+
+def _giant_to_rest(alone: Sequence[Figure], rest: Samples) -> Figure:
+    """What everybody whose session comes during it may have to wait for."""
+    takes = next(figure for figure in alone if figure.name == "giant_generation").value
+    return Figure(
+        name="giant_to_rest",
+        what="  the same",
+        value=takes,
+        unit="ms",
+        ratio=takes / rest.median,
+        yardstick="others' p95, giant at rest",
+    )
 
 
 def _alone(url: str, options: Options) -> list[Figure]:
@@ -224,7 +247,8 @@ def _percentiles(blocks: Sequence[Block], percent: float) -> Samples:
 BENCHMARK = Benchmark(
     name="scale",
     command=command,
-    full=Options(sessions=(10_000, 1_000_000), generations=50, rounds=10, giant=20_000, seconds=10),
-    quick=Options(sessions=(10_000, 30_000), generations=10, rounds=5, giant=5_000, seconds=3),
+    full=Options(sessions=(10_000, 2_000_000), generations=50, rounds=8, giant=20_000, seconds=8),
+    quick=Options(sessions=(10_000, 20_000), generations=8, rounds=3, giant=5_000, seconds=3),
     measure=measure,
+    size=_largest,
 )

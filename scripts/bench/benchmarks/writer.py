@@ -4,10 +4,14 @@ One connection that commits row by row, in small alternating blocks; bulk loads 
 rows), each into the same empty table; and many connections at once, where commits wait for each other: without
 triggers, with them, with them and a listener at work, and with what a plain design would have instead, a row
 trigger that notifies (which keeps no record, and which nobody hears here). Beside them the least that any record in
-the same transaction must be: a statement's trigger that appends to a table without an index, and tells nobody.
+the same transaction must be: a statement's trigger that does nothing, one that appends to a table without an index, and
+one that also notifies.
+
+Last, how old the rows of the outbox are when a listener claims them: few a second, more, and as many as they can.
 """
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -20,9 +24,10 @@ from psycopg import sql
 
 from migrations import automation
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
+from scripts.bench.consumption import Stopwatch, difference, listener_processor_seconds
 from scripts.bench.databases import filled_database
 from scripts.bench.dataset import Size
-from scripts.bench.listening import listener
+from scripts.bench.listening import listener, wait_until_drained
 from scripts.bench.load import find_pgbench, transactions_per_second
 from scripts.bench.progress import say
 from scripts.bench.report import Figure, Report, compared, measured
@@ -32,6 +37,8 @@ from scripts.bench.turns import in_turns
 WARM_UP_ROWS = 5
 """Rows at the start of each block that don't count: the switch makes the server plan anew."""
 
+REFILLED_ROWS = 30_000
+"""So many, at most, are in the table before single rows are added: enough to give its indexes their depth."""
 STUDENTS_EACH = 25
 ROWS_EACH = 200
 
@@ -39,7 +46,8 @@ ROWS_EACH = 200
 @dataclass(frozen=True)
 class Options:
     """Sizes: `blocks` of `block_rows` single rows each way; `copy_rows` and `insert_rows` in one statement,
-    `copies` and `inserts` times each way; `connections` at once for `seconds`, `rounds` times each way."""
+    `copies` and `inserts` times each way; `connections` at once for `seconds`, `rounds` times each way; the outbox
+    watched for `age_seconds` at each pace."""
 
     blocks: int
     block_rows: int
@@ -50,6 +58,7 @@ class Options:
     connections: int
     seconds: int
     rounds: int
+    age_seconds: int
 
     @property
     def tutors(self) -> int:
@@ -65,8 +74,11 @@ def command(
     insert_rows: Annotated[int | None, typer.Option(min=1, help="Rows of one INSERT [1000].")] = None,
     inserts: Annotated[int | None, typer.Option(min=1, help="Such INSERTs, each way [20].")] = None,
     connections: Annotated[int | None, typer.Option(min=1, help="Connections that write at once [16].")] = None,
-    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [7].")] = None,
+    seconds: Annotated[int | None, typer.Option(min=1, help="How long they write [5].")] = None,
     rounds: Annotated[int | None, typer.Option(min=1, help="How often, each way [2].")] = None,
+    age_seconds: Annotated[
+        int | None, typer.Option(min=1, help="How long the outbox is watched, at each pace [8].")
+    ] = None,
     quick: Quick = False,
     json_file: JsonFile = None,
 ) -> None:
@@ -83,6 +95,7 @@ def command(
         connections=connections,
         seconds=seconds,
         rounds=rounds,
+        age_seconds=age_seconds,
     )
 
 
@@ -100,6 +113,8 @@ def measure(server_url: str, options: Options) -> Report:
         figures += _single_rows(connection, options)
         say(f"Writing with {options.connections} connections at once")
         figures += _many_connections(connection, url, options)
+        say("Watching how old the outbox becomes")
+        figures += _ages(connection, url, options)
         return Report("writer", asdict(options), figures, _notes())
 
 
@@ -109,6 +124,9 @@ def _notes() -> tuple[str, ...]:
         "every figure includes the commit; single rows and many connections commit each row",
         f"many connections are {by}; a ratio of transactions per second below 1 is a loss",
         "a listener at work shares the machine with the server here: that part of its loss isn't the triggers'",
+        "what it leaves to the writers: all cores, less the time of its own process and of the server's for its"
+        " connections",
+        "the age of a row of the outbox is noted by a trigger of the benchmark's on its deletion, which is its claim",
     )
 
 
@@ -176,7 +194,8 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
             "without": insert_block,
             "with": lambda: insert_beside(_triggers(connection, on=True)),
             "empty": lambda: insert_beside(_trigger(connection, *DOES_NOTHING)),
-            "records": lambda: insert_beside(_recording(connection)),
+            "records": lambda: insert_beside(_recording(connection, RECORDS)),
+            "wakes": lambda: insert_beside(_recording(connection, RECORDS_AND_NOTIFIES)),
         },
         rounds=options.blocks,
     )
@@ -185,52 +204,116 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
         *_pair("insert_one", "single session per commit", "ms", found),
         compared("insert_one_empty", "  with a trigger that does nothing", "ms", found["empty"], without, to=to),
         compared("insert_one_records", f"  with {_JUST_RECORDS}", "ms", found["records"], without, to=to),
+        compared("insert_one_wakes", "  with one that records and notifies", "ms", found["wakes"], without, to=to),
     ]
 
 
 def _many_connections(connection: psycopg.Connection, url: str, options: Options) -> list[Figure]:
-    numbers = {"tutor": options.tutors, "student": options.tutors * STUDENTS_EACH}
-    pgbench = find_pgbench()
+    left: list[float] = []
 
-    def write(beside: Callable[[], AbstractContextManager[None]]) -> float:
+    def write(beside: Callable[[], AbstractContextManager[object]], seconds: int = options.seconds) -> float:
         _refill(connection)
         with beside():
-            return transactions_per_second(
-                url,
-                INSERT,
-                numbers,
-                connections=options.connections,
-                seconds=options.seconds,
-                pgbench=pgbench,
-            )
+            return _write(url, options, connections=options.connections, seconds=seconds)
 
-    @contextmanager
-    def triggers_and_listener() -> Iterator[None]:
-        with _triggers(connection, on=True), listener(url):
-            yield
+    def write_beside_listener() -> float:
+        _refill(connection)
+        with _triggers(connection, on=True), listener(url) as process:
+            before, watch = listener_processor_seconds(process.process_id, url), Stopwatch()
+            tps = _write(url, options, connections=options.connections, seconds=options.seconds)
+            spent = difference(before, listener_processor_seconds(process.process_id, url))
+            if spent is not None:
+                left.append(1 - spent / watch.took().seconds / (os.cpu_count() or 1))
+        return tps
 
     found = in_turns(
         {
             "without": lambda: write(nullcontext),
             "with": lambda: write(lambda: _triggers(connection, on=True)),
-            "listener": lambda: write(triggers_and_listener),
-            "records": lambda: write(lambda: _recording(connection)),
+            "listener": write_beside_listener,
+            "empty": lambda: write(lambda: _trigger(connection, *DOES_NOTHING)),
+            "records": lambda: write(lambda: _recording(connection, RECORDS)),
             "notify": lambda: write(lambda: _trigger(connection, *NOTIFIES)),
         },
         rounds=options.rounds,
+        warm_up=lambda: write(nullcontext, seconds=1),
     )
     without, with_them, to = found["without"], found["with"], "without triggers"
     what = f"{options.connections} connections at once"
-    return [
+    figures = [
         measured("tps_without", f"{what}, without triggers", "tx/s", without),
         compared("tps_with", "  with triggers", "tx/s", with_them, without, to=to),
         compared("tps_listener", "  with triggers and a listener", "tx/s", found["listener"], without, to=to),
+        compared("tps_empty", "  with a trigger that does nothing", "tx/s", found["empty"], without, to=to),
         compared("tps_records", f"  with {_JUST_RECORDS}", "tx/s", found["records"], without, to=to),
         compared("tps_notify", "  with a row trigger that notifies", "tx/s", found["notify"], without, to=to),
         compared(
             "tps_with_to_notify", "  with triggers", "tx/s", with_them, found["notify"], to="notifying row trigger"
         ),
     ]
+    if left:
+        share = Samples(left).median
+        what = "  all cores, less what the listener takes"
+        figures.append(
+            Figure(name="tps_left", what=what, value=100 * share, unit="%", ratio=share, yardstick="all cores")
+        )
+    return figures
+
+
+def _write(url: str, options: Options, *, connections: int, seconds: int, rate: float | None = None) -> float:
+    """Single rows by many connections; returns their transactions a second."""
+    numbers = {"tutor": options.tutors, "student": options.tutors * STUDENTS_EACH}
+    pgbench = find_pgbench()
+    return transactions_per_second(
+        url, INSERT, numbers, connections=connections, seconds=seconds, pgbench=pgbench, rate=rate
+    )
+
+
+# Ages
+
+
+def _ages(connection: psycopg.Connection, url: str, options: Options) -> list[Figure]:
+    figures = []
+    _refill(connection)
+    with _triggers(connection, on=True), listener(url):
+        for statement in _NOTE_AGES:
+            connection.execute(statement)
+        for pace, rate in _PACES.items():
+            connection.execute("TRUNCATE public.bench_ages")
+            connections = options.connections if rate is None else min(options.connections, CONNECTIONS_OF_A_PACE)
+            _write(url, options, connections=connections, seconds=options.age_seconds, rate=rate)
+            wait_until_drained(url)
+            ages = Samples([age for (age,) in connection.execute("SELECT milliseconds FROM public.bench_ages")])
+            what = pace.format(connections=options.connections)
+            name = f"age_{rate:.0f}" if rate else "age_unthrottled"
+            figures += [
+                Figure(name=f"{name}_p99", what=f"age at claim, {what}, p99", value=ages.percentile(99), unit="ms"),
+                Figure(name=f"{name}_max", what="  max", value=max(ages.values), unit="ms"),
+                Figure(name=f"{name}_rows", what="  rows", value=len(ages.values), unit=""),
+            ]
+        connection.execute("DROP FUNCTION public.bench_note_ages() CASCADE")
+    return figures
+
+
+_PACES = {"20 sessions/s": 20.0, "200 sessions/s": 200.0, "{connections} writers as fast as they can": None}
+CONNECTIONS_OF_A_PACE = 4
+_NOTE_AGES: tuple[LiteralString, ...] = (
+    "CREATE UNLOGGED TABLE public.bench_ages (milliseconds float8)",
+    """
+    CREATE FUNCTION public.bench_note_ages() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+        INSERT INTO public.bench_ages SELECT 1000 * extract(epoch FROM clock_timestamp() - recorded_at) FROM claimed;
+        RETURN NULL;
+    END $$
+    """,
+    """
+    CREATE TRIGGER bench_note_ages AFTER DELETE ON tutorwatch.outbox REFERENCING OLD TABLE AS claimed
+    FOR EACH STATEMENT EXECUTE FUNCTION public.bench_note_ages()
+    """,
+)
+
+
+# Triggers
 
 
 def _with_and_without(connection: psycopg.Connection, write: Callable[[], float], *, rounds: int) -> dict[str, Samples]:
@@ -244,6 +327,7 @@ def _with_and_without(connection: psycopg.Connection, write: Callable[[], float]
     found = in_turns(
         {"without": lambda: measurement(on=False), "with": lambda: measurement(on=True)},
         rounds=rounds,
+        warm_up=lambda: measurement(on=True),
     )
     connection.execute("TRUNCATE tutorwatch.outbox")
     return found
@@ -284,11 +368,11 @@ def _trigger(connection: psycopg.Connection, body: LiteralString, when: LiteralS
 
 
 @contextmanager
-def _recording(connection: psycopg.Connection) -> Iterator[None]:
+def _recording(connection: psycopg.Connection, how: tuple[LiteralString, LiteralString]) -> Iterator[None]:
     """A trigger that records, and a table for its records."""
     connection.execute("CREATE TABLE public.bench_records (tutor_id text, recorded_at timestamptz DEFAULT now())")
     try:
-        with _trigger(connection, *RECORDS):
+        with _trigger(connection, *how):
             yield
     finally:
         connection.execute("DROP TABLE public.bench_records")
@@ -298,6 +382,11 @@ DOES_NOTHING = ("RETURN NULL;", "REFERENCING NEW TABLE AS new_rows FOR EACH STAT
 """The least that any recording of statements must have: a statement's trigger that is given its rows."""
 RECORDS = (
     "INSERT INTO public.bench_records SELECT DISTINCT tutor_id FROM new_rows; RETURN NULL;",
+    "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
+)
+RECORDS_AND_NOTIFIES = (
+    "INSERT INTO public.bench_records SELECT DISTINCT tutor_id FROM new_rows;"
+    " PERFORM pg_notify('bench_sessions', ''); RETURN NULL;",
     "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
 )
 _JUST_RECORDS = "a trigger that just records"
@@ -311,9 +400,9 @@ def _empty(connection: psycopg.Connection) -> None:
 
 
 def _refill(connection: psycopg.Connection) -> None:
-    """Leaves the kept rows and no others in sessions; the triggers are off."""
+    """Leaves the first of the kept rows and no others in sessions; the triggers are off."""
     _empty(connection)
-    connection.execute("INSERT INTO public.sessions SELECT * FROM public.bench_rows")
+    connection.execute("INSERT INTO public.sessions SELECT * FROM public.bench_rows LIMIT %s", [REFILLED_ROWS])
     connection.execute("VACUUM (ANALYZE) public.sessions")
 
 
@@ -328,19 +417,21 @@ BENCHMARK = Benchmark(
         insert_rows=1000,
         inserts=20,
         connections=16,
-        seconds=7,
+        seconds=5,
         rounds=2,
+        age_seconds=8,
     ),
     quick=Options(
-        blocks=10,
+        blocks=8,
         block_rows=20,
         copy_rows=10_000,
-        copies=2,
+        copies=1,
         insert_rows=1000,
         inserts=5,
         connections=16,
         seconds=1,
         rounds=1,
+        age_seconds=2,
     ),
     measure=measure,
 )

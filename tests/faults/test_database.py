@@ -18,14 +18,15 @@ import psycopg
 import pytest
 
 from rules.database import STATEMENT_SECONDS
-from tests.faults.own_server import OwnServer, aside, server_user
+from tests.faults.own_server import OwnServer, aside
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder
 from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
 from tests.platform import Platform
+from tests.roles import LISTENER, WEB
 from tests.scripts.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
-from tests.servers import folder_for_servers
+from tests.servers import folder_for_servers, server_user
 
 
 @asynccontextmanager
@@ -40,7 +41,9 @@ def listeners(url: str, count: int = 2, **settings: object) -> Iterator[list[Run
     """Listeners of which none may end, or meet an error that it doesn't expect."""
     with ExitStack() as stack:
         running = [
-            stack.enter_context(Running("listen", url=url, cwd=NO_EMBEDDED_DATABASE, program=(PROGRAM,), **settings))
+            stack.enter_context(
+                Running("listen", url=LISTENER.url(url), cwd=NO_EMBEDDED_DATABASE, program=(PROGRAM,), **settings)
+            )
             for _ in range(count)
         ]
         yield running
@@ -102,7 +105,7 @@ async def _kill_a_backend(server: OwnServer) -> None:
         await eventually(is_ended)
 
     async def answers() -> bool:
-        return server.is_running
+        return server.answers
 
     await eventually(answers)
 
@@ -116,7 +119,7 @@ async def test_each_of_our_connections_is_terminated(own_server: OwnServer, faul
     traffic = Traffic(own_server.url)
     with (
         listeners(own_server.url) as running,
-        Running("web", url=own_server.url, web_port=0) as web,
+        Running("web", url=WEB.url(own_server.url), web_port=0) as web,
     ):
         await all_listen(running)
         address = (await web.log(action="serving"))["message"].removeprefix("Serving on ")
@@ -448,7 +451,7 @@ def small_disk() -> Iterator[Path]:
 
 
 async def test_full_disk_under_the_outbox(own_server: OwnServer, small_disk: Path, fault_record: FaultRecorder) -> None:
-    """Clients' writes go through with a warning; once there is room, a sweep finds the tutors."""
+    """Clients' writes go through with a warning, which is noted; once there is room, a sweep finds the tutors."""
     traffic = Traffic(own_server.url)
     async with platform_on(own_server.url) as platform:
         await platform.connection.execute(b"DROP TABLESPACE IF EXISTS small")
@@ -476,10 +479,12 @@ async def test_full_disk_under_the_outbox(own_server: OwnServer, small_disk: Pat
 
         filler.unlink()
         started = time.monotonic()
-        with listeners(own_server.url, 1, sweep_hours=1 / 3600) as [listener]:
+        with listeners(own_server.url, 1) as [listener]:
+            await listener.log(action="unrecorded_sweep")
             await listener.log(action="generated")  # the sweep's first batch: every tutor is in the outbox now
             await eventually(lambda: is_quiet(platform))
             recovery = time.monotonic() - started
+            assert listener.logs(action="daily_sweep") == []  # it is the note of what went unrecorded that helped
             verdict = await traffic.judge()
         await platform.connection.execute("ALTER TABLE tutorwatch.outbox SET TABLESPACE pg_default")
         await platform.connection.execute("ALTER INDEX tutorwatch.outbox_pkey SET TABLESPACE pg_default")

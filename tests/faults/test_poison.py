@@ -15,6 +15,7 @@ from tests.faults.record import FaultRecorder
 from tests.faults.scale import either
 from tests.listener.surroundings import alerted, has_settled, is_up, no_shows
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually, tutorwatch
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +32,7 @@ QUICKLY: dict[str, Any] = {
 
 def poisoned_listener(harm: str, tutor_ids: str, url: str) -> Running:
     program = (sys.executable, ROOT / "tests" / "faults" / "poisoned.py", harm, tutor_ids)
-    return Running("listen", url=url, cwd=ROOT, program=program, **QUICKLY)
+    return Running("listen", url=LISTENER.url(url), cwd=ROOT, program=program, **QUICKLY)
 
 
 @asynccontextmanager
@@ -86,7 +87,7 @@ async def test_tutor_that_ends_its_listener_each_time_is_parked(
         await asyncio.sleep(1)
         assert ended == [exit_code] * (ATTEMPTS + 1)
 
-    with Running("listen", url=database_url) as mended:
+    with Running("listen", url=LISTENER.url(database_url)) as mended:
         assert tutorwatch("retry", POISONED, url=database_url).out.endswith("generate: 1\n")
         await has_settled(platform)
         assert mended.is_running
@@ -129,7 +130,7 @@ async def test_tutors_whose_rule_raises_are_parked_and_the_others_get_through(
         recovery_seconds = time.monotonic() - started
         await eventually(are_parked, within=either(test=60, soak=180))  # one by one
         assert listener.is_running
-    with Running("listen", url=database_url):
+    with Running("listen", url=LISTENER.url(database_url)):
         tutorwatch("retry", "--all", url=database_url)
         await has_settled(platform)
     found = await alerted(platform)
@@ -143,7 +144,7 @@ async def test_tutors_whose_rule_raises_are_parked_and_the_others_get_through(
 
 
 async def test_process_that_was_paused_for_longer_does_not_count_as_hung(platform: Platform, database_url: str) -> None:
-    with Running("listen", url=database_url, **QUICKLY) as listener:
+    with Running("listen", url=LISTENER.url(database_url), **QUICKLY) as listener:
         await is_up(platform)
         listener.send(signal.SIGSTOP)
         await asyncio.sleep(3 * QUICKLY["hang_seconds"])

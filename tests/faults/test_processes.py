@@ -13,6 +13,7 @@ from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, seconds_until_caught_up
 from tests.listener.surroundings import generation_held_up, held_up_backend
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually
 
 WAITED_FOR_US_SECONDS = 2.0
@@ -34,7 +35,7 @@ async def test_listener_that_ends_loses_nothing(
     with ExitStack() as at_the_end:
 
         def start() -> Running:
-            return at_the_end.enter_context(Running("listen", url=database_url, batch_size=25))
+            return at_the_end.enter_context(Running("listen", url=LISTENER.url(database_url), batch_size=25))
 
         listeners = [start() for _ in range(3)]
         async with flowing(traffic):
@@ -78,7 +79,7 @@ async def test_listener_that_stands_still_holds_nobody_up_for_long(
     with ExitStack() as at_the_end:
 
         def start() -> Running:
-            return at_the_end.enter_context(Running("listen", url=database_url))
+            return at_the_end.enter_context(Running("listen", url=LISTENER.url(database_url)))
 
         listener = start()
         async with flowing(traffic, clients=2):

@@ -278,7 +278,7 @@ async def test_change_missed_while_the_connection_was_cut_is_found_after_the_rec
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60) as listener:
-            await is_up(platform)
+            await logged(caplog, "listening")
             await proxy.close()
             await logged(caplog, "unreachable")
             await no_shows(platform, 1)
@@ -306,7 +306,7 @@ async def test_deaf_listener_says_so_polls_and_recovers(
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1):
-            await is_up(platform)
+            await logged(caplog, "listening")  # before that it has no connection to lose, and would say something else
 
             await proxy.close()
 
@@ -347,7 +347,7 @@ async def test_connection_that_fell_silent_is_found_out_and_replaced(
         async with listening(
             database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.3
         ):
-            await is_up(platform)
+            await logged(caplog, "listening")
 
             proxy.fall_silent()
 
@@ -467,7 +467,7 @@ async def test_outage_is_told_without_repeating_it_all_the_time(
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url):
-            await is_up(platform)
+            await logged(caplog, "listening")
             caplog.clear()
             await proxy.close()
             steps = await logged(caplog, "unreachable", 7)

@@ -23,6 +23,7 @@ from scripts.narration import Narrator
 from tests.listener.surroundings import has_settled, no_shows
 from tests.platform import Platform
 from tests.scripts.command import Running, eventually, find_psql, psql, run_client, tutorwatch
+from tests.servers import folder_for_servers
 
 NO_SHOWS = """
     INSERT INTO sessions (tutor_id, student_id, subject_id, scheduled_start, scheduled_duration, session_number, status)
@@ -37,7 +38,9 @@ NO_SHOWS = """
 def folder() -> Iterator[Path]:
     """Where it runs; a server that is left there is ended."""
     # Not in pytest's own folder: the next run of pytest takes the server's user the right to read that.
-    with tempfile.TemporaryDirectory(prefix="tutorwatch-run-", ignore_cleanup_errors=True) as name:
+    with tempfile.TemporaryDirectory(
+        prefix="tutorwatch-run-", dir=folder_for_servers(), ignore_cleanup_errors=True
+    ) as name:
         folder = Path(name)
         folder.chmod(0o755)
         yield folder

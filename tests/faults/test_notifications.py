@@ -22,10 +22,12 @@ from tests.listener.surroundings import has_settled, is_up, no_shows
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually
-from web.live import GATHER_SECONDS, MOST_NAMED
+from web.live import GATHER_SECONDS, LISTEN_BEAT_SECONDS, MOST_NAMED
 
-FLOOD_SECONDS = either(test=12.0, soak=30.0)
-"""Longer than the services' heartbeats are apart."""
+FLOOD_SECONDS = LISTEN_BEAT_SECONDS + either(test=2.0, soak=20.0)
+"""Longer than the dashboard's heartbeats are apart."""
+BEAT_SECONDS = either(test=3.0, soak=10.0)
+"""The same of the listener, which takes a setting."""
 RESPONSE_SECONDS = either(test=20.0, soak=5.0)
 """From a client's commit to its alert, in the middle of a flood that takes a processor, on a shared machine."""
 MEGABYTES = 60.0
@@ -74,13 +76,13 @@ async def test_flood_of_changes_that_are_none_leaves_the_listener_its_work(
     stranger: str, database_url: str, platform: Platform, fault_record: FaultRecorder
 ) -> None:
     slowest, changes = 0.0, 0
-    with Running("listen", url=LISTENER.url(database_url)) as listener:
+    with Running("listen", url=LISTENER.url(database_url), heartbeat_seconds=BEAT_SECONDS) as listener:
         await is_up(platform)
         await no_shows(platform, 1)
         await has_settled(platform)
         before, started = usage(listener.pid), time.monotonic()
         async with flood(stranger, "tutorwatch_changes") as sent:
-            while time.monotonic() < started + FLOOD_SECONDS:
+            while time.monotonic() < started + 2 * BEAT_SECONDS:
                 changes += 1
                 written = time.monotonic()
                 await no_shows(platform, 1, first=1 + changes)
@@ -213,7 +215,7 @@ async def test_clients_commit_and_are_heard_by_polling_with_the_queue_full(
                 async with connection.transaction():
                     await no_shows(platform, 5, first=6)
                 started = time.monotonic()
-                await eventually(lambda: _holds(platform, alerts=10), within=15)
+                await eventually(lambda: _holds(platform, alerts=10))
                 seconds = time.monotonic() - started
                 await connection.execute("UPDATE alerts SET resolved = true")
     fault_record("notification queue full", injected=1, recovery_seconds=seconds)

@@ -21,7 +21,7 @@ from web.access_cookies import SIGN_IN, form_token
 
 STREAMS = either(test=200, soak=1000)
 MEGABYTES_A_STREAM = 0.25
-STREAM_SECONDS = either(test=5.0, soak=15.0)
+STREAM_SECONDS = either(test=20.0, soak=15.0)
 """From a change to the last of all open pages being told."""
 
 

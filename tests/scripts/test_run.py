@@ -177,12 +177,13 @@ async def test_empty_database_of_ones_own_is_migrated_and_filled(folder: Path, e
 
 
 async def test_run_after_a_killed_one_stops_its_server(folder: Path) -> None:
-    with running(folder) as killed:
-        await killed.line("  session  ")
+    with running(folder, "--no-demo") as killed:
+        await killed.log(action="listening")
         killed.send(signal.SIGKILL)
         await killed.end()
-    with running(folder) as second:
-        await second.line("  session  ")
+    assert servers_of(folder)
+    with running(folder, "--no-demo") as second:
+        await second.log(action="listening")
         second.send(signal.SIGINT)
         assert await second.end() == 0
     assert servers_of(folder) == []
@@ -197,7 +198,7 @@ async def test_sigterm_during_the_start_leaves_no_server(folder: Path) -> None:
     async def is_gone() -> bool:
         return servers_of(folder) == []
 
-    await eventually(is_gone, within=5)
+    await eventually(is_gone)
 
 
 async def test_deleting_a_tutor_of_the_demo_does_not_end_everything(folder: Path, empty_url: str) -> None:

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from aiohttp.test_utils import TestServer
 
 PATIENCE_SECONDS = 10.0
+"""How long a silence is the end of an answer."""
+FIRST_PATIENCE_SECONDS = 60.0
+"""How long an answer may take to begin."""
 
 
 @dataclass(frozen=True)
@@ -34,9 +37,10 @@ async def send(server: TestServer, *parts: bytes, patience: float = PATIENCE_SEC
     except ConnectionError:
         pass
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(FIRST_PATIENCE_SECONDS) as until:
             while data := await reader.read(65536):
                 received += data
+                until.reschedule(asyncio.get_running_loop().time() + patience)
             is_closed = True
     except TimeoutError:
         pass

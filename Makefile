@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Every command starts processes, the tests hundreds: compiled modules are kept, whatever the surroundings prefer.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test soak check browser setup bench lock clean
 

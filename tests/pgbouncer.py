@@ -11,9 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.faults.own_server import server_user
 from tests.roles import ROLES, Role
-from tests.servers import folder_for_servers
+from tests.servers import folder_for_servers, server_user
 
 PORT = 6432
 """Names the socket: no network port is taken."""

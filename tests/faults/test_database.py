@@ -18,14 +18,15 @@ import psycopg
 import pytest
 
 from rules.database import STATEMENT_SECONDS
-from tests.faults.own_server import OwnServer, aside, server_user
+from tests.faults.own_server import OwnServer, aside
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder
 from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
 from tests.platform import Platform
+from tests.roles import LISTENER, WEB
 from tests.scripts.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
-from tests.servers import folder_for_servers
+from tests.servers import folder_for_servers, server_user
 
 
 @asynccontextmanager
@@ -40,7 +41,9 @@ def listeners(url: str, count: int = 2, **settings: object) -> Iterator[list[Run
     """Listeners of which none may end, or meet an error that it doesn't expect."""
     with ExitStack() as stack:
         running = [
-            stack.enter_context(Running("listen", url=url, cwd=NO_EMBEDDED_DATABASE, program=(PROGRAM,), **settings))
+            stack.enter_context(
+                Running("listen", url=LISTENER.url(url), cwd=NO_EMBEDDED_DATABASE, program=(PROGRAM,), **settings)
+            )
             for _ in range(count)
         ]
         yield running
@@ -102,7 +105,7 @@ async def _kill_a_backend(server: OwnServer) -> None:
         await eventually(is_ended)
 
     async def answers() -> bool:
-        return server.is_running
+        return server.answers
 
     await eventually(answers)
 
@@ -112,11 +115,11 @@ OUR_CONNECTIONS = ("tutorwatch-listen", "tutorwatch-worker", "tutorwatch-web", "
 
 async def test_each_of_our_connections_is_terminated(own_server: OwnServer, fault_record: FaultRecorder) -> None:
     """By an operator, in turn; the dashboard goes on answering, too."""
-    rounds, recovery, terminated = either(test=3, soak=30), 0.0, 0
+    rounds, recovery, terminated = either(test=2, soak=30), 0.0, 0
     traffic = Traffic(own_server.url)
     with (
         listeners(own_server.url) as running,
-        Running("web", url=own_server.url, web_port=0) as web,
+        Running("web", url=WEB.url(own_server.url), web_port=0) as web,
     ):
         await all_listen(running)
         address = (await web.log(action="serving"))["message"].removeprefix("Serving on ")
@@ -220,6 +223,10 @@ async def test_statement_timeout(own_server: OwnServer, fault_record: FaultRecor
     )
 
 
+LOCKED_SECONDS = either(test=6.0, soak=3.0)
+"""Longer than we wait, and than any write takes that waits for nobody."""
+
+
 async def test_lock_timeout(own_server: OwnServer, fault_record: FaultRecorder) -> None:
     """A client locks whole tables that we write, for longer than we wait; then lets go."""
     times, recovery = either(test=1, soak=5), 0.0
@@ -230,13 +237,13 @@ async def test_lock_timeout(own_server: OwnServer, fault_record: FaultRecorder) 
             for _ in range(times):
                 async with locker.connection.transaction():
                     await locker.connection.execute("LOCK TABLE alerts, tutor_insights IN ACCESS EXCLUSIVE MODE")
-                    await asyncio.sleep(3)
+                    await asyncio.sleep(LOCKED_SECONDS)
                 recovery = max(recovery, await seconds_until_caught_up(platform))
         verdict = await traffic.judge()
 
     assert any("lock timeout" in line for listener in running for line in listener.err)
     fault_record("lock timeout", injected=times, lost=verdict.lost, doubled=verdict.doubled, recovery_seconds=recovery)
-    assert max(traffic.latencies) < 2
+    assert max(traffic.latencies) < 0.8 * LOCKED_SECONDS
 
 
 async def test_deadlock_is_won_by_the_client(own_server: OwnServer, fault_record: FaultRecorder) -> None:
@@ -288,7 +295,7 @@ async def _meet_head_on(url: str, platform: Platform, first: str, second: str) -
         started = time.monotonic()
         await client.execute(touch, [second])
         await client.commit()
-        assert time.monotonic() - started < 2, "the client waited for more than our lock timeout"
+        assert time.monotonic() - started < either(test=10, soak=2), "the client waited for more than our lock timeout"
     return bool(is_held)
 
 
@@ -389,7 +396,9 @@ async def test_out_of_connections(own_server: OwnServer, fault_record: FaultReco
             recovery = await seconds_until_caught_up(platform)
         verdict = await traffic.judge()
 
-    assert any("too many clients" in line for listener in running for line in listener.err)
+    assert any(
+        "too many clients" in line or "slots are reserved" in line for listener in running for line in listener.err
+    )
     fault_record(
         "out of connections", injected=1, lost=verdict.lost, doubled=verdict.doubled, recovery_seconds=recovery
     )
@@ -448,7 +457,7 @@ def small_disk() -> Iterator[Path]:
 
 
 async def test_full_disk_under_the_outbox(own_server: OwnServer, small_disk: Path, fault_record: FaultRecorder) -> None:
-    """Clients' writes go through with a warning; once there is room, a sweep finds the tutors."""
+    """Clients' writes go through with a warning, which is noted; once there is room, a sweep finds the tutors."""
     traffic = Traffic(own_server.url)
     async with platform_on(own_server.url) as platform:
         await platform.connection.execute(b"DROP TABLESPACE IF EXISTS small")
@@ -476,10 +485,12 @@ async def test_full_disk_under_the_outbox(own_server: OwnServer, small_disk: Pat
 
         filler.unlink()
         started = time.monotonic()
-        with listeners(own_server.url, 1, sweep_hours=1 / 3600) as [listener]:
+        with listeners(own_server.url, 1) as [listener]:
+            await listener.log(action="unrecorded_sweep")
             await listener.log(action="generated")  # the sweep's first batch: every tutor is in the outbox now
             await eventually(lambda: is_quiet(platform))
             recovery = time.monotonic() - started
+            assert listener.logs(action="daily_sweep") == []  # it is the note of what went unrecorded that helped
             verdict = await traffic.judge()
         await platform.connection.execute("ALTER TABLE tutorwatch.outbox SET TABLESPACE pg_default")
         await platform.connection.execute("ALTER INDEX tutorwatch.outbox_pkey SET TABLESPACE pg_default")

@@ -5,6 +5,7 @@ import pytest
 
 from tests.faults.traffic import Traffic, Verdict
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import Running
 
 WRITES = 60
@@ -12,7 +13,7 @@ WRITES = 60
 
 async def test_judge_is_content_with_a_listener_that_works(database_url: str, platform: Platform) -> None:
     traffic = await _written(database_url)
-    with Running("listen", url=database_url):
+    with Running("listen", url=LISTENER.url(database_url)):
         assert await traffic.judge() == Verdict(lost=0, doubled=0)
 
         await platform.connection.execute("DELETE FROM tutor_insights")

@@ -30,6 +30,7 @@ from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
 from tests.faults.scale import IS_SOAK, either
 from tests.platform import NOW, Platform, naive
+from tests.roles import LISTENER, WEB
 from tests.rules import model
 from tests.rules.comparing import memory, memory_difference, write_many
 from tests.rules.kinds import (
@@ -49,7 +50,7 @@ from tests.rules.kinds import (
     others,
 )
 
-EXAMPLES = either(200, 2000)
+EXAMPLES = either(100, 2000)
 STEPS = 16
 
 TUTORS = ("tutor-1", "tutor-2", "tutor-3")
@@ -195,6 +196,8 @@ class Surroundings:
 
     runner: asyncio.Runner
     engine: AsyncEngine
+    """The listeners'."""
+    web_engine: AsyncEngine
     operator: Platform
     clients: dict[str, Client]
     killer: Killer
@@ -247,10 +250,12 @@ async def surroundings(url: str, runner: asyncio.Runner) -> AsyncIterator[Surrou
         setup = await connect()
         await install_clock(setup.connection)
         await setup.insert("subjects", id=SUBJECT, name="Algebra", category="math")
-        engine = open_engine(url, application_name="tutorwatch-worker", keep_connections=3)
+        engine = open_engine(LISTENER.url(url), application_name="tutorwatch-worker", keep_connections=3)
         stack.push_async_callback(engine.dispose)
+        web_engine = open_engine(WEB.url(url), application_name="tutorwatch-web", keep_connections=1)
+        stack.push_async_callback(web_engine.dispose)
         clients = {name: Client(await connect(isolation), isolation) for name, isolation in CLIENTS.items()}
-        yield Surroundings(runner, engine, await connect(), clients, Killer(engine, url), warnings)
+        yield Surroundings(runner, engine, web_engine, await connect(), clients, Killer(engine, url), warnings)
 
 
 chosen_tutor = st.sampled_from(TUTORS)
@@ -777,13 +782,13 @@ class Machine(RuleBasedStateMachine):
             await self._about_alert(statement, naive(self.now), alert.id)
             return
         await self._commit_deletes()
-        async with self.around.engine.begin() as conn:
+        async with self.around.web_engine.begin() as conn:
             await resolve(conn, alert.id, by=ADMIN, action_taken="Talked", outcome=Outcome.COACHED, now=self.now)
 
     async def _acknowledge(self, alert: model.Alert) -> None:
         assert alert.id
         await self._commit_deletes()
-        async with self.around.engine.begin() as conn:
+        async with self.around.web_engine.begin() as conn:
             await acknowledge(conn, alert.id, by=ADMIN, now=self.now)
 
     async def _insert_alert(self, tutor: str, alert: model.Alert) -> None:

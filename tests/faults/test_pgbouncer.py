@@ -14,7 +14,7 @@ from tests.listener.surroundings import alerted, has_settled, is_up, no_shows
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
-from tests.scripts.command import Running, eventually, tutorwatch
+from tests.scripts.command import PATIENCE_SECONDS, Running, eventually, tutorwatch
 from web.access_cookies import form_token
 
 pytestmark = needs_pgbouncer
@@ -106,7 +106,7 @@ async def test_the_dashboard_serves_hears_and_acts_through_it(
                 await anext(aiter(events.content))
                 await no_shows(platform, 1)
                 assert tutorwatch("backfill", url=LISTENER.url(pooled_url)).code == 0
-                while b"event: alerts" not in await asyncio.wait_for(anext(aiter(events.content)), 20):
+                while b"event: alerts" not in await asyncio.wait_for(anext(aiter(events.content)), PATIENCE_SECONDS):
                     pass
             [alert] = await platform.rows("SELECT id FROM alerts")
             fields, headers = {"csrf_token": form_token(served.token)}, {"Origin": served.address}

@@ -16,6 +16,7 @@ from tests.faults.dashboard import Dashboard, browser, sign_in
 from tests.faults.own_server import OwnServer, aside
 from tests.faults.test_database import platform_on
 from tests.platform import Platform
+from tests.roles import WEB
 from tests.scripts.command import Running, eventually
 from tests.servers import folder_for_servers
 from web import reading
@@ -66,7 +67,7 @@ async def site(own_server: OwnServer, standby: OwnServer) -> AsyncIterator[Site]
         await platform.user("dana", role="admin", name="Dana Whitfield")
         await platform.user("ann", name="Ann Lee")
         token = await sign_in(platform, "dana")
-        with Running("web", url=own_server.url, read_url=standby.url, web_port=0) as process:
+        with Running("web", url=WEB.url(own_server.url), read_url=WEB.url(standby.url), web_port=0) as process:
             address = (await process.log(action="serving"))["message"].removeprefix("Serving on ")
             async with browser(token) as admin:
                 yield Site(Dashboard(process, address, token), admin, platform)
@@ -112,7 +113,7 @@ async def test_what_was_announced_is_shown_although_the_replica_lags(own_server:
 
         await open_alert(open_site.platform, "Announced")
 
-        await eventually(lambda: open_site.shows("Announced"), within=5)
+        await eventually(lambda: open_site.shows("Announced"))
         assert not await open_site.shows(FROM_REPLICA)
         assert open_site.warnings() == []
         await go_on_replaying(standby)
@@ -142,7 +143,7 @@ async def test_admin_sees_their_own_act_although_the_replica_lags(own_server: Ow
 async def test_own_act_is_seen_through_another_dashboard_too(own_server: OwnServer, standby: OwnServer) -> None:
     """A coaching note, which nobody announces; behind a load balancer the redirect may lead to another process."""
     async with site(own_server, standby) as open_site:
-        with Running("web", url=own_server.url, read_url=standby.url, web_port=0) as process:
+        with Running("web", url=WEB.url(own_server.url), read_url=WEB.url(standby.url), web_port=0) as process:
             other = (await process.log(action="serving"))["message"].removeprefix("Serving on ")
             other_site = Site(Dashboard(process, other, open_site.served.token), open_site.admin, open_site.platform)
             await eventually(open_site.is_on_replica)
@@ -165,7 +166,7 @@ async def test_replica_that_lags_far_behind_is_not_read_from(
     own_server: OwnServer, standby: OwnServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(reading, "MOST_BEHIND_SECONDS", 2.0)
-    primary, replica = open_web_engine(own_server.url), open_web_engine(standby.url)
+    primary, replica = open_web_engine(WEB.url(own_server.url)), open_web_engine(WEB.url(standby.url))
     reads = reading.Reads(primary, replica, lambda: 0)
 
     async def is_on_replica() -> bool:
@@ -181,7 +182,7 @@ async def test_replica_that_lags_far_behind_is_not_read_from(
         await platform.user("ann")
 
     assert await is_on_replica()  # nothing was announced, and it isn't far behind yet
-    await eventually(is_on_primary, within=10)
+    await eventually(is_on_primary)
     await go_on_replaying(standby)
     await eventually(is_on_replica)
 

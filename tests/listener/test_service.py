@@ -278,7 +278,7 @@ async def test_change_missed_while_the_connection_was_cut_is_found_after_the_rec
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60) as listener:
-            await is_up(platform)
+            await logged(caplog, "listening")
             await proxy.close()
             await logged(caplog, "unreachable")
             await no_shows(platform, 1)
@@ -306,7 +306,7 @@ async def test_deaf_listener_says_so_polls_and_recovers(
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1):
-            await is_up(platform)
+            await logged(caplog, "listening")  # before that it has no connection to lose, and would say something else
 
             await proxy.close()
 
@@ -336,7 +336,7 @@ async def test_listener_that_never_hears_generates_by_polling(
         async def is_alerted() -> bool:
             return await alerted(platform) == [tutor]
 
-        await eventually(is_alerted, within=5)
+        await eventually(is_alerted)
 
 
 async def test_connection_that_fell_silent_is_found_out_and_replaced(
@@ -347,7 +347,7 @@ async def test_connection_that_fell_silent_is_found_out_and_replaced(
         async with listening(
             database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.3
         ):
-            await is_up(platform)
+            await logged(caplog, "listening")
 
             proxy.fall_silent()
 
@@ -374,16 +374,18 @@ async def test_network_that_fell_silent_under_all_connections_costs_no_more_than
             async def is_alerted() -> bool:
                 return "tutor-0002" in await alerted(platform)
 
-            await eventually(is_alerted, within=ANSWER_SECONDS / 2)
+            await eventually(is_alerted, within=0.9 * ANSWER_SECONDS)
 
 
 async def test_connection_that_cannot_listen_is_tried_again_ever_more_rarely(
     database_url: str, server_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with listening(database_url, listen_url=server_url):  # another database, without our tables
-        lost = [record.created for record in await logged(caplog, "unreachable", 5)]
-    gaps = [later - earlier for earlier, later in pairwise(lost)]
-    assert gaps[3] > 2 * gaps[0]
+        lost = await logged(caplog, "unreachable", 5)
+    delays = [record.__dict__["delay_seconds"] for record in lost]
+    assert delays[3] > 2 * delays[0]
+    for delay, (earlier, later) in zip(delays, pairwise(record.created for record in lost), strict=False):
+        assert later - earlier > delay - 0.1  # it is told rounded
 
 
 # New changes beside a long batch
@@ -467,7 +469,7 @@ async def test_outage_is_told_without_repeating_it_all_the_time(
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url):
-            await is_up(platform)
+            await logged(caplog, "listening")
             caplog.clear()
             await proxy.close()
             steps = await logged(caplog, "unreachable", 7)
@@ -644,7 +646,7 @@ async def test_heartbeat_row_that_was_swept_away_comes_back(database_url: str, p
         async def is_back() -> bool:
             return await listeners_at_work(platform) == 1
 
-        await eventually(is_back, within=3)
+        await eventually(is_back)
 
 
 # Rows that vanish, settings of the database, a schema that goes
@@ -706,7 +708,7 @@ async def test_listener_ends_with_what_to_do_when_tutorwatch_is_uninstalled(
         async with listening(database_url, **settings) as listener:
             await is_up(platform)
             await asyncio.to_thread(_uninstall, database_url)
-            await asyncio.wait([listener.task], timeout=30)
+            await asyncio.wait([listener.task], timeout=60)
     except Exception as raised:  # noqa: BLE001 - whichever it is, it is looked at below
         error = raised
     assert isinstance(error, SchemaMismatchError)

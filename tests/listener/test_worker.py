@@ -256,7 +256,7 @@ async def test_tutor_that_succeeds_at_the_retry_is_forgotten(
     poison.add(tutor)
     async with working(engine, failure_delay_seconds=0.5):
         await has_settled(platform)
-        assert await platform.rows("SELECT attempts FROM tutorwatch.failures") == [1]
+        assert await platform.rows("SELECT tutor_id FROM tutorwatch.failures") == [tutor]
         poison.clear()
 
         async def is_forgotten() -> bool:
@@ -335,6 +335,7 @@ async def test_row_that_stays_locked_holds_up_its_own_tutor_only(
                 "SELECT tutor_id FROM tutorwatch.alert_evidence WHERE cardinality(session_ids) = 3 ORDER BY 1"
             )
             assert counted == tutors[:7] + tutors[8:]
+            await at_work.has_reported_failures(1)
             assert at_work.failed[0] == (tutors[7], 1, False)
 
         async def is_through() -> bool:
@@ -396,21 +397,16 @@ async def test_change_that_another_listener_gave_back_is_found_without_a_wake_up
     engine: AsyncEngine, platform: Platform
 ) -> None:
     (tutor,) = await no_shows(platform, 1)
+    looks: list[str] = []
     async with engine.connect() as another:
         await outbox.claim(another, 1)
+        event.listen(engine.sync_engine, "after_cursor_execute", lambda *a: looks.append(a[2]))
         async with working(engine) as at_work:
 
-            async def has_looked() -> bool:
-                seen = await platform.rows(
-                    "SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND query LIKE '%%changes_held_by_others%%' AND pid <> pg_backend_pid()"
-                    " UNION ALL SELECT 1 FROM pg_stat_activity WHERE datname = current_database()"
-                    " AND application_name = 'tutorwatch-test' AND state = 'idle in transaction'"
-                )
-                return bool(seen)
+            async def has_looked_twice() -> bool:
+                return sum("others_hold_changes" in look for look in looks) >= 2
 
-            await eventually(has_looked)
-            await asyncio.sleep(0.2)
+            await eventually(has_looked_twice)
             assert at_work.batches == []
 
             await another.rollback()
@@ -451,10 +447,12 @@ async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine
     event.listen(engine.sync_engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
     async with working(engine) as at_work:
 
-        async def has_looked() -> bool:
-            return any("others_hold_changes" in statement for statement in statements)
+        async def rests() -> bool:
+            asked = len(statements)
+            await asyncio.sleep(1)
+            return 0 < asked == len(statements)
 
-        await eventually(has_looked)
+        await eventually(rests)
         asked = len(statements)
         await asyncio.sleep(1.5)
         assert len(statements) == asked
@@ -477,8 +475,13 @@ async def test_attempt_that_another_listener_is_about_to_begin_is_asked_for_now_
         async with working(engine):
             await asyncio.sleep(1)
             looks.clear()
-            await asyncio.sleep(1.5)
-            assert 0 < len(looks) < 100  # many more, if it didn't rest
+            await asyncio.sleep(1)
+
+            async def has_looked() -> bool:
+                return bool(looks)
+
+            await eventually(has_looked)
+            assert len(looks) < 100  # many more, if it didn't rest
 
             await another.rollback()
             await has_settled(platform)
@@ -486,8 +489,9 @@ async def test_attempt_that_another_listener_is_about_to_begin_is_asked_for_now_
 
 
 async def test_worker_looks_again_for_writers_who_left_the_waking_to_another(
-    engine: AsyncEngine, platform: Platform
+    engine: AsyncEngine, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("listener.worker.FOLLOW_UP_SECONDS", (0.1, 1.0, 5.0, 25.0))  # however late the test writes
     async with working(engine) as at_work:
         (woken,) = await no_shows(platform, 1)
         at_work.worker.wake()

@@ -8,7 +8,17 @@ import pytest
 
 from rules.notifications import Hearer, listen
 from tests.platform import Platform
-from tests.scripts.command import eventually
+from tests.scripts.command import PATIENCE_SECONDS, eventually
+
+
+class Listener(Hearer):
+    """Tells when it hears."""
+
+    def __init__(self) -> None:
+        self.hears = asyncio.Event()
+
+    def hearing(self) -> None:
+        self.hears.set()
 
 
 @pytest.mark.parametrize("lost", ["test-listening", "test-listening-beat"])
@@ -18,23 +28,23 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
     def told(action: str) -> list[int]:
         return [record.levelno for record in caplog.records if getattr(record, "action", None) == action]
 
-    async def is_listening() -> list[int]:
-        return await platform.rows(
-            "SELECT pid FROM pg_stat_activity WHERE application_name = %s AND query ~ 'LISTEN .test_channel.$|notify'",
-            lost,
-        )
-
     async def is_back() -> bool:
         return bool(told("reached"))
 
     caplog.set_level(logging.INFO)
+    listener = Listener()
     listening = asyncio.create_task(
-        listen(database_url, "test_channel", Hearer(), application_name="test-listening", heartbeat_seconds=1)
+        listen(database_url, "test_channel", listener, application_name="test-listening", heartbeat_seconds=1)
     )
-    (first,) = await eventually(is_listening)
+    await asyncio.wait_for(listener.hears.wait(), PATIENCE_SECONDS)  # cut sooner, it would have had nothing to lose
     assert told("reached") == []
 
-    await platform.rows("SELECT pg_terminate_backend(%s, 10000)", first)
+    ended = await platform.rows(
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND application_name = %s",
+        lost,
+    )
+    assert ended == [True]
 
     await eventually(is_back)
     assert (told("deaf"), told("reached")) == ([logging.WARNING], [logging.INFO])
@@ -44,16 +54,11 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
 
 
 async def test_listening_sleeps_while_there_is_nothing_to_hear(database_url: str) -> None:
-    hears = asyncio.Event()
-
-    class Listener(Hearer):
-        def hearing(self) -> None:
-            hears.set()
-
+    listener = Listener()
     listening = asyncio.create_task(
-        listen(database_url, "test_channel", Listener(), application_name="test-listening", heartbeat_seconds=60)
+        listen(database_url, "test_channel", listener, application_name="test-listening", heartbeat_seconds=60)
     )
-    await asyncio.wait_for(hears.wait(), 10)
+    await asyncio.wait_for(listener.hears.wait(), PATIENCE_SECONDS)
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
     await asyncio.sleep(2)

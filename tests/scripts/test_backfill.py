@@ -18,7 +18,15 @@ from rules.database import open_engine
 from rules.settings import Thresholds
 from scripts.backfill import Options, Summary, backfill
 from scripts.errors import CommandError
-from tests.listener.surroundings import Proxy, alerted, has_settled, is_up, listening, no_shows
+from tests.listener.surroundings import (
+    Proxy,
+    alerted,
+    generation_held_up,
+    has_settled,
+    is_up,
+    listening,
+    no_shows,
+)
 from tests.platform import Platform
 from tests.scripts.command import PATIENCE_SECONDS, PROGRAM, SECRET, Running, environment, tutorwatch
 
@@ -271,31 +279,33 @@ async def test_failing_tutor_gets_one_line_without_the_statement(database_url: s
 async def test_interrupted_backfill_can_be_run_again(
     database_url: str, engine: AsyncEngine, platform: Platform, number: signal.Signals
 ) -> None:
-    tutors = await no_shows(platform, 500)
-    with Running("backfill", "--batch-size", "2", url=database_url) as running:
-        await running.line("^Tutor 40/500: ")
-        running.send(number)
-        assert await running.end() != 0
-        told = sum("1 alerts" in line for line in running.out)
+    tutors = await no_shows(platform, 120)
+    async with generation_held_up(database_url, tutors[101]):  # it must not end before it is interrupted
+        with Running("backfill", "--batch-size", "2", url=database_url) as running:
+            await running.line("^Tutor 40/120: ")
+            running.send(number)
+            assert await running.end() != 0
+            told = sum("1 alerts" in line for line in running.out)
     done_before = await alerted(platform)
-    assert 40 <= told <= len(done_before) < 500
+    assert 40 <= told <= len(done_before) <= 100
     assert done_before == tutors[: len(done_before)]
     assert len(done_before) % 2 == 0  # batches are whole, or not at all
 
     out, summary = await run(engine)
 
-    assert summary.alerts == 500 - len(done_before)
+    assert summary.alerts == 120 - len(done_before)
     assert await alerted(platform) == tutors
-    assert out.count("Tutor ") >= 500
+    assert out.count("Tutor ") >= 120
 
 
 async def test_interrupted_backfill_says_so_with_exit_code_1(database_url: str, platform: Platform) -> None:
-    await no_shows(platform, 300)
-    with Running("backfill", "--batch-size", "1", url=database_url) as running:
-        await running.line("^Tutor 10/300: ")
-        running.send(signal.SIGINT)
-        assert await running.end() == 1
-        assert running.err == ["Interrupted; what was begun is rolled back. Run the command again to go on\n"]
+    tutors = await no_shows(platform, 40)
+    async with generation_held_up(database_url, tutors[30]):
+        with Running("backfill", "--batch-size", "1", url=database_url) as running:
+            await running.line("^Tutor 10/40: ")
+            running.send(signal.SIGINT)
+            assert await running.end() == 1
+            assert running.err == ["Interrupted; what was begun is rolled back. Run the command again to go on\n"]
 
 
 async def test_backfill_beside_a_live_listener_creates_nothing_twice(
@@ -303,12 +313,12 @@ async def test_backfill_beside_a_live_listener_creates_nothing_twice(
 ) -> None:
     async with listening(database_url, batch_size=3) as listener:
         await is_up(platform)
-        tutors = await no_shows(platform, 150)
+        tutors = await no_shows(platform, 90)
         (_, one), (_, two) = await asyncio.gather(run(engine, batch_size=4), run(engine, batch_size=7))
         await has_settled(platform)
 
     by_the_listener = sum(len(batch.generated.alerts) for batch in listener.batches)
-    assert one.alerts + two.alerts + by_the_listener == 150
+    assert one.alerts + two.alerts + by_the_listener == 90
     assert await alerted(platform) == tutors
     assert one.failed == two.failed == {}
     assert [failure for batch in listener.batches for failure in batch.failed] == []

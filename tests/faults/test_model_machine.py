@@ -50,7 +50,7 @@ from tests.rules.kinds import (
     others,
 )
 
-EXAMPLES = either(100, 2000)
+EXAMPLES = either(200, 2000)
 STEPS = 16
 
 TUTORS = ("tutor-1", "tutor-2", "tutor-3")

@@ -3,7 +3,7 @@
 import fcntl
 import json
 import logging
-import subprocess  # nosec B404 - for the errors of the wheel, which starts the server
+import subprocess  # nosec B404
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -7,8 +7,6 @@ FIRST_SECONDS = 0.02
 """What is spent on any batch, until some have been seen."""
 STEP = 1.05
 """How much a batch changes the opinion: a median moves by little steps, however far away the batch is."""
-LONG_TIMES = 2.0
-"""A batch that takes so many times what its like take is a long one."""
 
 
 class Pace:
@@ -22,8 +20,12 @@ class Pace:
         self._seconds *= STEP if seconds > self._expected(tutors) else 1 / STEP
 
     def long_after(self, tutors: int) -> float:
-        """After how many seconds a batch of so many tutors has become long."""
-        return LONG_TIMES * self._expected(tutors)
+        """After how many seconds a batch of so many tutors has become long: it then takes longer than most of its like.
+
+        Not later: waiting for twice as long made the slowest alerts (p99) of 50 sessions a second 83 to 95 instead of
+        59 to 68 times as slow as a bare notification, and nothing faster (turns of 8 s, measured 2026-11-27).
+        """
+        return self._expected(tutors)
 
     def _expected(self, tutors: int) -> float:
         return self._seconds * (1 + tutors / TUTORS_TO_DOUBLE)

@@ -22,7 +22,7 @@ class Pace:
     def long_after(self, tutors: int) -> float:
         """After how many seconds a batch of so many tutors has become long: it then takes longer than most of its like.
 
-        Not later: waiting for twice as long made the slowest alerts (p99) of 50 sessions a second 83 to 95 instead of
+        Not later: waiting for twice as long made the slowest alerts (p99) of 50 sessions a second 76 to 95 instead of
         59 to 68 times as slow as a bare notification, and nothing faster (turns of 8 s, measured 2026-11-27).
         """
         return self._expected(tutors)

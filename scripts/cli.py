@@ -102,14 +102,14 @@ def serve_web(log_format: Logs = LogFormat.AUTO) -> None:
 
     from rules.settings import Thresholds
     from scripts import environment
-    from scripts.dashboard import serve_dashboard
     from scripts.signals import stop_on_signals
+    from web.service import run_web
     from web.settings import WebSettings
 
     web, limits, url = environment.read(WebSettings), environment.read(Thresholds), environment.database_url()
 
     async def serve() -> None:
-        await serve_dashboard(url, web, limits, _version(), stop_on_signals())
+        await run_web(url, web, limits, _version(), stop_on_signals())
 
     asyncio.run(serve())
 
@@ -408,8 +408,9 @@ def _explain(error: Exception) -> str | None:
 
     from migrations.upgrade import SchemaError
     from rules.errors import RulesError
+    from web.service import AddressError
 
-    if isinstance(error, SchemaError | RulesError):
+    if isinstance(error, SchemaError | RulesError | AddressError):
         return str(error)
     if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
         return "The connection to the database was lost; run the command again to go on"

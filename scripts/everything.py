@@ -20,12 +20,12 @@ from rules.errors import first_line
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link
-from scripts.dashboard import serve_dashboard
 from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
 from scripts.narration import Narrator
 from scripts.signals import stop_on_signals
+from web.service import run_web
 from web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ async def _run(url: str, everything: Everything) -> None:
                 stop=stop,
                 on_batch=narrator.batch,
             )
-            serving = serve_dashboard(
+            serving = run_web(
                 url,
                 everything.web,
                 everything.limits,

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -32,6 +33,10 @@ SERVING: dict[str, Any] = {
 """How the server reads requests."""
 
 
+class AddressError(Exception):
+    """An address of the settings can't be had, as when its port is taken; the message says what to do."""
+
+
 async def run_web(
     database_url: str,
     settings: WebSettings,
@@ -46,7 +51,7 @@ async def run_web(
     Calls `on_serving` with the dashboard's address once it answers there.
 
     Serves without the database, too: pages then say so. Raises SchemaMismatchError once the schema is seen
-    not to be the one this program needs, and OSError for a port that is taken.
+    not to be the one this program needs, and AddressError for a port that is taken.
     """
     app = create_app(database_url, settings, limits, version=version)
     runner = web.AppRunner(
@@ -55,10 +60,10 @@ async def run_web(
     operators = web.AppRunner(_metrics_app(app), access_log=None, **SERVING)
     try:
         await runner.setup()
-        await _serve(runner, settings.web_host, settings.web_port)
+        await _serve(runner, settings.web_host, settings.web_port, "WEB")
         if settings.web_metrics_port is not None:
             await operators.setup()
-            await _serve(operators, settings.web_metrics_host, settings.web_metrics_port)
+            await _serve(operators, settings.web_metrics_host, settings.web_metrics_port, "WEB_METRICS")
         on_serving(settings.web_url or _address(runner))
         await _until(stop, app[LISTENING])
     finally:
@@ -77,8 +82,15 @@ class Site(web.TCPSite):
                 listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(UNREAD_SECONDS * 1000))
 
 
-async def _serve(runner: web.AppRunner, host: str, port: int) -> None:
-    await Site(runner, host, port).start()
+async def _serve(runner: web.AppRunner, host: str, port: int, settings: str) -> None:
+    try:
+        await Site(runner, host, port).start()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror
+        raise AddressError(
+            f"Nothing can be served on {host}:{port} ({why}): set TUTORWATCH_{settings}_HOST or"
+            f" TUTORWATCH_{settings}_PORT to something else, or end what is there"
+        ) from error
     logger.info("Serving on %s", _address(runner), extra={"action": "serving"})
 
 

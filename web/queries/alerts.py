@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -190,6 +191,7 @@ def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
     )
 
 
+@cache
 def _critical_query() -> Select[Any]:
     """Each tutor's newest critical alert, of the five tutors whose newest is the newest."""
     ranked = (

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
+from functools import cache
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -69,6 +70,7 @@ async def sessions_by_id(conn: AsyncConnection, session_ids: Sequence[UUID]) -> 
     return {row.session_id: _to_session(row) for row in await conn.execute(query)}
 
 
+@cache
 def _evidence() -> Select[Any]:
     named = case((alerts.c.session_id.is_not(None), func.array_append(literal([], ARRAY(Uuid)), alerts.c.session_id)))
     behind = func.coalesce(alert_evidence.c.session_ids, named, type_=ARRAY(Uuid))

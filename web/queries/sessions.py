@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -146,6 +147,7 @@ async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDet
     return _to_details(row) if row else None
 
 
+@cache
 def _ended_sessions() -> Select[Any]:
     return _rows(joined=_everything()).where(sessions.c.status.not_in([status("scheduled"), status("in_progress")]))
 

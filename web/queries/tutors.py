@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -337,6 +338,7 @@ async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, limits: 
     )
 
 
+@cache
 def _figures_query() -> Select[Any]:
     recent_start, earlier_start = bindparam("recent", type_=NaiveUtc), bindparam("earlier", type_=NaiveUtc)
     completed = sessions.c.status == status("completed")

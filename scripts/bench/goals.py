@@ -49,7 +49,8 @@ GOALS = (
     Goal(1, "insert of a session per commit, to without triggers", "writer", "insert_one_with", most=1.10, limits=(
         _limit("a trigger that does nothing", "writer.insert_one_empty"),
         _limit("one that just records", "writer.insert_one_records"),
-        _limit("one that records and notifies", "writer.insert_one_wakes"))),
+        _limit("one that records and notifies", "writer.insert_one_wakes"),
+        _limit("the least that records under a key, is guarded, and notifies at commit", "writer.insert_one_least"))),
     Goal(2, "16 writers at once, a listener at work, to without", "writer", "tps_listener", least=0.90, limits=(
         _limit("no listener, and a trigger that does nothing", "writer.tps_empty"),
         _limit("one that just records", "writer.tps_records"),

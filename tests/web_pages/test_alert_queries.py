@@ -29,6 +29,15 @@ async def test_summary_shows_five_tutors_newest_alert_first(conn: AsyncConnectio
     assert summary.tutors[0].name == "Tutor-3"
 
 
+async def test_a_tutor_with_two_alerts_of_one_instant_is_shown_once(conn: AsyncConnection, platform: Platform) -> None:
+    two = [await insert_alert(platform, alert_type=kind) for kind in ("no_show_pattern", "poor_first_session")]
+
+    summary = await critical_summary(conn, NOW)
+
+    assert (summary.total, summary.tutor_count) == (2, 1)
+    assert [(tutor.critical_count, tutor.alert.id) for tutor in summary.tutors] == [(2, max(two))]
+
+
 async def test_summary_of_nothing(conn: AsyncConnection) -> None:
     summary = await critical_summary(conn, NOW)
     assert (summary.total, summary.tutor_count, summary.tutors) == (0, 0, ())

@@ -7,7 +7,8 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, any_, func, literal, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, Select, and_, any_, func, literal, literal_column, or_, select
+from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.life import is_its_resolution
@@ -193,29 +194,33 @@ def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
 
 @cache
 def _critical_query() -> Select[Any]:
-    """Each tutor's newest critical alert, of the five tutors whose newest is the newest."""
-    ranked = (
-        select(
-            alerts.c.id,
-            alerts.c.triggered_date,
-            func.count().over(partition_by=alerts.c.tutor_id).label("critical_count"),
-            func.row_number().over(partition_by=alerts.c.tutor_id, order_by=_newest_first()).label("place"),
-            func.count().over().label("total"),
-        )
-        .where(~alerts.c.resolved, alerts.c.severity == "critical")
-        .subquery("ranked")
-    )
+    """Each tutor's newest critical alert, of the five tutors whose newest is the newest.
+
+    Without parameters, because the server plans anew each time what has some, if their values could make the plan a
+    better one: planning took longer than all else.
+    """
+    is_critical = and_(~alerts.c.resolved, alerts.c.severity == literal_column("'critical'"))
+    newest_at = func.max(alerts.c.triggered_date)
     newest = (
-        select(ranked.c.id, ranked.c.critical_count, ranked.c.total, func.count().over().label("tutor_count"))
-        .where(ranked.c.place == 1)
-        .order_by(ranked.c.triggered_date.desc(), ranked.c.id.desc())
-        .limit(CRITICAL_TUTORS)
+        select(
+            alerts.c.tutor_id,
+            newest_at.label("newest_at"),
+            func.count().label("critical_count"),
+            func.sum(func.count().cast(Integer)).over().label("total"),  # of bigint it would be numeric, and slower
+            func.count().over().label("tutor_count"),
+        )
+        .where(is_critical)
+        .group_by(alerts.c.tutor_id)
+        .order_by(newest_at.desc(), alerts.c.tutor_id)
+        .limit(literal_column(str(CRITICAL_TUTORS)))
         .subquery("newest")  # limited before anything is joined: all that comes so far from one index
     )
     return (
         _alerts(newest.c.critical_count, newest.c.total, newest.c.tutor_count)
-        .join(newest, newest.c.id == alerts.c.id)
-        .order_by(*_newest_first())
+        .join(newest, and_(alerts.c.tutor_id == newest.c.tutor_id, alerts.c.triggered_date == newest.c.newest_at))
+        .where(is_critical)
+        .ext(distinct_on(newest.c.newest_at, newest.c.tutor_id))  # who may have two of the same instant
+        .order_by(newest.c.newest_at.desc(), newest.c.tutor_id, alerts.c.id.desc())
     )
 
 

@@ -225,7 +225,11 @@ def open_engine(
 
 
 def engine_by(way: Way, *, keep_connections: int = 0) -> AsyncEngine:
-    """The same for who has an eye on the way."""
+    """The same for who has an eye on the way.
+
+    A transaction that only reads should be committed, too: with a rollback the driver forgets which statements the
+    server has prepared, and the server parses and plans them anew, which takes longer than most of them.
+    """
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
     engine = create_async_engine(
         "postgresql+psycopg://",

@@ -37,7 +37,7 @@ class Narrator:
     async def _name(self, tutor_id: str) -> str:
         if tutor_id not in self._names:
             with suppress(TransientError), translating_errors():  # then the id must do
-                async with self._engine.connect() as conn:
+                async with self._engine.begin() as conn:
                     self._names |= await load_names(conn, [tutor_id])
         return self._names.get(tutor_id, tutor_id)
 

@@ -137,7 +137,7 @@ async def _begin_attempt(request: web.Request, email: str) -> Attempt:
 async def _check_password(request: web.Request, given: SignIn) -> str | None:
     """The user whose password it is; takes as long for an account that doesn't exist."""
     engine, passwords = request.app[ENGINE], request.app[PASSWORDS]
-    async with engine.connect() as conn:
+    async with engine.begin() as conn:
         account = await store.find_account(conn, given.email)
         kept = await store.load_password_hash(conn, account.user_id if account else "")
     if not await passwords.verify(given.password, kept) or account is None or kept is None:

@@ -36,7 +36,7 @@ def way_for_pages(database_url: str) -> Way:
 
 
 def open_web_engine(database_url: str) -> AsyncEngine:
-    """An engine for pages."""
+    """An engine for pages. Whoever only reads commits, too: see `rules.database.engine_by`."""
     return engine_by(way_for_pages(database_url), keep_connections=KEPT_CONNECTIONS)
 
 
@@ -83,7 +83,7 @@ async def _ask_twice(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 
 async def _ping(engine: AsyncEngine) -> None:
-    async with engine.connect() as conn:
+    async with engine.begin() as conn:
         await conn.execute(text("SELECT"))
 
 

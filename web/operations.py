@@ -45,7 +45,7 @@ _FRESH_LISTENERS = text(f"SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FR
 
 
 async def _check(engine: AsyncEngine, checks: dict[str, str]) -> None:
-    async with engine.connect() as conn:
+    async with engine.begin() as conn:
         try:
             await check_schema(conn)
         except SchemaMismatchError as error:
@@ -116,7 +116,7 @@ _LISTENERS = text(f"""
 
 
 async def _read(engine: AsyncEngine) -> DatabaseFigures:
-    async with engine.connect() as conn:
+    async with engine.begin() as conn:
         state = (await conn.execute(_STATE)).one()
         open_alerts = list(await conn.execute(_OPEN_ALERTS))
         opened = list(await conn.execute(_OPENED))

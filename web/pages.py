@@ -209,7 +209,7 @@ async def session(request: web.Request) -> web.StreamResponse:
 
 async def system(request: web.Request) -> web.StreamResponse:
     """`/system`: how Tutorwatch itself is doing, in plain words."""
-    async with request.app[ENGINE].connect() as conn:
+    async with request.app[ENGINE].begin() as conn:
         state = await queries.system_state(conn)
         critical_count = await queries.critical_count(conn)
     return _render("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)

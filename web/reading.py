@@ -92,10 +92,11 @@ class Reads:
             if self._replica is not None and not self._is_shunned() and not after_own_act:
                 source = await self._on_replica(self._replica, stack)
             if source is None:
-                yield Source(await stack.enter_async_context(self._primary.connect()))
+                yield Source(await stack.enter_async_context(self._primary.begin()))
                 return
             try:
                 yield source
+                await source.conn.commit()
             except Exception as error:
                 if not is_database_gone(error):
                     raise

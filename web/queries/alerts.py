@@ -15,7 +15,7 @@ from rules.life import is_its_resolution
 from rules.tables import alert_evidence, alert_resolutions, alerts, users
 from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
-from web.queries.tables import shown_at
+from web.queries.tables import at_most, shown_at
 
 CRITICAL_TUTORS = 5
 """How many tutors the summary of critical alerts shows (specification, "Dashboard")."""
@@ -123,7 +123,7 @@ async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) ->
         _alerts()
         .where(alerts.c.tutor_id == tutor_id, ~alerts.c.resolved)
         .order_by(alerts.c.severity.desc(), *_newest_first())
-        .limit(limit)
+        .limit(at_most(limit))
     )
     return tuple(_to_alert(row) for row in await conn.execute(query))
 
@@ -135,7 +135,7 @@ async def resolved_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int
         _alerts()
         .where(alerts.c.tutor_id == tutor_id, alerts.c.resolved)
         .order_by(resolved_at.desc(), alerts.c.id.desc())
-        .limit(limit)
+        .limit(at_most(limit))
     )
     return tuple(_to_alert(row) for row in await conn.execute(query))
 
@@ -154,7 +154,7 @@ async def alerts_resting_on(conn: AsyncConnection, tutor_id: str, session_id: UU
         _alerts()
         .where(alerts.c.tutor_id == tutor_id, or_(alerts.c.session_id == session_id, alerts.c.id.in_(counted)))
         .order_by(*_newest_first())
-        .limit(50)
+        .limit(at_most(50))
     )
     return tuple(_to_alert(row) for row in await conn.execute(query))
 
@@ -212,7 +212,7 @@ def _critical_query() -> Select[Any]:
         .where(is_critical)
         .group_by(alerts.c.tutor_id)
         .order_by(newest_at.desc(), alerts.c.tutor_id)
-        .limit(literal_column(str(CRITICAL_TUTORS)))
+        .limit(at_most(CRITICAL_TUTORS))
         .subquery("newest")  # limited before anything is joined: all that comes so far from one index
     )
     return (

@@ -19,6 +19,7 @@ from web.queries.tables import (
     AUDIO_FIGURES,
     SCREEN_FIGURES,
     VIDEO_FIGURES,
+    at_most,
     audio,
     feedback,
     held_at,
@@ -100,7 +101,7 @@ async def recent_sessions(
         _ended_sessions()
         .where(held_at(sessions) <= literal(now + _DATED_LOOSELY, NaiveUtc), _is_shown(shown))
         .order_by(*_latest_first())
-        .limit(limit)
+        .limit(at_most(limit))
     )
     return tuple(_to_row(row) for row in await conn.execute(query))
 
@@ -114,7 +115,7 @@ async def sessions_of(
     """
 
     async def read(place: Place[SessionPosition] | None, most: int) -> Sequence[SessionRow]:
-        query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).limit(most)
+        query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).limit(at_most(most))
         query = read_from(query, place, held_at(sessions), sessions.c.id, is_descending=True)
         return [_to_row(row) for row in await conn.execute(query)]
 

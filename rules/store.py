@@ -118,7 +118,8 @@ async def _refresh(conn: AsyncConnection, findings: list[dict[str, Any]]) -> set
     """Returns the tutor and the type of those that are open, and now stay so until the transaction ends."""
     if not findings:
         return set()
-    still_open = await conn.execute(_refresh_alerts(), {"findings": findings})
+    values = {"findings": findings, "tutor_ids": sorted({finding["tutor_id"] for finding in findings})}
+    still_open = await conn.execute(_refresh_alerts(), values)
     return {(alert.tutor_id, alert.alert_type) for alert in still_open}
 
 
@@ -219,9 +220,9 @@ def _named_session(finding: TableValuedAlias) -> ColumnElement[UUID | None]:
 
 
 def _is_open_type() -> ColumnElement[bool]:
-    """The predicate of the unique index over open alerts, word for word, or ON CONFLICT won't find it."""
-    types = ", ".join(f"'{alert_type.value}'" for alert_type in OUR_ALERT_TYPES)
-    return text(f"NOT resolved AND alert_type IN ({types})")  # type: ignore[return-value]
+    """The predicate of the unique index over open alerts: with literals, or neither ON CONFLICT nor a plan finds it."""
+    types = [literal_column(f"'{alert_type.value}'", ALERT_TYPE) for alert_type in OUR_ALERT_TYPES]
+    return and_(~alerts.c.resolved, alerts.c.alert_type.in_(types))
 
 
 @cache
@@ -299,7 +300,9 @@ def _refresh_alerts() -> Select[Any]:
                 and_(alerts.c.tutor_id == finding.c.tutor_id, alerts.c.alert_type == finding.c.alert_type),
             )
         )
-        .where(~alerts.c.resolved)
+        # Said twice: of a list the server expects few rows and finds them by their index; of findings it expects a
+        # hundred, for which it would read everybody's open alerts.
+        .where(alerts.c.tutor_id == any_(bindparam("tutor_ids", type_=ARRAY(Text))), _is_open_type())
         .with_for_update(of=alerts)
     ).cte("still_open")
     reworded = (

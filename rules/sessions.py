@@ -112,14 +112,14 @@ def poor_first_session() -> ColumnElement[bool]:
     )
 
 
-def engagement() -> ColumnElement[Decimal]:
+def engagement(heard: FromClause = audio) -> ColumnElement[Decimal]:
     """The engagement score; the platform's column has no check and may hold NaN, which is no score."""
-    return func.nullif(audio.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
+    return func.nullif(heard.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
 
 
-def questions_asked() -> ColumnElement[int]:
+def questions_asked(heard: FromClause = audio) -> ColumnElement[int]:
     """Open and closed questions together; as bigint, because two integers of a client's may not add up to one."""
-    return cast(audio.c.open_ended_questions, BigInteger) + audio.c.closed_ended_questions
+    return cast(heard.c.open_ended_questions, BigInteger) + heard.c.closed_ended_questions
 
 
 def converted() -> ColumnElement[bool]:

@@ -11,11 +11,15 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import (
+    ARRAY,
     CTE,
     ColumnElement,
     FromClause,
     Row,
     Select,
+    Subquery,
+    Table,
+    Uuid,
     and_,
     any_,
     func,
@@ -44,7 +48,6 @@ from rules.sessions import (
     recent,
     start_of,
     status,
-    with_metrics,
 )
 from rules.settings import Thresholds
 from rules.tables import audio, sessions, video
@@ -72,29 +75,44 @@ def statistics_query() -> Select[Any]:
 
 
 def _metrics() -> CTE:
-    talk = audio.c.tutor_talk_ratio
+    held = select(sessions.c.id, sessions.c.tutor_id).where(_of_the_batch(), completed_in("window")).cte("held")
+    heard, seen = _metrics_of(held, audio), _metrics_of(held, video)
+    talk, engaged = heard.c.tutor_talk_ratio, engagement(heard)
     return (
         select(
-            sessions.c.tutor_id,
-            func.sum(engagement()).label("engagement"),
-            func.count(engagement()).label("engagement_count"),
+            held.c.tutor_id,
+            func.sum(engaged).label("engagement"),
+            func.count(engaged).label("engagement_count"),
             _count_where(talk.between(limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to"))).label(
                 "balanced_talk"
             ),
             _count_where(talk > limit("insight_high_talk_above")).label("high_talk"),
             func.count(talk).label("talk_count"),
-            func.sum(audio.c.tutor_checks_understanding_count).label("checks"),
-            func.sum(audio.c.tutor_positive_reinforcement_count).label("reinforcement"),
-            func.sum(audio.c.open_ended_questions).label("open_questions"),
-            func.sum(questions_asked()).label("questions"),
-            func.count(audio.c.session_id).label("audio_count"),
-            _count_where(video.c.tutor_uses_visual_aids).label("visual_aids"),
-            func.count(video.c.session_id).label("video_count"),
+            func.sum(heard.c.tutor_checks_understanding_count).label("checks"),
+            func.sum(heard.c.tutor_positive_reinforcement_count).label("reinforcement"),
+            func.sum(heard.c.open_ended_questions).label("open_questions"),
+            func.sum(questions_asked(heard)).label("questions"),
+            func.count(heard.c.session_id).label("audio_count"),
+            _count_where(seen.c.tutor_uses_visual_aids).label("visual_aids"),
+            func.count(seen.c.session_id).label("video_count"),
         )
-        .select_from(with_metrics())
-        .where(_of_the_batch(), completed_in("window"))
-        .group_by(sessions.c.tutor_id)
+        # In full, which is the same here, but never by comparing each with each: of a list the server expects ten rows.
+        .select_from(
+            held.outerjoin(heard, heard.c.session_id == held.c.id, full=True).outerjoin(
+                seen, seen.c.session_id == held.c.id, full=True
+            )
+        )
+        .group_by(held.c.tutor_id)
     ).cte("metrics")
+
+
+def _metrics_of(held: CTE, metrics: Table) -> Subquery:
+    """The metrics of these sessions, found by a list of their keys.
+
+    For some hundred tutors the planner would rather read everybody's metrics, of all times, and join them.
+    """
+    keys = func.array(select(held.c.id).scalar_subquery(), type_=ARRAY(Uuid))
+    return select(metrics).where(metrics.c.session_id == any_(keys)).subquery(metrics.name)
 
 
 def _first_sessions() -> CTE:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -161,6 +161,17 @@ async def test_statistics_read_completed_sessions_from_their_index_alone(
     assert indexes.count("tutorwatch_sessions_of_tutor") == 5, "metrics, first sessions, scores, twice the recent ten"
 
 
+async def test_statistics_of_many_tutors_read_no_metrics_but_theirs(
+    large_database_url: str, limits: Thresholds
+) -> None:
+    tutors = [f"tutor-{number}" for number in range(400)]
+
+    plan = await explained_statistics(large_database_url, tutors, limits)
+
+    whole = {node["Relation Name"] for node in nodes(plan, "Seq Scan")}
+    assert whole & {"session_audio_metrics", "session_video_metrics"} == set()
+
+
 async def test_generation_reads_no_large_table_from_beginning_to_end(
     large_database_url: str, limits: Thresholds
 ) -> None:
@@ -183,7 +194,7 @@ async def test_generation_reads_no_large_table_from_beginning_to_end(
     assert {statement: tables for statement, tables in read.items() if tables & large} == {}
 
 
-_ALL_COMPLETED = """
+_ALL_COMPLETED: LiteralString = """
     INSERT INTO users (id, email, name, role)
     SELECT 'tutor-' || n, 'tutor-' || n || '@example.test', 'Tutor ' || n, 'tutor' FROM generate_series(0, 99) AS n;
     INSERT INTO users (id, email, name, role) VALUES ('student', 'student@example.test', 'Student', 'student');
@@ -211,3 +222,21 @@ async def test_planner_that_expects_sessions_where_none_are_left_reads_little(
     [plan] = await explained_statistics(database_url, tutors, limits, "ANALYZE, BUFFERS,")
 
     assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 100 * size
+
+
+async def test_planner_that_expects_no_sessions_where_many_are_compares_few(
+    database_url: str, limits: Thresholds
+) -> None:
+    """An import has just brought them all, and no ANALYZE has come by yet."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        for table in ("sessions", "session_audio_metrics"):
+            connection.execute(f"ALTER TABLE {table} SET (autovacuum_enabled = off)")
+        connection.execute("ANALYZE")
+        connection.execute(_ALL_COMPLETED)
+    tutors = [f"tutor-{number}" for number in range(100)]
+
+    plan = await explained_statistics(database_url, tutors, limits, "ANALYZE,")
+
+    joins = [node for kind in ("Nested Loop", "Hash Join", "Merge Join") for node in nodes(plan, kind)]
+    compared_in_vain = sum(join.get("Rows Removed by Join Filter", 0) * join["Actual Loops"] for join in joins)
+    assert compared_in_vain < 200 * 20_000, "each with each would be 400 million"

@@ -194,6 +194,29 @@ async def test_generation_reads_no_large_table_from_beginning_to_end(
     assert {statement: tables for statement, tables in read.items() if tables & large} == {}
 
 
+_OTHERS_OPEN_ALERTS: LiteralString = """
+    INSERT INTO alerts (tutor_id, alert_type, severity, title, description)
+    SELECT 'tutor-' || n, 'no_show_pattern', 'critical', 'No-shows', 'Three' FROM generate_series(100, 999) AS n
+"""
+
+
+async def test_refreshing_an_open_alert_reads_nobody_elses(large_database_url: str, limits: Thresholds) -> None:
+    with psycopg.connect(large_database_url, autocommit=True) as connection:
+        connection.execute(_OTHERS_OPEN_ALERTS)
+        connection.execute("VACUUM ANALYZE alerts")
+    engine = open_engine(large_database_url, application_name="tutorwatch-test")
+    async with engine.connect() as conn:
+        assert (await generate(conn, ["tutor-7"], NOW, limits)).alerts
+        with watched(engine) as statements:
+            await generate(conn, ["tutor-7"], NOW, limits)
+        [refreshing] = [statement for statement in statements if "still_open" in statement[0]]
+        plan = await explained(conn, refreshing, "ANALYZE,")
+    await engine.dispose()
+
+    scans = [node for kind in ("Seq Scan", "Index Scan", "Bitmap Heap Scan") for node in nodes(plan, kind)]
+    assert sum(node["Actual Rows"] for node in scans if node["Relation Name"] == "alerts") < 50
+
+
 _ALL_COMPLETED: LiteralString = """
     INSERT INTO users (id, email, name, role)
     SELECT 'tutor-' || n, 'tutor-' || n || '@example.test', 'Tutor ' || n, 'tutor' FROM generate_series(0, 99) AS n;

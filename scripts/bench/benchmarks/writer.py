@@ -37,7 +37,7 @@ from scripts.bench.turns import in_turns
 
 WARM_UP_ROWS = 20
 """Rows at the start of each block that don't count: the switch makes the server look up and plan anew what an insert
-and our triggers ask, some of it five times (the fifth row takes half as long again, the fifteenth no longer)."""
+and our triggers ask, some of it five times (the fifth row takes half as long again, the fifteenth hardly)."""
 
 REFILLED_ROWS = 30_000
 """So many, at most, are in the table before single rows are added: enough to give its indexes their depth."""
@@ -198,7 +198,7 @@ def _single_rows(connection: psycopg.Connection, options: Options) -> list[Figur
             "empty": lambda: insert_beside(_trigger(connection, *DOES_NOTHING)),
             "records": lambda: insert_beside(_recording(connection, RECORDS)),
             "wakes": lambda: insert_beside(_recording(connection, RECORDS_AND_NOTIFIES)),
-            "least": lambda: insert_beside(_recording_the_least(connection)),
+            "least": lambda: insert_beside(_recording(connection, RECORDS_GUARDED, _KEYED_AND_WAKING)),
         },
         rounds=options.blocks,
     )
@@ -372,26 +372,16 @@ def _trigger(connection: psycopg.Connection, body: LiteralString, when: LiteralS
 
 
 @contextmanager
-def _recording(connection: psycopg.Connection, how: tuple[LiteralString, LiteralString]) -> Iterator[None]:
-    """A trigger that records, and a table for its records."""
-    connection.execute("CREATE TABLE public.bench_records (tutor_id text, recorded_at timestamptz DEFAULT now())")
+def _recording(
+    connection: psycopg.Connection, how: tuple[LiteralString, LiteralString], into: LiteralString | None = None
+) -> Iterator[None]:
+    """A trigger that records, and a table for its records: without a key, unless another is given."""
+    connection.execute(into or _BARE_RECORDS)
     try:
         with _trigger(connection, *how):
             yield
     finally:
-        connection.execute("DROP TABLE public.bench_records")
-
-
-@contextmanager
-def _recording_the_least(connection: psycopg.Connection) -> Iterator[None]:
-    """The least that does what ours is for; whatever ours costs beyond it is ours."""
-    for statement in _KEYED_AND_WAKING:
-        connection.execute(statement)
-    try:
-        with _trigger(connection, *RECORDS_GUARDED):
-            yield
-    finally:
-        connection.execute("DROP TABLE public.bench_keyed_records; DROP FUNCTION public.bench_wake()")
+        connection.execute("DROP TABLE public.bench_records; DROP FUNCTION IF EXISTS public.bench_wake()")
 
 
 DOES_NOTHING = ("RETURN NULL;", "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT")
@@ -407,32 +397,29 @@ RECORDS_AND_NOTIFIES = (
 )
 _JUST_RECORDS = "a trigger that just records"
 RECORDS_GUARDED = (
-    "INSERT INTO public.bench_keyed_records (tutor_id) SELECT DISTINCT tutor_id FROM new_rows; RETURN NULL;"
+    "INSERT INTO public.bench_records (tutor_id) SELECT DISTINCT tutor_id FROM new_rows; RETURN NULL;"
     " EXCEPTION WHEN OTHERS THEN RETURN NULL;",
     "REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT",
 )
-_KEYED_AND_WAKING: tuple[LiteralString, ...] = (
-    """
-    CREATE TABLE public.bench_keyed_records (
+_BARE_RECORDS: LiteralString = """
+    CREATE TABLE public.bench_records (tutor_id text, recorded_at timestamptz DEFAULT now())
+"""
+_KEYED_AND_WAKING: LiteralString = """
+    CREATE TABLE public.bench_records (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
         tutor_id text,
         recorded_at timestamptz DEFAULT clock_timestamp()
-    )
-    """,
-    """
+    );
     CREATE FUNCTION public.bench_wake() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
         IF pg_try_advisory_xact_lock(1) THEN PERFORM pg_notify('bench_sessions', NEW.tutor_id); END IF;
         RETURN NULL;
     EXCEPTION WHEN OTHERS THEN
         RETURN NULL;
-    END $$
-    """,
-    """
-    CREATE CONSTRAINT TRIGGER bench_wake AFTER INSERT ON public.bench_keyed_records
+    END $$;
+    CREATE CONSTRAINT TRIGGER bench_wake AFTER INSERT ON public.bench_records
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.bench_wake()
-    """,
-)
+"""
 _THE_LEAST = "the least that records under a key, is guarded, and notifies at commit"
 NOTIFIES = ("PERFORM pg_notify('bench_sessions', NEW.tutor_id); RETURN NULL;", "FOR EACH ROW")
 

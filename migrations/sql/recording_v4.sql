@@ -4,7 +4,7 @@
 -- Sessions: records every tutor of the statement for whom a session in an end state came, went or
 -- changed in a column that a rule reads. Inserts are mostly of one tutor, or of sessions that are only scheduled:
 -- these do without window functions and without an INSERT that finds nothing (a seventh and a third of what such an
--- insert pays for us: the server's processor time of 6,000 each, in turns, 2026-11-27).
+-- insert pays for us: the server's processor time of 5,000 and more each, in turns, 2026-11-27).
 CREATE OR REPLACE FUNCTION tutorwatch.record_sessions_v1() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE

@@ -97,6 +97,8 @@ def to_sql(database_url: str, *, automation: bool) -> str:
     if before is None:
         script.write("CREATE SCHEMA IF NOT EXISTS tutorwatch;\n\n")
     command.upgrade(config, f"{before or 'base'}:head", sql=True)
+    if before:
+        script.write(_CUT_OFF_SERVICES)
     return script.getvalue()
 
 
@@ -118,6 +120,8 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
             started_at = connection.scalar(text("SELECT clock_timestamp()"))
             connection.commit()
         _upgrade(engine, before=before, automation=automation)
+        if before not in (None, head_revision()):
+            _end_older_services(database_url)
         mended = _mend(database_url, automation=automation)
         with _connect(engine) as connection:
             settled = connection.execute(
@@ -146,6 +150,25 @@ def _upgrade(engine: Engine, *, before: str | None, automation: bool) -> None:
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS tutorwatch"))
         connection.commit()
         command.upgrade(config, "head")
+
+
+_CUT_OFF_SERVICES = """
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name IN ('tutorwatch-listen', 'tutorwatch-web-listen')
+  AND pg_has_role(usesysid, 'USAGE');
+"""
+"""Of what a service has in the database only the connection it hears on: what it is about to commit, it commits."""
+
+
+def _end_older_services(database_url: str) -> None:
+    """Where our role may, has every service connect again: it finds a schema that isn't its own any more, and ends.
+
+    Else it would go on with statements that may not fit the tables now, and with the rules as they were.
+    """
+    with _open(database_url, autocommit=True) as connection:
+        found = connection.execute(_CUT_OFF_SERVICES).fetchone()
+    if found and found[0]:
+        logger.info("Services of the version before that were told to end: %d; start the new one's", found[0])
 
 
 def _mend(database_url: str, *, automation: bool) -> list[str]:

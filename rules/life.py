@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.errors import RulesError
-from rules.tables import alert_resolutions, alerts, coaching_notes
+from rules.tables import alert_evidence, alert_resolutions, alerts, coaching_notes
 
 
 class Outcome(StrEnum):
@@ -79,7 +79,8 @@ async def resolve(
     await conn.execute(
         insert(alert_resolutions)
         .values(alert_id=alert_id, tutor_id=alert.tutor_id, **resolution)
-        .on_conflict_do_update(index_elements=["alert_id"], set_=resolution)  # another client had reopened it
+        # Another client may have reopened the alert: then the resolution before is on record.
+        .on_conflict_do_update(index_elements=["tutor_id", "alert_id"], set_=resolution)
     )
     await conn.execute(
         insert(coaching_notes).values(
@@ -92,9 +93,15 @@ async def resolve(
     )
 
 
+def is_its_evidence() -> ColumnElement[bool]:
+    """Whether the row of `alert_evidence` is the alert's."""
+    return and_(alert_evidence.c.tutor_id == alerts.c.tutor_id, alert_evidence.c.alert_id == alerts.c.id)
+
+
 def is_its_resolution() -> ColumnElement[bool]:
     """Whether the row of `alert_resolutions` is about the alert's resolution as it stands, not about an earlier one."""
     return and_(
+        alert_resolutions.c.tutor_id == alerts.c.tutor_id,
         alert_resolutions.c.alert_id == alerts.c.id,
         alerts.c.resolved,
         alert_resolutions.c.resolved_at == alerts.c.resolved_at,

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.errors import SchemaMismatchError
 
-REVISION = "0016"
+REVISION = "0017"
 """The migration that this program is written for (a test holds it to the newest one)."""
 
 

@@ -33,6 +33,7 @@ from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from rules.decisions.alerts import AlertType
+from rules.life import is_its_evidence
 from rules.settings import Thresholds
 from rules.tables import (
     ALERT_TYPE,
@@ -211,7 +212,7 @@ def _resolved() -> CTE:
             alert_evidence.c.counted_session_ids,
             case((alert_evidence.c.alert_id.is_(None), resolved_at)).label("counted_until"),
         )
-        .select_from(alerts.outerjoin(alert_evidence, alert_evidence.c.alert_id == alerts.c.id))
+        .select_from(alerts.outerjoin(alert_evidence, is_its_evidence()))
         .where(alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved)
     ).cte("resolved")
 

@@ -309,6 +309,7 @@ def _refresh_alerts() -> Select[Any]:
         update(alerts)
         .values(title=still_open.c.title, description=still_open.c.description, session_id=still_open.c.session_id)
         .where(
+            alerts.c.tutor_id == still_open.c.tutor_id,
             alerts.c.id == still_open.c.id,
             tuple_(alerts.c.title, alerts.c.description, alerts.c.session_id).is_distinct_from(
                 tuple_(still_open.c.title, still_open.c.description, still_open.c.session_id)
@@ -317,7 +318,7 @@ def _refresh_alerts() -> Select[Any]:
     ).cte("reworded")
     evidence = insert(alert_evidence).from_select(_EVIDENCE, _evidence(still_open.c.id, still_open))
     renewed = evidence.on_conflict_do_update(
-        index_elements=["alert_id"],
+        index_elements=["tutor_id", "alert_id"],
         set_={
             "value": evidence.excluded.value,
             "threshold": evidence.excluded.threshold,

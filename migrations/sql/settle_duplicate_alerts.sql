@@ -23,4 +23,4 @@ WITH ranked AS (
 )
 INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, counted_session_ids, refreshed_at)
 SELECT id, tutor_id, '{}', '{}', clock_timestamp() FROM settled
-ON CONFLICT (alert_id) DO NOTHING
+ON CONFLICT DO NOTHING

@@ -7,7 +7,7 @@ import subprocess
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -328,6 +328,57 @@ def test_an_index_that_has_a_successor_goes(database_url: str, head_snapshot: li
     assert upgrade.migrate(database_url).before == "0013"
 
     assert snapshot(database_url) == head_snapshot
+
+
+KEYED_BY_TUTOR = "ADD PRIMARY KEY (tutor_id, alert_id)"
+
+
+def test_evidence_of_before_is_kept_under_its_new_key(seeded_url: str, head_snapshot: list[str]) -> None:
+    migrate_up_to(seeded_url, KEYED_BY_TUTOR)
+    keep = "SELECT gen_random_uuid(), 'tutor', 2, 1, '{}', '{}', now() FROM generate_series(1, 3) RETURNING alert_id"
+    kept = query(seeded_url, f"INSERT INTO tutorwatch.alert_evidence {keep}")
+
+    upgrade.migrate(seeded_url)
+
+    assert sorted(query(seeded_url, "SELECT alert_id FROM tutorwatch.alert_evidence")) == sorted(kept)
+    assert snapshot(seeded_url) == head_snapshot
+
+
+@contextmanager
+def connected(url: str, *application_names: str) -> Iterator[dict[str, psycopg.Connection]]:
+    with ExitStack() as stack:
+        yield {
+            name: stack.enter_context(psycopg.connect(url, application_name=name, autocommit=True))
+            for name in application_names
+        }
+
+
+def lives(connection: psycopg.Connection) -> bool:
+    try:
+        connection.execute("SELECT 1")
+    except psycopg.errors.AdminShutdown:
+        return False
+    return True
+
+
+SERVICES = ("tutorwatch-listen", "tutorwatch-web-listen", "tutorwatch-worker", "tutorwatch-web")
+
+
+@pytest.mark.parametrize("is_script", [False, True], ids=["migrate", "script"])
+def test_services_of_the_version_before_connect_again_and_so_find_out(seeded_url: str, is_script: bool) -> None:
+    """What they have in flight is left to them, and clients are left alone."""
+    migrate_up_to(seeded_url, KEYED_BY_TUTOR)
+    with connected(seeded_url, *SERVICES, "a client") as connections:
+        if is_script:
+            run_script(seeded_url, upgrade.to_sql(seeded_url, automation=True))
+        else:
+            upgrade.migrate(seeded_url)
+        ended = {name for name, connection in connections.items() if not lives(connection)}
+    assert ended == {"tutorwatch-listen", "tutorwatch-web-listen"}
+
+    with connected(seeded_url, *SERVICES) as connections:
+        upgrade.migrate(seeded_url)
+        assert all(map(lives, connections.values())), "there was nothing to migrate"
 
 
 def test_what_an_upgrade_kept_a_client_from_recording_is_looked_for(
@@ -782,6 +833,14 @@ def test_an_owner_without_further_rights_can_do_everything(
         uninstall(connection)
     if is_platforms:
         assert snapshot(owner_url) == before
+
+
+def test_services_that_the_owner_may_not_end_keep_nobody_from_migrating(owner_url: str, server_url: str) -> None:
+    migrate_up_to(owner_url, KEYED_BY_TUTOR)
+    ((database,),) = query(owner_url, "SELECT current_database()")
+    with connected(make_conninfo(server_url, dbname=database), *SERVICES) as connections:
+        assert upgrade.migrate(owner_url).after == REVISION
+        assert all(map(lives, connections.values()))
 
 
 # As a script

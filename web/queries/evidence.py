@@ -13,6 +13,7 @@ from sqlalchemy import ARRAY, Integer, Row, Select, Uuid, any_, bindparam, case,
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from rules.life import is_its_evidence
 from rules.tables import alert_evidence, alerts
 from web.queries.tables import audio, held_at, number, sessions, shown_at, subjects
 
@@ -82,7 +83,7 @@ def _evidence() -> Select[Any]:
             func.cardinality(behind, type_=Integer).label("session_count"),
             behind.label("session_ids"),
         )
-        .select_from(alerts.outerjoin(alert_evidence, alert_evidence.c.alert_id == alerts.c.id))
+        .select_from(alerts.outerjoin(alert_evidence, is_its_evidence()))
         .where(alerts.c.id == any_(bindparam("alert_ids", type_=ARRAY(Uuid))), behind.is_not(None))
     ).cte("rested")
     found = _sessions_in(rested.c.session_ids)

@@ -1,12 +1,13 @@
 """Catching up on history: the listener's generation, for every tutor."""
 
+import asyncio
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping, Sequence
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -20,6 +21,12 @@ from rules.tables import users
 from rules.tutors import every_tutor, load_names
 from rules.unit_of_work import in_transaction
 from scripts.errors import CommandError
+
+T = TypeVar("T")
+
+AT_ONCE = 2
+"""Batches in flight: while the rules decide about one, the server reads the other (1,000 tutors in 1.5 to 1.7 s instead
+of 2.4, in turns on two cores). Three were faster by a few percent only (4,000 tutors)."""
 
 ATTEMPTS = 5
 """Attempts at a batch that meets a passing error: a deadlock, a lost connection."""
@@ -59,8 +66,8 @@ class Summary:
 async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *, out: TextIO) -> Summary:
     """Generates tutor by tutor in the order of their names, a line each; goes on when one fails.
 
-    Each batch is a transaction of its own: it can be stopped at any time and run again, and can run beside
-    a live listener. Raises CommandError for who is no tutor, an unreachable database, another schema.
+    Each batch is a transaction of its own, AT_ONCE of them in flight: it can be stopped at any time and run again, and
+    can run beside a live listener. Raises CommandError for who is no tutor, an unreachable database, another schema.
     """
     names = await _choose_tutors(engine, options)
     if options.dry_run:
@@ -68,13 +75,14 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     print(f"Processing {len(names)} tutors...", file=out, flush=True)
     summary = Summary()
     ids = list(names)
+    batches = [ids[start : start + options.batch_size] for start in range(0, len(ids), options.batch_size)]
     with _progress(len(ids), out) as (say, advance):
-        for start in range(0, len(ids), options.batch_size):
-            batch = ids[start : start + options.batch_size]
-            generated, failed = await _generate(engine, limits, batch, summary, options)
-            for line in _report(batch, names, generated, failed, summary):
-                say(line)
-            advance(len(batch))
+        generating = _ahead(batches, lambda batch: _generate(engine, limits, batch, summary, options))
+        async with aclosing(generating):
+            async for batch, (generated, failed) in generating:
+                for line in _report(batch, names, generated, failed, summary):
+                    say(line)
+                advance(len(batch))
     print("\n".join(summary.lines()), file=out, flush=True)
     return summary
 
@@ -95,6 +103,21 @@ async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str
     if others := [f"{name} ({user_id})" for user_id, name in names.items() if user_id not in tutors]:
         raise CommandError("No tutor, by role, profile or session: " + ", ".join(others))
     return dict(list(names.items())[: options.limit])
+
+
+async def _ahead(
+    batches: Sequence[Sequence[str]], generate: Callable[[Sequence[str]], Coroutine[Any, Any, T]]
+) -> AsyncGenerator[tuple[Sequence[str], T], None]:
+    """Each batch with its result, in their order; those after it are begun meanwhile. If one fails, so do they."""
+    begun: list[asyncio.Task[T]] = []
+    try:
+        for number, batch in enumerate(batches):
+            begun += [asyncio.create_task(generate(each)) for each in batches[len(begun) : number + AT_ONCE]]
+            yield batch, await begun[number]
+    finally:
+        for task in begun:
+            task.cancel()
+        await asyncio.gather(*begun, return_exceptions=True)
 
 
 async def _generate(

@@ -445,7 +445,7 @@ def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     from scripts import environment
 
     async def open_and_work() -> T:
-        engine = open_engine(environment.database_url(), application_name="tutorwatch", keep_connections=1)
+        engine = open_engine(environment.database_url(), application_name="tutorwatch", keep_connections=2)
         try:
             return await work(engine)
         finally:

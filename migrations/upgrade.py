@@ -153,9 +153,9 @@ def _upgrade(engine: Engine, *, before: str | None, automation: bool) -> None:
 
 
 _CUT_OFF_SERVICES = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity JOIN pg_roles ON pg_roles.oid = usesysid
 WHERE datname = current_database() AND application_name IN ('tutorwatch-listen', 'tutorwatch-web-listen')
-  AND pg_has_role(usesysid, 'USAGE');
+  AND pg_has_role(usesysid, 'USAGE') AND (NOT rolsuper OR current_setting('is_superuser') = 'on');
 """
 """Of what a service has in the database only the connection it hears on: what it is about to commit, it commits."""
 

@@ -835,9 +835,15 @@ def test_an_owner_without_further_rights_can_do_everything(
         assert snapshot(owner_url) == before
 
 
-def test_services_that_the_owner_may_not_end_keep_nobody_from_migrating(owner_url: str, server_url: str) -> None:
+@pytest.mark.parametrize("is_member", [False, True], ids=["stranger", "member of the superuser"])
+def test_services_that_the_owner_may_not_end_keep_nobody_from_migrating(
+    owner_url: str, server_url: str, is_member: bool
+) -> None:
     migrate_up_to(owner_url, KEYED_BY_TUTOR)
-    ((database,),) = query(owner_url, "SELECT current_database()")
+    ((owner, database),) = query(owner_url, "SELECT current_user, current_database()")
+    if is_member:
+        ((superuser,),) = query(server_url, "SELECT current_user")
+        run_sql(server_url, f'GRANT "{superuser}" TO "{owner}"')
     with connected(make_conninfo(server_url, dbname=database), *SERVICES) as connections:
         assert upgrade.migrate(owner_url).after == REVISION
         assert all(map(lives, connections.values()))

@@ -94,7 +94,11 @@ async def resolve(
 
 
 def is_its_evidence() -> ColumnElement[bool]:
-    """Whether the row of `alert_evidence` is the alert's."""
+    """Whether the row of `alert_evidence` is the alert's.
+
+    One that a client gives to another tutor leaves its evidence behind: like an alert from before Tutorwatch it has
+    counted, once it is resolved, all up to its resolution; while it is open, it gets new evidence when it is refreshed.
+    """
     return and_(alert_evidence.c.tutor_id == alerts.c.tutor_id, alert_evidence.c.alert_id == alerts.c.id)
 
 

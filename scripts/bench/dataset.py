@@ -61,8 +61,8 @@ def skip_key_checks(connection: psycopg.Connection) -> None:
 
 @contextmanager
 def _indexes_built_afterwards(connection: psycopg.Connection, table: str) -> Iterator[None]:
-    """Fills the table without its indexes, but for its key's, and builds them at the end: of 20 million rows this takes
-    half as long. They are denser than if they had grown."""
+    """Has the table filled without its indexes, but for its key's, and builds them at the end: denser than if they had
+    grown. A million sessions were loaded in 62 s, in 76 with the indexes from the start (a run each)."""
     connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
     indexes = connection.execute(
         "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"

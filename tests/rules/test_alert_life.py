@@ -612,6 +612,23 @@ async def test_alerts_of_other_types_are_left_alone(platform: Platform, generati
     assert await platform.open_alerts() == ["no_show_pattern", "student_churn_risk", "student_churn_risk"]
 
 
+async def test_alert_that_a_client_gives_to_another_tutor_gets_evidence_there(
+    alert: UUID, platform: Platform, generation: Generation
+) -> None:
+    """As when two accounts become one: once resolved, it has counted what it rested on there."""
+    await platform.user("heir")
+    for table in ("sessions", "alerts"):
+        await platform.rows(f"UPDATE {table} SET tutor_id = 'heir' RETURNING id")
+    sessions = await platform.rows("SELECT id FROM sessions ORDER BY scheduled_start DESC")
+
+    assert await generation("heir") == Generated()
+    theirs = "SELECT alert_id, session_ids FROM tutorwatch.alert_evidence WHERE tutor_id = 'heir'"
+    assert await platform.rows(theirs) == [(alert, sessions)]
+
+    assert await generation.resolve("no_show_pattern", tutor="heir", now=NOW - timedelta(days=10)) == alert
+    assert await generation("heir") == Generated()
+
+
 async def test_deleted_session_is_named_no_longer(platform: Platform, generation: Generation) -> None:
     latest, earlier = await write(platform, POOR_FIRST, days=range(1, 3))
     await generation()

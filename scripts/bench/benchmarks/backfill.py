@@ -96,7 +96,7 @@ class _Work:
         self._runner = runner
         self._options = options
         self._limits = limits
-        self.engine = open_engine(url, application_name="tutorwatch-bench", keep_connections=2)
+        self.engine = open_engine(url, application_name="tutorwatch-bench", keep_connections=backfill.AT_ONCE)
         self._traffic = Traffic()
         self.traffic_of_backfill = Traffic()
         self.summary = backfill.Summary()

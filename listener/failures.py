@@ -12,8 +12,8 @@ from typing import Any
 from sqlalchemy import ARRAY, JSON, Row, String, any_, bindparam, delete, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.errors import TransientError
-from rules.tables import failures, users
+from database.errors import TransientError
+from database.tables import failures, users
 
 LONGEST_DELAY_SECONDS = 3600.0
 FIRST_PASSING_DELAY_SECONDS = 2.0

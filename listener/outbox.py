@@ -7,8 +7,8 @@ from datetime import datetime
 from sqlalchemy import ARRAY, String, bindparam, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import outbox
 from rules.generation import LOCK_SEED
-from rules.tables import outbox
 from rules.tutors import every_tutor
 
 LOOK_AHEAD = 20

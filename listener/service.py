@@ -8,15 +8,16 @@ from uuid import uuid4
 from sqlalchemy.exc import DBAPIError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
+from database.channels import CHANGES
+from database.connections import ConnectionFactory, engine_from, open_engine
+from database.errors import TransientError, translating_errors
+from database.schema_version import check_schema
+from database.subscription import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
 from listener.batch import Batch
 from listener.settings import ListenerSettings
-from listener.subscription import CHANGES, Subscription
+from listener.subscription import Subscription
 from listener.watchdog import watchdog
 from listener.worker import Worker
-from rules.database import Way, engine_by, open_engine
-from rules.errors import TransientError, translating_errors
-from rules.notifications import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
-from rules.schema_version import check_schema
 from rules.settings import Thresholds
 
 logger = logging.getLogger(__name__)
@@ -52,8 +53,8 @@ class _Listener:
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
-        way = Way(database_url, "tutorwatch-worker")
-        self._engine = engine_by(way, keep_connections=2)
+        connections = ConnectionFactory(database_url, "tutorwatch-worker")
+        self._engine = engine_from(connections, keep_connections=2)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
         self._subscription = Subscription(
@@ -62,7 +63,7 @@ class _Listener:
             wake=self._worker.wake,
             wake_for_new=self._worker.wake_for_new,
             check=self._check,
-            give_up=way.give_up,
+            give_up=connections.give_up,
             figures=lambda: self._worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
         )
         self._schema_is_right = False

@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from rules.database import DatabaseUrl
+from database.connections import DatabaseUrl
 
 
 class ListenerSettings(BaseSettings):

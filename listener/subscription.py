@@ -8,15 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
 
-from rules.notifications import Connection, Hearer
+from database.subscription import Connection, NotificationHandler
 
 logger = logging.getLogger(__name__)
 
-CHANGES = "tutorwatch_changes"
-"""The channel the triggers notify; the payload is a tutor's id, or empty for several."""
 
-
-class Subscription(Hearer):
+class Subscription(NotificationHandler):
     """Calls `wake_for_new` for every notification, and `wake` after each (re)connect, when some may have been missed.
 
     With every heartbeat it notes in `tutorwatch.listeners` that this listener is alive, and its figures.

@@ -15,15 +15,15 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from database.errors import TransientError, first_line, translating_errors
+from database.transactions import in_transaction
 from listener import failures, outbox
 from listener.batch import Batch, Figures, log_batch, log_last_attempt
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
-from rules.errors import TransientError, first_line, translating_errors
 from rules.generation import Generated, generate, generate_each
 from rules.settings import Thresholds
-from rules.unit_of_work import in_transaction
 
 logger = logging.getLogger(__name__)
 

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import aggregate_order_by
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import audio, sessions, video
 from rules.decisions.alerts import AlertType
 from rules.decisions.insights import InsightCategory
 from rules.sessions import (
@@ -45,7 +46,6 @@ from rules.sessions import (
     with_metrics,
 )
 from rules.settings import Thresholds
-from rules.tables import audio, sessions, video
 
 SAMPLE_SIZE = 3
 """How many sessions an insight shows (specification, "Insights")."""

@@ -7,9 +7,9 @@ from datetime import datetime
 from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.errors import TransientError, translating_errors
 from rules.decisions.alerts import decide_alerts
 from rules.decisions.insights import decide_insights
-from rules.errors import TransientError, translating_errors
 from rules.evidence import load_alert_sessions, load_insight_samples
 from rules.settings import Thresholds
 from rules.statistics import load_statistics

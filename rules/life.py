@@ -8,8 +8,8 @@ from sqlalchemy import ColumnElement, and_, case, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.errors import RulesError
-from rules.tables import alert_evidence, alert_resolutions, alerts, coaching_notes
+from database.errors import TutorwatchError
+from database.tables import alert_evidence, alert_resolutions, alerts, coaching_notes
 
 
 class Outcome(StrEnum):
@@ -20,11 +20,11 @@ class Outcome(StrEnum):
     OTHER = "other"
 
 
-class UnknownAlertError(RulesError):
+class UnknownAlertError(TutorwatchError):
     """There is no alert with that id."""
 
 
-class AlreadyDoneError(RulesError):
+class AlreadyDoneError(TutorwatchError):
     """Somebody was first; nothing was changed. `by` is None where that person isn't on record."""
 
     def __init__(self, what: str, by: str | None, at: datetime | None) -> None:

@@ -32,12 +32,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from rules.decisions.alerts import AlertType
-from rules.life import is_its_evidence
-from rules.settings import Thresholds
-from rules.tables import (
+from database.tables import (
     ALERT_TYPE,
-    OUR_ALERT_TYPES,
     SESSION_STATUS,
     NaiveUtc,
     alert_evidence,
@@ -46,6 +42,9 @@ from rules.tables import (
     sessions,
     video,
 )
+from rules.decisions.alerts import OUR_ALERT_TYPES, AlertType
+from rules.life import is_its_evidence
+from rules.settings import Thresholds
 
 TUTOR_IDS: BindParameter[Sequence[str]] = bindparam("tutor_ids", type_=ARRAY(String))
 

@@ -29,6 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import audio, sessions, video
 from rules.decisions.alerts import AlertType
 from rules.decisions.statistics import Counted, Ratio, TutorStatistics
 from rules.sessions import (
@@ -50,7 +51,6 @@ from rules.sessions import (
     status,
 )
 from rules.settings import Thresholds
-from rules.tables import audio, sessions, video
 
 
 async def load_statistics(

@@ -39,21 +39,28 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.decisions.alerts import SEVERITIES, AlertDecision, AlertFinding, AlertType, Severity, Verdict
-from rules.decisions.insights import Insight, InsightCategory, InsightKind
-from rules.decisions.statistics import TutorStatistics
-from rules.evidence import SessionsByFinding
-from rules.tables import (
+from database.tables import (
     ALERT_SEVERITY,
     ALERT_TYPE,
     INSIGHT_CATEGORY,
     INSIGHT_TYPE,
-    OUR_ALERT_TYPES,
     NaiveUtc,
     alert_evidence,
     alerts,
     tutor_insights,
 )
+from rules.decisions.alerts import (
+    OUR_ALERT_TYPES,
+    SEVERITIES,
+    AlertDecision,
+    AlertFinding,
+    AlertType,
+    Severity,
+    Verdict,
+)
+from rules.decisions.insights import Insight, InsightCategory, InsightKind
+from rules.decisions.statistics import TutorStatistics
+from rules.evidence import SessionsByFinding
 
 
 @dataclass(frozen=True, slots=True)

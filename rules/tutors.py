@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Select, String, any_, literal, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.tables import sessions, tutors, users
+from database.tables import sessions, tutors, users
 
 
 def every_tutor() -> Select[Any]:

@@ -10,7 +10,7 @@ from uuid import uuid4
 import typer
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from rules.schema_version import check_schema
+from database.schema_version import check_schema
 from scripts.errors import CommandError, UsageError
 from web import store
 from web.access_cookies import digest, new_token

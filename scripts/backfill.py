@@ -11,15 +11,15 @@ from typing import Any, TextIO, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from database.errors import TransientError, first_line, translating_errors
+from database.schema_version import check_schema
+from database.tables import users
+from database.transactions import in_transaction
 from listener import failures
 from rules.decisions.alerts import Severity
-from rules.errors import TransientError, first_line, translating_errors
 from rules.generation import Generated, generate_each
-from rules.schema_version import check_schema
 from rules.settings import Thresholds
-from rules.tables import users
 from rules.tutors import every_tutor, load_names
-from rules.unit_of_work import in_transaction
 from scripts.errors import CommandError
 
 T = TypeVar("T")

@@ -406,11 +406,11 @@ def _explain(error: Exception) -> str | None:
     import psycopg
     from sqlalchemy.exc import OperationalError, PendingRollbackError
 
+    from database.errors import TutorwatchError
     from migrations.upgrade import SchemaError
-    from rules.errors import RulesError
     from web.service import AddressError
 
-    if isinstance(error, SchemaError | RulesError | AddressError):
+    if isinstance(error, SchemaError | TutorwatchError | AddressError):
         return str(error)
     if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
         return "The connection to the database was lost; run the command again to go on"
@@ -441,7 +441,7 @@ def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     """Runs a command's work on the platform's database."""
     import asyncio
 
-    from rules.database import open_engine
+    from database.connections import open_engine
     from scripts import environment
 
     async def open_and_work() -> T:

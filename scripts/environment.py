@@ -11,8 +11,8 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings
 
+from database.connections import DatabaseSettings
 from listener.settings import ListenerSettings
-from rules.database import DatabaseSettings
 from rules.settings import Thresholds
 from scripts.errors import UsageError
 from web.settings import WebSettings

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
+from database.errors import first_line
 from listener.service import run_listener
 from listener.settings import ListenerSettings
 from migrations import upgrade
-from rules.database import open_engine
-from rules.errors import first_line
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link

@@ -7,8 +7,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.errors import TransientError, translating_errors
 from listener.batch import Batch
-from rules.errors import TransientError, translating_errors
 from rules.tutors import load_names
 
 

@@ -7,12 +7,12 @@ import typer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.liveness import IS_FRESH
+from database.retries import retry_failing
+from database.schema_version import check_schema
 from listener import failures
 from migrations import automation
 from migrations.automation import Automation
-from rules.liveness import IS_FRESH
-from rules.retries import retry_failing
-from rules.schema_version import check_schema
 from rules.tutors import load_names
 from scripts.errors import CommandError
 

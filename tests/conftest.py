@@ -16,9 +16,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
 from migrations import rights, upgrade
 from migrations.sql import read_sql
-from rules.database import open_engine
 from rules.settings import Thresholds
 from tests.faults.scale import IS_SOAK
 from tests.platform import Platform

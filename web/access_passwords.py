@@ -6,7 +6,7 @@ from functools import cache
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from rules.errors import RulesError
+from database.errors import TutorwatchError
 
 SHORTEST = 12
 LONGEST = 1024
@@ -16,7 +16,7 @@ MOST_AT_ONCE = 2
 _hasher = PasswordHasher()
 
 
-class WeakPasswordError(RulesError):
+class WeakPasswordError(TutorwatchError):
     """The password is too short or too long; the message says what it must be."""
 
 

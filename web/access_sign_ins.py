@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import psycopg
 from aiohttp import web
 
-from rules.database import AnsweredConnection, Way
+from database.connections import AnsweredConnection, ConnectionFactory
 from web import store
 from web.database import FIRST_ANSWER_SECONDS, in_time
 
@@ -27,8 +27,10 @@ class SignInLookup:
     `when_lost` is called where one was lost while nobody used it: then the engine's may be, too.
     """
 
-    def __init__(self, way: Way, lifetime: store.Lifetime, when_lost: Callable[[], Awaitable[None]]) -> None:
-        self._way, self._lifetime, self._when_lost = way, lifetime, when_lost
+    def __init__(
+        self, connections: ConnectionFactory, lifetime: store.Lifetime, when_lost: Callable[[], Awaitable[None]]
+    ) -> None:
+        self._connections, self._lifetime, self._when_lost = connections, lifetime, when_lost
         self._idle: list[AnsweredConnection] = []
         self._free = asyncio.Semaphore(MOST_CONNECTIONS)
         self._asked: set[bytes] = set()
@@ -69,7 +71,7 @@ class SignInLookup:
                     if not conn.broken:
                         raise
                     await self._when_lost()
-            conn = await self._way.connect()
+            conn = await self._connections.connect()
             await conn.set_autocommit(True)
             return await self._ask_by(conn, asked)
 

@@ -7,8 +7,8 @@ from uuid import UUID
 from aiohttp import web
 from sqlalchemy import insert
 
-from rules import retries
-from rules.tables import coaching_notes
+from database import retries
+from database.tables import coaching_notes
 from web import alert_life, queries, store
 from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, drop_cookie, new_token, read_cookie, set_cookie, set_flash

@@ -13,7 +13,7 @@ from web.access import authorize, identify, lifetime
 from web.access_passwords import Passwords
 from web.access_sign_ins import SIGN_INS, SignInLookup
 from web.api import SUMMARY, SummaryCache
-from web.database import open_web_engine, way_for_pages
+from web.database import connections_for_pages, open_web_engine
 from web.figures import figures_context
 from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
@@ -65,8 +65,8 @@ def _set_up_templates(app: web.Application, static: StaticFiles) -> None:
 async def _engine_context(app: web.Application) -> AsyncIterator[None]:
     app[ENGINE] = open_web_engine(app[DATABASE_URL])
     app[STATEMENTS] = app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
-    way = way_for_pages(app[DATABASE_URL])
-    app[SIGN_INS] = SignInLookup(way, lifetime(app[SETTINGS]), when_lost=app[ENGINE].dispose)
+    connections = connections_for_pages(app[DATABASE_URL])
+    app[SIGN_INS] = SignInLookup(connections, lifetime(app[SETTINGS]), when_lost=app[ENGINE].dispose)
     yield
     await app[SIGN_INS].close()
     await app[ENGINE].dispose()

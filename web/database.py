@@ -10,8 +10,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import Way, engine_by
-from rules.errors import TransientError, is_transient
+from database.connections import ConnectionFactory, engine_from
+from database.errors import TransientError, is_transient
 
 KEPT_CONNECTIONS = 10
 """As many as a busy moment needs: those beyond are opened for one request each, which costs more than the request."""
@@ -30,14 +30,14 @@ class DatabaseGoneError(Exception):
     """The database doesn't answer in time. Answered with 503; the next request tries again."""
 
 
-def way_for_pages(database_url: str) -> Way:
+def connections_for_pages(database_url: str) -> ConnectionFactory:
     """How pages reach the database: a statement that takes longer than any page may is ended by the server."""
-    return Way(database_url, "tutorwatch-web", {"statement_timeout": f"{int(STATEMENT_SECONDS)}s"})
+    return ConnectionFactory(database_url, "tutorwatch-web", {"statement_timeout": f"{int(STATEMENT_SECONDS)}s"})
 
 
 def open_web_engine(database_url: str) -> AsyncEngine:
-    """An engine for pages. Whoever only reads commits, too: see `rules.database.engine_by`."""
-    return engine_by(way_for_pages(database_url), keep_connections=KEPT_CONNECTIONS)
+    """An engine for pages. Whoever only reads commits, too: see `database.connections.engine_from`."""
+    return engine_from(connections_for_pages(database_url), keep_connections=KEPT_CONNECTIONS)
 
 
 async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:

@@ -13,19 +13,17 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
-from rules.errors import translating_errors
-from rules.notifications import Connection, Hearer, listen
-from rules.schema_version import check_schema
+from database.channels import ALERTS
+from database.connections import open_engine
+from database.errors import translating_errors
+from database.schema_version import check_schema
+from database.subscription import Connection, NotificationHandler, listen
 from web.access import identify_again, require_tutor_access
 from web.database import is_database_gone
 from web.identity import IDENTITY
 from web.keys import DATABASE_URL, SETTINGS
 
 logger = logging.getLogger(__name__)
-
-CHANNEL = "tutorwatch_alerts"
-"""The channel that the triggers on alerts notify; the payload is a tutor's id, or empty for several."""
 
 LISTEN_BEAT_SECONDS = 10.0
 PING_SECONDS = 15.0
@@ -100,7 +98,7 @@ class Client:
             return None
 
 
-class Hub(Hearer):
+class Hub(NotificationHandler):
     """Passes what is heard on to all open pages. `changes` counts what may have altered alerts.
 
     `fresh` is an engine that keeps no connection: after an outage one may be dead, and not know it for long.
@@ -203,7 +201,7 @@ async def hub_context(app: web.Application) -> AsyncIterator[None]:
     app[HUB] = Hub(open_engine(app[DATABASE_URL], application_name="tutorwatch-web"))
     listening = listen(
         app[SETTINGS].listen_url or app[DATABASE_URL],
-        CHANNEL,
+        ALERTS,
         app[HUB],
         application_name="tutorwatch-web-listen",
         heartbeat_seconds=LISTEN_BEAT_SECONDS,

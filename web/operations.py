@@ -12,9 +12,9 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.errors import SchemaMismatchError
-from rules.liveness import IS_FRESH
-from rules.schema_version import check_schema
+from database.errors import SchemaMismatchError
+from database.liveness import IS_FRESH
+from database.schema_version import check_schema
 from web.database import FIRST_ANSWER_SECONDS, in_time, is_database_gone
 from web.keys import ENGINE, SETTINGS, VERSION
 from web.live import HUB

@@ -8,8 +8,8 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.database import AnsweredConnection
-from rules.tables import api_tokens, credentials, sign_in_failures, sign_in_links, sign_ins, users
+from database.connections import AnsweredConnection
+from database.tables import api_tokens, credentials, sign_in_failures, sign_in_links, sign_ins, users
 
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly it is known when a sign-in or token was last used: not every request writes."""

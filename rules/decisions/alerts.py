@@ -20,6 +20,9 @@ class AlertType(StrEnum):
     DECLINING_PERFORMANCE = "declining_performance"
 
 
+OUR_ALERT_TYPES = tuple(AlertType)
+
+
 class Severity(StrEnum):
     """How soon an admin should look."""
 

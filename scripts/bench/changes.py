@@ -4,7 +4,7 @@ from typing import LiteralString
 
 import psycopg
 
-from listener.subscription import CHANGES
+from database.channels import CHANGES
 from migrations import automation
 
 REMOVE_RESULTS: tuple[LiteralString, ...] = (

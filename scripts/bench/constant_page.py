@@ -17,7 +17,7 @@ from scripts.bench.processes import environment_for
 from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest
 from web.access_sign_ins import SignInLookup
-from web.database import way_for_pages
+from web.database import connections_for_pages
 from web.settings import WebSettings
 
 HOST = "127.0.0.1"
@@ -48,7 +48,7 @@ def constant_page(size: int, url: str) -> Iterator[int]:
 async def serve(size: int) -> None:
     """Serves until cancelled."""
     text = "x" * size
-    way = way_for_pages(environment.database_url())
+    way = connections_for_pages(environment.database_url())
     sign_ins = SignInLookup(way, lifetime(WebSettings()), when_lost=_keep_nothing_else)
 
     async def page(_request: web.Request) -> web.Response:

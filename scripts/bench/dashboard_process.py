@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from rules.database import open_engine
+from database.connections import open_engine
 from scripts.bench.consumption import resident_mebibytes
 from scripts.bench.processes import running
 from web import store

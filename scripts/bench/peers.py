@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, LiteralString
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from scripts import environment

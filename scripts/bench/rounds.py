@@ -13,8 +13,8 @@ from itertools import cycle, islice
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.connections import open_engine
 from listener import outbox
-from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from rules.statistics import load_statistics

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import typer
 
+from database.connections import DIRECT, connection_options, is_refused_by_pooler
 from listener.settings import ListenerSettings
-from rules.database import DIRECT, connection_options, is_refused_by_pooler
 from scripts.doctor import rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
 

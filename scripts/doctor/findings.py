@@ -6,8 +6,8 @@ from typing import Any
 
 import psycopg
 
+from database.errors import first_line
 from listener.settings import ListenerSettings
-from rules.errors import first_line
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,10 @@
 """What Tutorwatch has in the database: its revision, and that all of it is there and whole."""
 
+from database.schema_version import REVISION
 from migrations import automation as switch
 from migrations.automation import Automation
 from migrations.installed import Damage, Kind, find_damage
 from rules.decisions.alerts import AlertType
-from rules.schema_version import REVISION
 from scripts.doctor.findings import Finding, Patient, ok, trouble
 
 

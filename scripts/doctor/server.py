@@ -9,8 +9,8 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from database.connections import connection_options, open_engine
 from migrations.deployed_schema import OLDEST_SERVER
-from rules.database import connection_options, open_engine
 from scripts.doctor.findings import Finding, Patient, ok, reason, trouble, variable
 
 NEWEST_TESTED = 18

@@ -1,6 +1,6 @@
 """The work: who does it, how far behind it is, and what was given up on."""
 
-from rules.liveness import IS_FRESH
+from database.liveness import IS_FRESH
 from scripts.doctor.findings import Finding, Patient, duration, ok, trouble
 
 LONGEST_WAIT_SECONDS = 60

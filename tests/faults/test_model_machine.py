@@ -21,9 +21,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
 from listener.settings import ListenerSettings
 from listener.worker import Worker
-from rules.database import open_engine
 from rules.life import Outcome, acknowledge, resolve
 from rules.settings import Thresholds
 from tests.faults.clock import install_clock, set_clock

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from rules.database import open_engine
+from database.connections import open_engine
 from tests.faults.dashboard import browser, dashboard
 from tests.listener.surroundings import alerted, has_settled, is_up, no_shows
 from tests.pgbouncer import needs_pgbouncer, pgbouncer

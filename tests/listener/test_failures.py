@@ -9,11 +9,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.channels import CHANGES
+from database.errors import TransientError
+from database.retries import retry_failing
 from listener import failures
 from listener.failures import Failure, Patience
-from listener.subscription import CHANGES
-from rules.errors import TransientError
-from rules.retries import retry_failing
 from tests.platform import Platform
 
 DELAY = 40.0

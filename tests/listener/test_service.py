@@ -15,11 +15,11 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from listener.subscription import CHANGES
+from database import subscription
+from database.channels import CHANGES
+from database.connections import ANSWER_SECONDS
+from database.errors import SchemaMismatchError
 from migrations.uninstall import uninstall
-from rules import notifications
-from rules.database import ANSWER_SECONDS
-from rules.errors import SchemaMismatchError
 from tests.listener.surroundings import (
     NEVER,
     Proxy,
@@ -465,7 +465,7 @@ async def test_database_that_goes_away_meanwhile_is_waited_for(
 async def test_outage_is_told_without_repeating_it_all_the_time(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "FIRST_DELAY_SECONDS", 0.05)
+    monkeypatch.setattr(subscription, "FIRST_DELAY_SECONDS", 0.05)
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url):

@@ -308,7 +308,7 @@ async def test_row_that_a_client_has_locked_is_waited_for(
             await no_shows(platform, 1, each=1)
 
             async def is_retrying() -> bool:
-                return len(worst(caplog, "rules.unit_of_work")) >= 2
+                return len(worst(caplog, "database.transactions")) >= 2
 
             await eventually(is_retrying)
             assert await waiting(platform) == [tutor]

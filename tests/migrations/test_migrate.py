@@ -21,12 +21,12 @@ from sqlalchemy import Connection, create_engine
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import OperationalError, SQLAlchemyError
 
+from database import tables
+from database.schema_version import REVISION
 from migrations import automation, deployed_schema, upgrade
 from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
-from rules import tables
-from rules.schema_version import REVISION
 from tests.migrations.catalog import count_rows, snapshot
 from tests.migrations.databases import OLD_INDEX, cloned
 from tests.migrations.interruptions import MIGRATING, end_migration, migrate_up_to, watch_statements

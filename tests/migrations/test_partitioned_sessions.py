@@ -10,11 +10,11 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
 from listener.sweep import sweep
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import uninstall
-from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from tests.migrations import partitioned

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
+from database.connections import open_engine
 from tests.conftest import _clone
 from tests.platform import Platform
 from tests.rules.generating import Generation

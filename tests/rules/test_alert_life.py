@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.generation import Generated, generate
 from rules.life import AlreadyDoneError, Outcome, UnknownAlertError, acknowledge, resolve
 from rules.settings import Thresholds

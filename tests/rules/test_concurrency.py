@@ -12,13 +12,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from rules import unit_of_work
+from database import transactions
+from database.errors import TransientError
+from database.transactions import in_transaction
 from rules.decisions.alerts import AlertDecision, decide_alerts
 from rules.decisions.statistics import TutorStatistics
-from rules.errors import TransientError
 from rules.generation import Generated, generate, generate_each
 from rules.settings import Thresholds
-from rules.unit_of_work import in_transaction
 from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
 from tests.rules.waiting import running, until_blocked
@@ -254,7 +254,7 @@ async def test_row_that_a_client_holds_is_a_transient_error_soon(
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again almost at once."""
-    monkeypatch.setattr(unit_of_work, "FIRST_DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(transactions, "FIRST_DELAY_SECONDS", 0.001)
 
 
 async def _terminate(platform: Platform, conn: AsyncConnection) -> bool:

@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from rules.statistics import load_statistics

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.settings import Thresholds
 from scripts.backfill import Options, Summary, backfill
 from scripts.errors import CommandError

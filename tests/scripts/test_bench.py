@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from scripts.bench import alert_history, dataset, load, page_queries

@@ -16,7 +16,7 @@ from psycopg.conninfo import make_conninfo
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from rules.database import connection_options
+from database.connections import connection_options
 from scripts.cli import app
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.platform import Platform

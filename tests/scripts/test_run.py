@@ -16,8 +16,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from database.connections import open_engine
 from listener.batch import Batch
-from rules.database import open_engine
 from rules.decisions.alerts import AlertType, Severity
 from rules.generation import Generated
 from rules.store import OpenedAlert

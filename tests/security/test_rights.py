@@ -13,9 +13,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
 from migrations import rights, upgrade
 from migrations.sql import read_sql
-from rules.database import open_engine
 from scripts import accounts
 from tests.conftest import database_on
 from tests.platform import Platform

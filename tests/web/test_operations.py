@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
-from rules.errors import SchemaMismatchError
+from database.errors import SchemaMismatchError
 from rules.settings import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB

@@ -9,13 +9,13 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.database import AnsweredConnection
+from database.connections import AnsweredConnection
 from tests.platform import Platform
 from tests.roles import WEB
 from web import store
 from web.access_cookies import digest
 from web.access_sign_ins import SignInLookup
-from web.database import way_for_pages
+from web.database import connections_for_pages
 
 LIFETIME = store.Lifetime(timedelta(hours=1), timedelta(days=1))
 DANA, OMAR = digest("dana"), digest("omar")
@@ -28,7 +28,7 @@ async def lookup(people: None, engine: AsyncEngine, database_url: str) -> AsyncI
     async with engine.begin() as conn:
         for token_hash, user_id in ((DANA, "dana"), (OMAR, "omar")):
             await store.insert_sign_in(conn, token_hash, user_id, LIFETIME)
-    lookup = SignInLookup(way_for_pages(WEB.url(database_url)), LIFETIME, when_lost=engine.dispose)
+    lookup = SignInLookup(connections_for_pages(WEB.url(database_url)), LIFETIME, when_lost=engine.dispose)
     yield lookup
     await lookup.close()
 

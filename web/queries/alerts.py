@@ -11,11 +11,11 @@ from sqlalchemy import ColumnElement, Integer, Row, Select, and_, any_, func, li
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import alert_evidence, alert_resolutions, alerts, users
 from rules.life import is_its_resolution
-from rules.tables import alert_evidence, alert_resolutions, alerts, users
 from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
-from web.queries.tables import at_most, shown_at
+from web.queries.expressions import at_most, shown_at
 
 CRITICAL_TUTORS = 5
 """How many tutors the summary of critical alerts shows (specification, "Dashboard")."""

@@ -28,10 +28,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import NaiveUtc, alerts, sessions, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, status
 from rules.settings import Thresholds
-from rules.tables import NaiveUtc, alerts, sessions, users
 from web.queries.sessions import FLAGGED_BELOW
 
 WINDOW = timedelta(days=30)

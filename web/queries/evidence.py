@@ -13,9 +13,9 @@ from sqlalchemy import ARRAY, Integer, Row, Select, Uuid, any_, bindparam, case,
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from database.tables import alert_evidence, alerts, audio, sessions, subjects
 from rules.life import is_its_evidence
-from rules.tables import alert_evidence, alerts
-from web.queries.tables import audio, held_at, number, sessions, shown_at, subjects
+from web.queries.expressions import held_at, number, shown_at
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,24 +12,22 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.sessions import status
-from rules.tables import NaiveUtc, users
-from web.paging import Page, Place, read_from, read_page
-from web.queries.tables import (
-    AUDIO_FIGURES,
-    SCREEN_FIGURES,
-    VIDEO_FIGURES,
-    at_most,
+from database.tables import (
+    AUDIO_METRICS,
+    SCREEN_METRICS,
+    VIDEO_METRICS,
+    NaiveUtc,
     audio,
     feedback,
-    held_at,
-    number,
     screen,
     sessions,
-    shown_at,
     subjects,
+    users,
     video,
 )
+from rules.sessions import status
+from web.paging import Page, Place, read_from, read_page
+from web.queries.expressions import at_most, held_at, number, shown_at
 
 FLAGGED_BELOW = Decimal("6.5")
 """A session scored lower is flagged (specification, "Dashboard")."""
@@ -137,9 +135,9 @@ async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDet
         audio.c.session_id.label("audio_id"),
         video.c.session_id.label("video_id"),
         screen.c.session_id.label("screen_id"),
-        *(number(audio.c[name]).label(f"audio_{name}") for name in AUDIO_FIGURES),
-        *(number(video.c[name]).label(f"video_{name}") for name in VIDEO_FIGURES),
-        *(number(screen.c[name]).label(f"screen_{name}") for name in SCREEN_FIGURES),
+        *(number(audio.c[name]).label(f"audio_{name}") for name in AUDIO_METRICS),
+        *(number(video.c[name]).label(f"video_{name}") for name in VIDEO_METRICS),
+        *(number(screen.c[name]).label(f"screen_{name}") for name in SCREEN_METRICS),
         joined=_everything()
         .outerjoin(video, video.c.session_id == sessions.c.id)
         .outerjoin(screen, screen.c.session_id == sessions.c.id),
@@ -233,9 +231,9 @@ def _to_details(row: Row[Any]) -> SessionDetails:
         homework_assigned=row.homework_assigned,
         follow_up_booked=row.follow_up_booked,
         feedback_text=row.feedback_text,
-        audio=_group(values, "audio", AUDIO_FIGURES),
-        video=_group(values, "video", VIDEO_FIGURES),
-        screen=_group(values, "screen", SCREEN_FIGURES),
+        audio=_group(values, "audio", AUDIO_METRICS),
+        video=_group(values, "video", VIDEO_METRICS),
+        screen=_group(values, "screen", SCREEN_METRICS),
     )
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.liveness import IS_FRESH
+from database.liveness import IS_FRESH
 
 
 class Automation(StrEnum):

@@ -29,17 +29,17 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.tables import NaiveUtc, coaching_notes, feedback, sessions, tutor_insights, tutors, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
 from rules.settings import Thresholds
-from rules.tables import NaiveUtc, coaching_notes, sessions, tutor_insights, users
 from rules.tutors import every_tutor
 from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
+from web.queries.expressions import number, shown_at, shown_on
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
-from web.queries.tables import feedback, number, shown_at, shown_on, tutors
 
 TREND_DAYS = 30
 EVIDENCE_SESSIONS = 10

@@ -25,8 +25,8 @@ import typer
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.connections import open_engine
 from migrations import automation
-from rules.database import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from rules.tutors import load_names

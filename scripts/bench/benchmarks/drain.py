@@ -20,8 +20,8 @@ from typing import Annotated
 import psycopg
 import typer
 
+from database.connections import open_engine
 from listener.settings import ListenerSettings
-from rules.database import open_engine
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick

@@ -19,7 +19,7 @@ from typing import Annotated
 import psycopg
 import typer
 
-from rules.database import open_engine
+from database.connections import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from scripts import environment

@@ -8,11 +8,11 @@ import psycopg
 from sqlalchemy.exc import DBAPIError
 
 
-class RulesError(Exception):
+class TutorwatchError(Exception):
     """Root of this package's errors."""
 
 
-class TransientError(RulesError):
+class TransientError(TutorwatchError):
     """It passes: try the whole unit of work again, in a new transaction."""
 
 
@@ -20,7 +20,7 @@ class UnreachableError(TransientError):
     """The database is away, or has ended the connection."""
 
 
-class SchemaMismatchError(RulesError):
+class SchemaMismatchError(TutorwatchError):
     """The database's schema isn't the one this program needs; the message says what to do."""
 
 

@@ -3,7 +3,7 @@
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.errors import SchemaMismatchError
+from database.errors import SchemaMismatchError
 
 REVISION = "0017"
 """The migration that this program is written for (a test holds it to the newest one)."""

@@ -16,8 +16,8 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from rules.database import connection_options
-from rules.errors import TransientError, first_line
+from database.connections import connection_options
+from database.errors import TransientError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ class _SleepingConnection(psycopg.AsyncConnection[Any]):
         return await super().wait(gen, max(interval, LOOK_UP_SECONDS), timeout)
 
 
-class Hearer:
+class NotificationHandler:
     """Who is told, and may say something over the second connection. What isn't overridden does nothing."""
 
     async def connected(self, conn: Connection) -> None:
@@ -71,26 +71,28 @@ class Hearer:
         """They are missed because a connection that isn't lost carries nothing: nor may others to the same server."""
 
 
-class DeafError(Exception):
+class SubscriptionLostError(Exception):
     """Notifications no longer arrive on this connection: connect again."""
 
 
-async def listen(url: str, channel: str, hearer: Hearer, *, application_name: str, heartbeat_seconds: float) -> None:
+async def listen(
+    url: str, channel: str, handler: NotificationHandler, *, application_name: str, heartbeat_seconds: float
+) -> None:
     """Listens until cancelled, connecting again whenever the connection is lost or carries nothing any more.
 
     A notification to itself every so many seconds, on a channel of its own, proves that it hears.
     """
     own_channel = f"{channel}_{secrets.token_hex(8)}"
-    subscription = _Subscription(url, channel, own_channel, hearer, application_name, heartbeat_seconds)
+    subscription = _Subscription(url, channel, own_channel, handler, application_name, heartbeat_seconds)
     is_lost = False
     while True:
         line = await subscription.open(again=is_lost)
         try:
             await subscription.hear(line)
-        except (psycopg.Error, OSError, DeafError) as error:
-            if isinstance(error, DeafError):
-                hearer.silent()
-            hearer.deaf()
+        except (psycopg.Error, OSError, SubscriptionLostError) as error:
+            if isinstance(error, SubscriptionLostError):
+                handler.silent()
+            handler.deaf()
             is_lost = True
             logger.warning(
                 "Lost the connection that hears notifications (%s); connecting again",
@@ -101,7 +103,7 @@ async def listen(url: str, channel: str, hearer: Hearer, *, application_name: st
         except asyncio.CancelledError:
             with suppress(psycopg.Error, OSError, TimeoutError):
                 async with asyncio.timeout(FAREWELL_SECONDS):
-                    await hearer.leaving(line.speaking)
+                    await handler.leaving(line.speaking)
             raise
         finally:
             await line.closing.aclose()
@@ -119,7 +121,7 @@ class _Subscription:
     url: str
     channel: str
     own_channel: str
-    hearer: Hearer
+    handler: NotificationHandler
     application_name: str
     heartbeat_seconds: float
     has_heard: bool = False
@@ -130,7 +132,7 @@ class _Subscription:
         end.
         """
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, DeafError)),
+            retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, SubscriptionLostError)),
             wait=wait_exponential_jitter(
                 multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
             ),
@@ -146,7 +148,7 @@ class _Subscription:
         async with AsyncExitStack() as stack:
             hearing = await self._connect(stack, self.application_name)
             speaking = await self._connect(stack, f"{self.application_name}-beat")
-            await self.hearer.connected(speaking)
+            await self.handler.connected(speaking)
             for channel in (self.own_channel, self.channel):
                 await hearing.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             await self._beat(speaking)
@@ -161,14 +163,14 @@ class _Subscription:
     async def hear(self, line: _Line) -> None:
         """Passes notifications on until a connection is lost."""
         logger.debug("Listening on %s", self.channel)
-        self.hearer.hearing()
+        self.handler.hearing()
         while True:
             await self._hear_until_next_beat(line.hearing)
             await self._beat(line.speaking)
 
     async def _beat(self, conn: Connection) -> None:
         self.has_heard = False
-        beating = asyncio.create_task(self.hearer.beat(conn, self.own_channel))
+        beating = asyncio.create_task(self.handler.beat(conn, self.own_channel))
         try:
             await asyncio.wait({beating}, timeout=self.heartbeat_seconds)
         finally:
@@ -176,17 +178,17 @@ class _Subscription:
             if is_late:
                 await _end(beating)
         if is_late:
-            raise DeafError("the connection doesn't answer")
+            raise SubscriptionLostError("the connection doesn't answer")
         beating.result()
 
     async def _hear_until_next_beat(self, conn: Connection) -> None:
-        """Raises DeafError if not even the heartbeat before it came."""
+        """Raises SubscriptionLostError if not even the heartbeat before it came."""
         async for notification in conn.notifies(timeout=self.heartbeat_seconds):
             self.has_heard = True
             if notification.channel == self.channel:
-                self.hearer.heard(notification.payload)
+                self.handler.heard(notification.payload)
         if not self.has_heard:
-            raise DeafError("the connection carries no notifications")
+            raise SubscriptionLostError("the connection carries no notifications")
 
 
 async def _end(task: asyncio.Task[None]) -> None:

@@ -13,7 +13,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from rules.errors import TransientError, UnreachableError, first_line, translating_errors
+from database.errors import TransientError, UnreachableError, first_line, translating_errors
 
 logger = logging.getLogger(__name__)
 

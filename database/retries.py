@@ -5,12 +5,14 @@ from collections.abc import Sequence
 from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.channels import CHANGES
+
 _RETRY = text("""
     UPDATE tutorwatch.failures SET
         attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false, wanted = true
     WHERE CAST(:tutor_ids AS text[]) IS NULL OR tutor_id = ANY(:tutor_ids)
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
-_WAKE = text("SELECT pg_notify('tutorwatch_changes', '')")
+_WAKE = text("SELECT pg_notify(:channel, '')").bindparams(channel=CHANGES)
 
 
 async def retry_failing(conn: AsyncConnection, tutor_ids: Sequence[str] | None = None) -> int:

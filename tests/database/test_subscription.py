@@ -6,12 +6,12 @@ import resource
 
 import pytest
 
-from rules.notifications import Hearer, listen
+from database.subscription import NotificationHandler, listen
 from tests.platform import Platform
 from tests.scripts.command import PATIENCE_SECONDS, eventually
 
 
-class Listener(Hearer):
+class Listener(NotificationHandler):
     """Tells when it hears."""
 
     def __init__(self) -> None:

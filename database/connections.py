@@ -135,7 +135,7 @@ class AnsweredConnection(psycopg.AsyncConnection[Any]):
             ours.shutdown(socket.SHUT_RDWR)
 
 
-class Way:
+class ConnectionFactory:
     """How to reach a database: directly or, found out with the first connection, through a pooler.
 
     A pooler that gives out a connection to the server for a transaction at a time passes no `options` on: it refuses
@@ -221,11 +221,11 @@ def open_engine(
 
     Keeps up to `keep_connections` open between transactions (0: none). `settings` of its sessions win over all others.
     """
-    return engine_by(Way(database_url, application_name, settings), keep_connections=keep_connections)
+    return engine_from(ConnectionFactory(database_url, application_name, settings), keep_connections=keep_connections)
 
 
-def engine_by(way: Way, *, keep_connections: int = 0) -> AsyncEngine:
-    """The same for who has an eye on the way.
+def engine_from(connections: ConnectionFactory, *, keep_connections: int = 0) -> AsyncEngine:
+    """An engine that takes its connections from this factory.
 
     A transaction that only reads should be committed, too: with a rollback the driver forgets which statements the
     server has prepared, and the server parses and plans them anew, which takes longer than most of them.
@@ -233,10 +233,10 @@ def engine_by(way: Way, *, keep_connections: int = 0) -> AsyncEngine:
     pool: dict[str, Any] = {"pool_size": keep_connections} if keep_connections else {"poolclass": NullPool}
     engine = create_async_engine(
         "postgresql+psycopg://",
-        async_creator=way.connect,
+        async_creator=connections.connect,
         isolation_level="READ COMMITTED",
         paramstyle="numeric_dollar",  # the server's own: the driver would parse a long statement anew each time
         **pool,
     )
-    event.listen(engine.sync_engine, "begin", way.begin)
+    event.listen(engine.sync_engine, "begin", connections.begin)
     return engine

@@ -1,4 +1,4 @@
-"""The tables that generation and the dashboard read and write, for SQLAlchemy Core.
+"""The tables that the rules and the dashboard read and write, for SQLAlchemy Core, each declared once.
 
 Only the columns we use. The schema itself belongs to `migrations`.
 """
@@ -11,6 +11,7 @@ from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
+    Date,
     DateTime,
     Dialect,
     Integer,
@@ -24,10 +25,7 @@ from sqlalchemy import (
     Uuid,
     func,
 )
-from sqlalchemy.types import UserDefinedType
-
-from rules.decisions.alerts import AlertType
-from rules.decisions.insights import InsightCategory
+from sqlalchemy.types import TypeEngine, UserDefinedType
 
 
 class NaiveUtc(TypeDecorator[datetime]):
@@ -78,7 +76,14 @@ users = Table(
     Column("created_at", NaiveUtc),
 )
 
-tutors = Table("tutors", platform, Column("user_id", String, primary_key=True))
+tutors = Table(
+    "tutors",
+    platform,
+    Column("user_id", String, primary_key=True),
+    Column("member_since", Date),
+)
+
+subjects = Table("subjects", platform, Column("id", Uuid, primary_key=True), Column("name", String))
 
 sessions = Table(
     "sessions",
@@ -86,31 +91,84 @@ sessions = Table(
     Column("id", Uuid, primary_key=True),
     Column("tutor_id", String),
     Column("student_id", String),
+    Column("subject_id", Uuid),
     Column("scheduled_start", NaiveUtc),
+    Column("completed_at", NaiveUtc),
+    Column("scheduled_duration", Integer),
+    Column("actual_duration", Integer),
     Column("session_number", Integer),
     Column("status", SESSION_STATUS),
     Column("rescheduled_by", PlatformEnum("reschedule_by")),
+    Column("technical_issues", Boolean),
+    Column("technical_issues_description", Text),
+    Column("homework_assigned", Boolean),
+    Column("follow_up_booked", Boolean),
     Column("overall_session_score", Numeric(3, 1)),
-    Column("completed_at", NaiveUtc),
+    Column("ai_summary", Text),
 )
 
-audio = Table(
-    "session_audio_metrics",
-    platform,
-    Column("session_id", Uuid, primary_key=True),
-    Column("tutor_talk_ratio", Numeric(4, 3)),
-    Column("student_engagement_score", Numeric(3, 1)),
-    Column("tutor_checks_understanding_count", Integer),
-    Column("tutor_positive_reinforcement_count", Integer),
-    Column("open_ended_questions", Integer),
-    Column("closed_ended_questions", Integer),
+AUDIO_METRICS = (
+    "tutor_talk_ratio",
+    "student_talk_ratio",
+    "productive_silence_ratio",
+    "awkward_pause_ratio",
+    "student_engagement_score",
+    "tutor_enthusiasm_score",
+    "avg_student_response_delay",
+    "long_pauses_count",
+    "student_initiated_questions",
+    "student_frustration_count",
+    "student_confusion_count",
+    "positive_moments_count",
+    "tutor_checks_understanding_count",
+    "tutor_positive_reinforcement_count",
+    "concept_re_explanation_count",
+    "open_ended_questions",
+    "closed_ended_questions",
+    "rhetorical_questions",
+)
+VIDEO_METRICS = (
+    "student_on_screen_attention_pct",
+    "student_visual_engagement_score",
+    "distraction_events_count",
+    "confusion_moments_count",
+    "tutor_uses_visual_aids",
+    "student_taking_notes_duration",
+)
+SCREEN_METRICS = (
+    "active_tab_focus_pct",
+    "tab_switches_count",
+    "whiteboard_usage_minutes",
+    "messaging_app_detected",
+    "gaming_detected",
 )
 
-video = Table(
-    "session_video_metrics",
+_BOOLEANS = ("tutor_uses_visual_aids", "messaging_app_detected", "gaming_detected")
+_MEASURED = ("_ratio", "_pct", "_score", "_delay")
+
+
+def _metrics_table(name: str, metrics: tuple[str, ...]) -> Table:
+    columns: list[Column[Any]] = [Column(metric, _type_of(metric)) for metric in metrics]
+    return Table(name, platform, Column("session_id", Uuid, primary_key=True), *columns)
+
+
+def _type_of(metric: str) -> TypeEngine[Any]:
+    if metric in _BOOLEANS:
+        return Boolean()
+    return Numeric() if metric.endswith(_MEASURED) else Integer()
+
+
+audio = _metrics_table("session_audio_metrics", AUDIO_METRICS)
+video = _metrics_table("session_video_metrics", VIDEO_METRICS)
+screen = _metrics_table("session_screen_metrics", SCREEN_METRICS)
+
+feedback = Table(
+    "session_feedback",
     platform,
     Column("session_id", Uuid, primary_key=True),
-    Column("tutor_uses_visual_aids", Boolean),
+    Column("student_satisfaction_rating", Integer),
+    Column("feedback_text", Text),
+    Column("submitted_at", NaiveUtc),
 )
 
 alerts = Table(
@@ -261,6 +319,3 @@ api_tokens = Table(
     Column("last_used_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
 )
-
-OUR_ALERT_TYPES = tuple(AlertType)
-OUR_INSIGHT_CATEGORIES = tuple(InsightCategory)

@@ -7,10 +7,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.channels import CHANGES
 
-_RETRY = text("""
+RETRY_ALL = """
     UPDATE tutorwatch.failures SET
         attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false, wanted = true
-    WHERE CAST(:tutor_ids AS text[]) IS NULL OR tutor_id = ANY(:tutor_ids)
+"""
+"""Gives all failing tutors all their attempts again, beginning at once."""
+_RETRY = text(f"""
+    {RETRY_ALL} WHERE CAST(:tutor_ids AS text[]) IS NULL OR tutor_id = ANY(:tutor_ids)
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))
 _WAKE = text("SELECT pg_notify(:channel, '')").bindparams(channel=CHANGES)
 

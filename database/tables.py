@@ -245,19 +245,26 @@ alert_evidence = Table(
     "alert_evidence",
     own,
     Column("alert_id", Uuid, primary_key=True),
-    Column("tutor_id", String, primary_key=True),
+    Column("tutor_id", String),
     Column("value", Numeric),
     Column("threshold", Numeric),
     Column("session_ids", ARRAY(Uuid)),
-    Column("counted_session_ids", ARRAY(Uuid)),
     Column("refreshed_at", DateTime(timezone=True)),
+)
+
+consumed_sessions = Table(
+    "consumed_sessions",
+    own,
+    Column("session_id", Uuid, primary_key=True),
+    Column("alert_type", Text, primary_key=True),
+    Column("alert_id", Uuid, primary_key=True),
 )
 
 alert_resolutions = Table(
     "alert_resolutions",
     own,
     Column("alert_id", Uuid, primary_key=True),
-    Column("tutor_id", String, primary_key=True),
+    Column("tutor_id", String),
     Column("resolved_by", String),
     Column("outcome", Text),
     Column("resolved_at", NaiveUtc),
@@ -275,6 +282,8 @@ listeners = Table(
     Column("started_at", DateTime(timezone=True)),
     Column("seen_at", DateTime(timezone=True)),
 )
+
+announcements = Table("announcements", own, Column("id", BigInteger, primary_key=True), Column("tutor_id", String))
 
 credentials = Table(
     "credentials",

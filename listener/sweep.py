@@ -41,11 +41,15 @@ _ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
 _FORGET_ORPHANS = (
     text("""
         DELETE FROM tutorwatch.alert_evidence AS e
-        WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = e.alert_id AND alerts.tutor_id = e.tutor_id)
+        WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = e.alert_id)
     """),
     text("""
         DELETE FROM tutorwatch.alert_resolutions AS r
-        WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = r.alert_id AND alerts.tutor_id = r.tutor_id)
+        WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = r.alert_id)
+    """),
+    text("""
+        DELETE FROM tutorwatch.consumed_sessions AS c
+        WHERE NOT EXISTS (SELECT FROM public.sessions WHERE sessions.id = c.session_id)
     """),
     text("""
         DELETE FROM tutorwatch.failures AS f

@@ -1,24 +1,16 @@
-"""What the migrations install: functions, triggers, indexes and tables, and which of it a database lacks.
+"""What of the manifest a database lacks, and what of ours it has that isn't in the manifest any more."""
 
-Nothing is listed twice: the revisions are written out as a script, and what it creates, latest version last, is
-what a database must hold.
-"""
-
-import io
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
-from functools import cache
-from pathlib import Path
 from typing import Any
 
 import psycopg
-from alembic import command
-from alembic.config import Config
 
-from migrations.automation import ROW_EVENTS
-from migrations.partitions import find_partitions
+from database.recording import MARK_TRIGGER, STATEMENT_TRIGGERS
+from database.tables import own
+from migrations.manifest import FUNCTIONS, INDEXES, Trigger, function_sql, index_table, triggers
+from migrations.partitions import Partition, find_partitions
 
 
 class Kind(StrEnum):
@@ -30,170 +22,140 @@ class Kind(StrEnum):
     INDEX = "index"
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """Something that a revision creates."""
-
-    kind: Kind
-    name: str
-    """For a trigger with its table's in front, as SQL has it: `public.sessions.tutorwatch_insert`."""
-    statement: str
-    expected: tuple[Any, ...] = ()
-    """What the catalogs say of it, in the order of the queries below."""
-    table: str = ""
-    """Of a trigger or an index: what it is on, as SQL has it."""
-
-    @property
-    def trigger(self) -> str:
-        """A trigger's own name."""
-        return self.name.removeprefix(f"{self.table}.")
-
-    @property
-    def is_recording(self) -> bool:
-        """Whether changes may have gone unrecorded without it."""
-        return self.kind is Kind.FUNCTION or (self.kind is Kind.TRIGGER and self.trigger in ROW_EVENTS)
-
-    def on(self, partition: str) -> "Part":
-        """The same trigger on a partition of its table."""
-        here, there = f" ON {self.table}", f" ON {partition}"
-        return replace(
-            self,
-            name=f"{partition}.{self.trigger}",
-            statement=self.statement.replace(here, there),
-            expected=(self.expected[0].replace(here, there), *self.expected[1:]),
-            table=partition,
-        )
-
-    def __str__(self) -> str:
-        if self.kind is not Kind.TRIGGER:
-            return f"{self.kind} {self.name}"
-        return f"trigger {self.trigger} on {self.table.removeprefix('public.')}"
+MISSING = "is missing"
+DIFFERENT = "is not as it was installed"
+LEFT_OVER = "is no longer needed"
 
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A part that isn't as it was installed; `problem` continues its name: `is missing`."""
+    """A part that isn't as it should be; `problem` continues its name: `is missing`."""
 
-    part: Part
+    kind: Kind
+    name: str
+    """Of an index or trigger without its table."""
     problem: str
+    table: str = ""
+    """What a trigger or an index is on, with its schema."""
+    trigger: Trigger | None = None
+    has_parts: bool = False
+    """Of an index that is left over: whether it is a partitioned table's."""
+
+    @property
+    def may_have_hidden_changes(self) -> bool:
+        """Whether changes may have gone unrecorded for it."""
+        return self.problem != LEFT_OVER and self.kind in (Kind.FUNCTION, Kind.TRIGGER)
 
     def __str__(self) -> str:
-        return f"{self.part} {self.problem}"
+        on = f" on {self.table.removeprefix('public.')}" if self.kind is Kind.TRIGGER else ""
+        return f"{self.kind} {self.name}{on} {self.problem}"
 
 
-_MISSING = "is missing"
-_STATES = {Kind.INDEX: "is invalid", Kind.TRIGGER: "is switched off"}
-"""What is wrong if only the last of the expected values differs."""
-
-_FACTS = {
-    "database_is_empty": False,
-    "has_joined": False,
-    "invalid_indexes": frozenset[str](),
-    "automation": True,
-    "partitions": (),
-}
-"""The platform's tables are not ours to look after."""
-
-_CREATED = re.compile(
-    r"CREATE TABLE (?:IF NOT EXISTS )?tutorwatch\.(?P<table>\w+)"
-    r"|CREATE OR REPLACE FUNCTION tutorwatch\.(?P<function>\w+)\(.*?(?P<header>\) RETURNS .*?)"
-    r"AS \$\$(?P<body>.*?)\$\$;"
-    r"|CREATE (?:OR REPLACE|CONSTRAINT) TRIGGER (?P<trigger>\w+) [^;]*? ON (?P<schema>\w+)\.(?P<on>\w+)\s[^;]*;"
-    r"|CREATE (?P<unique>UNIQUE )?INDEX CONCURRENTLY IF NOT EXISTS (?P<index>\w+) ON (?P<of>public\.\w+)[^;]*;"
-    r"|DROP (?P<dropped_kind>TABLE|FUNCTION|INDEX)(?: CONCURRENTLY)?(?: IF EXISTS)? (?:\w+\.)?(?P<dropped>\w+)"
-    r"|DROP TRIGGER (?:IF EXISTS )?(?P<dropped_trigger>\w+) ON public\.(?P<dropped_on>\w+)",
-    re.DOTALL,
-)
-
-
-@cache
-def parts() -> tuple[Part, ...]:
-    """Everything that the revisions create and leave standing, in their order."""
-    script = io.StringIO()
-    config = Config(output_buffer=script)
-    config.set_main_option("script_location", str(Path(__file__).parent))
-    config.attributes |= _FACTS
-    command.upgrade(config, "base:head", sql=True)
-    standing: dict[tuple[Kind, str], Part] = {}
-    for found in _CREATED.finditer(script.getvalue()):
-        if found["dropped_kind"]:
-            standing.pop((Kind(found["dropped_kind"].lower()), found["dropped"]), None)
-        elif found["dropped_trigger"]:
-            standing.pop((Kind.TRIGGER, f"public.{found['dropped_on']}.{found['dropped_trigger']}"), None)
-        else:
-            part = _part(found)
-            standing[part.kind, part.name] = part
-    return tuple(standing.values())
-
-
-def _part(found: re.Match[str]) -> Part:
-    if found["table"]:
-        return Part(Kind.TABLE, found["table"], "")
-    if found["function"]:
-        settings = sorted(
-            f"{name}={value.strip(chr(39))}"
-            for name, value in re.findall(r"\bSET (\w+) = ('[^']*'|\w+(?:, \w+)*)", found["header"])
-        )
-        expected = (found["body"], "SECURITY DEFINER" in found["header"], settings)
-        return Part(Kind.FUNCTION, found["function"], found[0], expected)
-    if found["trigger"]:
-        as_told = " ".join(found[0].replace("OR REPLACE ", "").rstrip(";").split())
-        table = f"{found['schema']}.{found['on']}"
-        drop = f"DROP TRIGGER IF EXISTS {found['trigger']} ON {table};"
-        statement = found[0] if "OR REPLACE" in found[0] else f"{drop}\n{found[0]}"  # as constraint triggers need it
-        return Part(Kind.TRIGGER, f"{table}.{found['trigger']}", statement, (as_told, True), table)
-    return Part(Kind.INDEX, found["index"], found[0], (found["of"], bool(found["unique"]), True), found["of"])
-
-
-_FOUND = {
-    Kind.TABLE: """
-        SELECT relname FROM pg_class
-        WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind IN ('r', 'p') AND relname = ANY(%(names)s)
-    """,
-    Kind.FUNCTION: """
-        SELECT proname, prosrc, prosecdef, ARRAY(SELECT unnest(proconfig) ORDER BY 1) FROM pg_proc
-        WHERE pronamespace = to_regnamespace('tutorwatch') AND proname = ANY(%(names)s)
-    """,
-    Kind.TRIGGER: """
-        SELECT tgrelid::regclass || '.' || tgname, pg_get_triggerdef(oid),
-               tgenabled IN ('O', 'A') OR tgname = ANY(%(switched)s)
-        FROM pg_trigger WHERE tgrelid::regclass || '.' || tgname = ANY(%(names)s)
-    """,
-    Kind.INDEX: """
-        SELECT c.relname, indrelid::regclass::text, indisunique, indisvalid AND indisready
-        FROM pg_index AS i JOIN pg_class AS c ON c.oid = indexrelid
-        WHERE relnamespace = to_regnamespace('public') AND c.relname = ANY(%(names)s)
-    """,
-}
+_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'r'"
+_FUNCTIONS = """
+    SELECT proname, prosrc, prosecdef, ARRAY(SELECT unnest(proconfig) ORDER BY 1) FROM pg_proc
+    WHERE pronamespace = to_regnamespace('tutorwatch')
+"""
+_TRIGGERS = """
+    SELECT format('%I.%I', nspname, relname), tgname, pg_get_triggerdef(t.oid), tgenabled
+    FROM pg_trigger AS t JOIN pg_class AS c ON c.oid = tgrelid JOIN pg_namespace AS n ON n.oid = relnamespace
+    WHERE NOT tgisinternal AND tgparentid = 0
+      AND tgfoid IN (SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace('tutorwatch'))
+"""
+_INDEXES = """
+    SELECT c.relname, format('%I.%I', tn.nspname, t.relname), pg_get_indexdef(i.indexrelid),
+           i.indisvalid AND i.indisready, c.relkind = 'I', format('%I.%I', cn.nspname, c.relname)
+    FROM pg_index AS i
+    JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
+    JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
+    WHERE starts_with(c.relname, 'tutorwatch_') AND NOT c.relispartition AND tn.nspname <> 'tutorwatch'
+"""
 
 
 def find_damage(connection: psycopg.Connection) -> list[Damage]:
-    """What is missing or not as the revisions left it. Reads the catalogs only.
-
-    Not looked at: whether the triggers that record changes are switched on (that is `migrations.automation`'s
-    affair), the columns of tables and the expressions of indexes.
-    """
-    damage = []
+    """What is missing, not as the manifest has it, or left over from an older version. Reads the catalogs only."""
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")  # with it the catalogs name each table's schema
-        all_wanted = [*parts(), *_parts_of_partitions(connection)]
-        for kind, query in _FOUND.items():
-            wanted = [part for part in all_wanted if part.kind is kind]
-            values = {"names": [part.name for part in wanted], "switched": list(ROW_EVENTS)}
-            actual = {name: tuple(rest) for name, *rest in connection.execute(query.encode(), values)}
-            damage += [Damage(part, problem) for part in wanted for problem in _problems(part, actual)]
-    return damage
+        partitions = find_partitions(connection)
+        return [
+            *_tables(connection),
+            *_functions(connection),
+            *_triggers(connection, partitions),
+            *_indexes(connection),
+        ]
 
 
-def _parts_of_partitions(connection: psycopg.Connection) -> Iterator[Part]:
-    recording = [part for part in parts() if part.kind is Kind.TRIGGER and part.is_recording]
-    for partition in find_partitions(connection):
-        yield from (part.on(partition.name) for part in recording if part.table == f"public.{partition.of}")
+def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], list[tuple[str, str, bool]]]:
+    """What of ours is on the platform's tables: triggers (table, name) and indexes (name, table, whether it has parts,
+    which go with it), all with their schemas."""
+    with connection.transaction():
+        connection.execute("SET LOCAL search_path = pg_catalog")
+        triggers = [(table, name) for table, name, *_ in connection.execute(_TRIGGERS)]
+        found = [(name, table, has_parts) for _, table, _, _, has_parts, name in connection.execute(_INDEXES)]
+    return [each for each in triggers if not each[0].startswith("tutorwatch.")], found
 
 
-def _problems(part: Part, actual: dict[str, tuple[Any, ...]]) -> Iterator[str]:
-    if part.name not in actual:
-        yield _MISSING
-    elif actual[part.name] != part.expected:
-        is_only_its_state = bool(part.expected) and actual[part.name][:-1] == part.expected[:-1]
-        yield _STATES[part.kind] if is_only_its_state and part.kind in _STATES else "is not as it was installed"
+def _tables(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = {name for (name,) in connection.execute(_TABLES)}
+    yield from (Damage(Kind.TABLE, table.name, MISSING) for table in own.sorted_tables if table.name not in found)
+
+
+def _functions(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = {name: tuple(rest) for name, *rest in connection.execute(_FUNCTIONS)}
+    for name in FUNCTIONS:
+        if name not in found:
+            yield Damage(Kind.FUNCTION, name, MISSING)
+        elif found[name] != _expected_function(name):
+            yield Damage(Kind.FUNCTION, name, DIFFERENT)
+    yield from (Damage(Kind.FUNCTION, name, LEFT_OVER) for name in sorted(found.keys() - set(FUNCTIONS)))
+
+
+def _expected_function(name: str) -> tuple[Any, ...]:
+    """What the catalogs say of it: body, SECURITY DEFINER, settings."""
+    header, body, _ = function_sql(name).split("$$")
+    _, _, header = header.partition("LANGUAGE")  # what is before it has comments
+    settings = [setting.strip().removesuffix("AS").strip().split(" = ") for setting in header.split(" SET ")[1:]]
+    named = sorted(f"{name}={value.strip(chr(39))}" for name, value in settings)
+    return body, "SECURITY DEFINER" in header, named
+
+
+def wanted_triggers(partitions: Iterable[Partition]) -> list[Trigger]:
+    """Every trigger, those on partitions included: a statement fires those of the table that it names."""
+    on_partitions = {*STATEMENT_TRIGGERS, MARK_TRIGGER}
+    return [
+        *triggers(),
+        *(
+            trigger.on(partition.name)
+            for partition in partitions
+            for trigger in triggers()
+            if trigger.table == f"public.{partition.of}" and trigger.name in on_partitions
+        ),
+    ]
+
+
+def _triggers(connection: psycopg.Connection, partitions: Iterable[Partition]) -> Iterator[Damage]:
+    found = {(table, name): (definition, fires) for table, name, definition, fires in connection.execute(_TRIGGERS)}
+    wanted = {(trigger.table, trigger.name): trigger for trigger in wanted_triggers(partitions)}
+    for (table, name), trigger in wanted.items():
+        if (table, name) not in found:
+            yield Damage(Kind.TRIGGER, name, MISSING, table, trigger)
+        elif found[table, name] != (trigger.definition, trigger.fires[0]):
+            only_off = found[table, name][0] == trigger.definition
+            yield Damage(Kind.TRIGGER, name, "is switched off" if only_off else DIFFERENT, table, trigger)
+    yield from (Damage(Kind.TRIGGER, name, LEFT_OVER, table) for table, name in sorted(found.keys() - wanted.keys()))
+
+
+def _indexes(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = {name: rest for name, *rest in connection.execute(_INDEXES)}
+    for name, definition in INDEXES.items():
+        table = index_table(name)
+        expected = f"CREATE INDEX {name} ON {definition.replace(' (', ' USING btree (', 1)}"
+        if name not in found or found[name][0] != table:
+            yield Damage(Kind.INDEX, name, MISSING, table)
+        elif not found[name][2]:
+            yield Damage(Kind.INDEX, name, "is invalid", table)
+        elif found[name][1].replace(" ON ONLY ", " ON ") != expected:
+            yield Damage(Kind.INDEX, name, DIFFERENT, table)
+    for name, (table, _, _, has_parts, qualified) in sorted(found.items()):
+        if name not in INDEXES:
+            yield Damage(Kind.INDEX, qualified, LEFT_OVER, table, has_parts=has_parts)

@@ -41,6 +41,15 @@ def give(connection: psycopg.Connection, *, listener: str, web: str) -> list[str
     return excess
 
 
+def recorded(connection: psycopg.Connection) -> dict[str, str] | None:
+    """The roles that have the services' rights, by service; None where they were never given."""
+    if connection.execute("SELECT to_regclass('tutorwatch.service_roles')").fetchone() == (None,):
+        return None
+    rows = connection.execute("SELECT service, role FROM tutorwatch.service_roles")
+    found: dict[str, str] = {service: role for service, role in rows}  # noqa: C416 - typed rows
+    return found if {"listener", "web"} <= found.keys() else None
+
+
 def take_back(connection: psycopg.Connection) -> None:
     """Takes the services' rights from whoever has them."""
     connection.execute(read_sql("rights_taken_back").encode())

@@ -1,35 +1,30 @@
-"""Removes everything of ours from a database."""
+"""Removes everything of ours from a database, or only what is on the platform's tables."""
 
 import logging
 
 import psycopg
-from psycopg import sql
 
-from migrations import rights
-from migrations.automation import TRIGGERS, wait_briefly, when_not_busy
-from migrations.partitions import find_partitions
+from migrations import indexes, rights
+from migrations.installed import find_ours
+from migrations.locks import change_briefly
+from migrations.repair import run
 
 logger = logging.getLogger(__name__)
 
-ANNOUNCING = (
-    "tutorwatch_announce_insert",
-    "tutorwatch_announce_update",
-    "tutorwatch_announce_delete",
-    "tutorwatch_announce_truncate",
-)
-"""The triggers on alerts that no switch concerns: they tell the dashboards."""
 
-_OUR_INDEXES = """
-    SELECT nspname, c.relname, c.relkind = 'I'
-    FROM pg_class AS c
-    JOIN pg_index AS i ON i.indexrelid = c.oid
-    JOIN pg_namespace AS n ON n.oid = c.relnamespace
-    JOIN pg_class AS indexed ON indexed.oid = coalesce(pg_partition_root(i.indrelid), i.indrelid)
-    WHERE indexed.relnamespace = 'public'::regnamespace AND starts_with(c.relname, 'tutorwatch_')
-      AND NOT c.relispartition
-    ORDER BY c.relname
-"""
-"""With their schemas, and whether each has parts, one per partition: those go with it."""
+def step_aside(connection: psycopg.Connection) -> None:
+    """Drops our triggers and indexes on the platform's tables; on a connection in autocommit mode.
+
+    Everything else stays: evidence, history, accounts. `migrate` brings them back and has all tutors re-evaluated.
+    Can be interrupted and run again; a database without Tutorwatch is left as it is.
+    """
+    triggers, ours = find_ours(connection)
+    for table in sorted({table for table, _ in triggers}):
+        drops = [f"DROP TRIGGER IF EXISTS {name} ON {table};" for on, name in triggers if on == table]
+        change_briefly(connection, drops, table=table)
+    for index, table, has_parts in ours:
+        logger.info("Dropping index %s", index)
+        run(connection, indexes.drop(index, table, has_parts=has_parts))
 
 
 def uninstall(connection: psycopg.Connection) -> None:
@@ -38,33 +33,8 @@ def uninstall(connection: psycopg.Connection) -> None:
     The platform's tables and all their rows stay, the alerts and insights that we wrote included.
     Can be interrupted and run again; a database without Tutorwatch is left as it is.
     """
-    for table, triggers in [*TRIGGERS.items(), ("alerts", ANNOUNCING)]:
-        _drop_triggers(connection, f"public.{table}", triggers)
-    for partition in find_partitions(connection):
-        _drop_triggers(connection, partition.name, TRIGGERS.get(partition.of, ()))
-    for schema, index, has_parts in connection.execute(_OUR_INDEXES.encode()).fetchall():
-        logger.info("Dropping index %s", index)
-        if has_parts:
-            _drop_with_parts(connection, sql.Identifier(schema, index))
-        else:
-            connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(schema, index)))
+    step_aside(connection)
     connection.execute("SET client_min_messages = warning")  # not a NOTICE per dropped table
     with connection.transaction():  # a service sees that it is uninstalled, not that a right is missing
         rights.take_back(connection)
         connection.execute("DROP SCHEMA IF EXISTS tutorwatch CASCADE")
-
-
-@when_not_busy
-def _drop_triggers(connection: psycopg.Connection, table: str, triggers: tuple[str, ...]) -> None:
-    with connection.transaction():
-        wait_briefly(connection)
-        for trigger in triggers:
-            connection.execute(f"DROP TRIGGER IF EXISTS {trigger} ON {table}".encode())
-
-
-@when_not_busy
-def _drop_with_parts(connection: psycopg.Connection, index: sql.Identifier) -> None:
-    """Not concurrently, as PostgreSQL would have it: but it takes no longer than its locks."""
-    with connection.transaction():
-        wait_briefly(connection)
-        connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import psycopg
 from alembic import command
@@ -18,10 +18,13 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from migrations import deployed_schema, repair
-from migrations.indexes import LOCK_WAIT, find_invalid
-from migrations.installed import Kind, find_damage
-from migrations.partitions import find_partitions
+from database.errors import first_line
+from database.recording import REEVALUATE_ALL, SWITCH_OFF
+from database.retries import RETRY_ALL
+from migrations import deployed_schema, repair, rights
+from migrations.automation import reevaluate_all
+from migrations.indexes import Step
+from migrations.installed import Damage, Kind, find_damage
 
 logger = logging.getLogger(__name__)
 
@@ -29,7 +32,15 @@ LOCK_KEY = 7_310_118_241
 """Advisory lock of the one migration that may run in a database at a time (an arbitrary number)."""
 
 PATIENCE_SECONDS = 300.0
-"""How long a busy table is tried again before migrating gives up."""
+"""How long a busy table of ours is tried again before migrating gives up."""
+LOCK_WAIT = "500ms"
+"""How long a change of our own tables waits for its lock: half of `deadlock_timeout` (1 s by default), so that a
+deadlock ends the change, which is tried again."""
+
+BESIDE_OLD_SERVICES = "0018"
+"""Up to this revision services of revision 0017 go on undisturbed; before the next one they must have ended."""
+OLD_SERVICES_SECONDS = 60.0
+"""How long `migrate` waits for them to end."""
 
 
 POOLED = (
@@ -44,13 +55,13 @@ class SchemaError(Exception):
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did: revisions before and after (None: none yet), the duplicates it settled, what it mended."""
+    """What a migration did: revisions before and after (None: none yet), and what it repaired."""
 
     before: str | None
     after: str
-    settled_alerts: int
-    settled_insights: int
-    mended: tuple[str, ...] = ()
+    repaired: tuple[str, ...] = ()
+    freed: int = 0
+    """Failing tutors that are tried again, since what made them fail may have been repaired."""
 
 
 def head_revision() -> str:
@@ -85,51 +96,125 @@ def damage(database_url: str) -> list[str]:
 
 def to_sql(database_url: str, *, automation: bool) -> str:
     """The statements `migrate` would run on this database, as a script for psql, empty if none; changes nothing."""
-    script = io.StringIO()
     with _connect(_engine(database_url)) as connection:
         _refuse_problems(connection)
-        config = _config(output=script)
         before = _revision(connection)
-        config.attributes |= _facts(connection, before=before, automation=automation)
-    if before == head_revision():
-        return _repair_script(database_url, automation=automation)
-    script.write(f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';\n")
-    if before is None:
-        script.write("CREATE SCHEMA IF NOT EXISTS tutorwatch;\n\n")
-    command.upgrade(config, f"{before or 'base'}:head", sql=True)
-    if before:
-        script.write(_CUT_OFF_SERVICES)
-    return script.getvalue()
+        facts = _facts(connection)
+    with _open(database_url, autocommit=True) as plain:
+        _refuse_lost_tables(plain, before=before)
+        damage, steps = repair.plan(plain)
+        turns_off = before in (None, "0017") and not (automation and _was_on(plain, before=before))
+    if before == head_revision() and not steps:
+        return ""
+    additions, removals = _parted(steps)
+    parts = ["\\set ON_ERROR_STOP on\nSET client_min_messages = warning;", f"SET lock_timeout = '{LOCK_WAIT}';"]
+    if before != head_revision():
+        parts += ["CREATE SCHEMA IF NOT EXISTS tutorwatch;"] if before is None else []
+        if before in (None, "0017"):
+            parts.append(_revisions_as_sql(f"{before or 'base'}:{BESIDE_OLD_SERVICES}", facts))
+            parts += [f"{SWITCH_OFF};"] if turns_off else []
+    parts += [step.as_script() for step in additions]
+    if before != head_revision():
+        if before is not None:
+            parts.append(f"{_CUT_OFF_SERVICES}-- Go on when the services of the version before have ended.")
+        parts.append(f"SET lock_timeout = '{LOCK_WAIT}';")
+        after = BESIDE_OLD_SERVICES if before in (None, "0017") else before
+        parts.append(_revisions_as_sql(f"{after}:head", facts))
+    parts += [step.as_script() for step in removals]
+    if before is not None and any(each.may_have_hidden_changes for each in damage):
+        parts.append(f"{REEVALUATE_ALL.strip()};")
+    return "\n\n".join(parts) + "\n"
+
+
+def _parted(steps: list[Step]) -> tuple[list[Step], list[Step]]:
+    """The steps that add something, and those that only remove."""
+    removals = [step for step in steps if all(statement.startswith("DROP ") for statement in step.statements)]
+    return [step for step in steps if step not in removals], removals
+
+
+def _revisions_as_sql(revisions: str, facts: dict[str, Any]) -> str:
+    script = io.StringIO()
+    config = _config(output=script)
+    config.attributes |= facts
+    command.upgrade(config, revisions, sql=True)
+    return script.getvalue().strip()
 
 
 def migrate(database_url: str, *, automation: bool = True) -> Migrated:
     """Creates or adopts the platform's tables and adds everything of ours; running it again changes nothing.
 
-    What was there and has been dropped, replaced or broken since is mended: functions, triggers and indexes.
+    What was there and has been dropped, replaced or broken since is repaired: functions, triggers and indexes.
 
     A second migration of the same database waits for the first. It can be interrupted at any point and
-    started again. `automation=False` creates the triggers disabled.
+    started again. `automation=False` installs the triggers with the switch off.
 
-    Raises SchemaError for a database that isn't the platform's, or is newer than this program.
+    Raises SchemaError for a database that isn't the platform's, is newer than this program, or is in use by services
+    of an older version that go on although they were told to end.
     """
     engine = _engine(database_url)
-    with _only_migration(engine):
+    with _only_migration(engine), _open(database_url, autocommit=True) as plain:
         with _connect(engine) as connection:
             _refuse_problems(connection)
             before = _revision(connection)
-            started_at = connection.scalar(text("SELECT clock_timestamp()"))
-            connection.commit()
-        _upgrade(engine, before=before, automation=automation)
-        if before not in (None, head_revision()):
-            _end_older_services(database_url)
-        mended = _mend(database_url, automation=automation)
-        with _connect(engine) as connection:
-            settled = connection.execute(
-                text("SELECT kind, count(*) FROM tutorwatch.settled_duplicates WHERE settled_at >= :at GROUP BY kind"),
-                {"at": started_at},
-            )
-            counts = {str(kind): int(count) for kind, count in settled}
-    return Migrated(before, head_revision(), counts.get("alert", 0), counts.get("insight", 0), tuple(mended))
+        repaired: list[Damage] = []
+        if before != head_revision():
+            repaired += _upgrade_all(engine, plain, before=before, automation=automation)
+        _refuse_lost_tables(plain, before=head_revision())
+        try:
+            repaired += repair.repair(plain)
+        except psycopg.ProgrammingError as error:  # a right that is missing, or something else of that name
+            raise SchemaError(f"The damage can't be repaired ({first_line(error)}): see `tutorwatch doctor`") from error
+        freed = _catch_up(plain, repaired) if before is not None and (repaired or before != head_revision()) else 0
+    told = () if before != head_revision() else tuple(str(each) for each in repaired)
+    return Migrated(before, head_revision(), told, freed)
+
+
+def _upgrade_all(engine: Engine, plain: psycopg.Connection, *, before: str | None, automation: bool) -> list[Damage]:
+    """All revisions, and what they need; returns what was installed."""
+    installed: list[Damage] = []
+    if before in (None, "0017", BESIDE_OLD_SERVICES):
+        turns_off = before != BESIDE_OLD_SERVICES and not (automation and _was_on(plain, before=before))
+        _upgrade(engine, BESIDE_OLD_SERVICES)
+        if turns_off:
+            plain.execute(SWITCH_OFF.encode())
+        installed = repair.repair(plain, with_removals=False)
+    if before is not None:
+        _end_older_services(plain)
+    _upgrade(engine, "head")
+    _give_rights_again(plain)
+    return installed
+
+
+def _was_on(connection: psycopg.Connection, *, before: str | None) -> bool:
+    """Whether changes are recorded at revision 0017, where the switch was the triggers' own state."""
+    if before is None:
+        return True
+    found = connection.execute(
+        "SELECT count(*) = 0 OR bool_or(tgenabled IN ('O', 'A')) FROM pg_trigger"
+        " WHERE tgname = ANY(%s) AND tgrelid = to_regclass('public.sessions')",
+        [["tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate"]],
+    ).fetchone()
+    return bool(found and found[0])
+
+
+def _catch_up(connection: psycopg.Connection, repaired: list[Damage]) -> int:
+    """Has everything evaluated that may have been missed; returns how many failing tutors are tried again."""
+    if any(each.may_have_hidden_changes for each in repaired):
+        reevaluate_all(connection)
+    return connection.execute(RETRY_ALL.encode()).rowcount
+
+
+def _give_rights_again(connection: psycopg.Connection) -> None:
+    """New tables and functions are nobody's until the services' roles are given them."""
+    roles = rights.recorded(connection)
+    if roles is None:
+        return
+    try:
+        rights.give(connection, listener=roles["listener"], web=roles["web"])
+    except (rights.RightsError, psycopg.Error) as error:
+        logger.warning(
+            "The services' roles don't have their rights again (%s): run `tutorwatch rights`", first_line(error)
+        )
 
 
 def _is_busy_table(error: BaseException) -> bool:
@@ -143,13 +228,13 @@ def _is_busy_table(error: BaseException) -> bool:
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
 )
-def _upgrade(engine: Engine, *, before: str | None, automation: bool) -> None:
+def _upgrade(engine: Engine, revision: str) -> None:
     with _connect(engine) as connection:
         config = _config()
-        config.attributes |= _facts(connection, before=before, automation=automation) | {"connection": connection}
+        config.attributes |= _facts(connection) | {"connection": connection}
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS tutorwatch"))
         connection.commit()
-        command.upgrade(config, "head")
+        command.upgrade(config, revision)
 
 
 _CUT_OFF_SERVICES = """
@@ -160,29 +245,43 @@ WHERE datname = current_database() AND application_name IN ('tutorwatch-listen',
 """Of what a service has in the database only the connection it hears on: what it is about to commit, it commits."""
 
 
-def _end_older_services(database_url: str) -> None:
-    """Where our role may, has every service connect again: it finds a schema that isn't its own any more, and ends.
+_OLDER_SERVICES = """
+    SELECT DISTINCT format('%s as role %s from %s', application_name, usename, coalesce(host(client_addr), 'this host'))
+    FROM pg_stat_activity
+    WHERE datname = current_database()
+      AND application_name IN ('tutorwatch-listen', 'tutorwatch-worker', 'tutorwatch-web', 'tutorwatch-web-listen')
+      AND backend_start < %s
+    ORDER BY 1
+"""
 
-    Else it would go on with statements that may not fit the tables now, and with the rules as they were.
+
+def _end_older_services(connection: psycopg.Connection) -> None:
+    """Has every service connect again, where our role may: it finds a schema that isn't its own any more, and ends.
+
+    Waits until all have ended; raises SchemaError with their names if they don't, or our role may not end them.
     """
-    with _open(database_url, autocommit=True) as connection:
-        found = connection.execute(_CUT_OFF_SERVICES).fetchone()
+    now = connection.execute("SELECT clock_timestamp()").fetchone()
+    found = connection.execute(_CUT_OFF_SERVICES.encode()).fetchone()
     if found and found[0]:
-        logger.info("Services of the version before that were told to end: %d; start the new one's", found[0])
+        logger.info("Services of the version before were told to end: %d; start the new ones afterwards", found[0])
+    give_up_at = time.monotonic() + OLD_SERVICES_SECONDS
+    is_told = False
+    while names := [name for (name,) in connection.execute(_OLDER_SERVICES, now)]:
+        if time.monotonic() >= give_up_at:
+            raise SchemaError(
+                f"Services of the version before are still running: {', '.join(names)}. Stop them, then run"
+                " `tutorwatch migrate` again: it goes on from here"
+            )
+        if not is_told:
+            logger.info("Waiting for services of the version before to end: %s", ", ".join(names))
+            is_told = True
+        time.sleep(0.2)
 
 
-def _mend(database_url: str, *, automation: bool) -> list[str]:
-    with _open(database_url, autocommit=True) as connection:
-        _refuse_lost_tables(connection)
-        try:
-            return repair.mend(connection, automation_if_new=automation)
-        except psycopg.ProgrammingError as error:  # a right that is missing, or something else of that name
-            first_line, *_ = str(error).splitlines()
-            raise SchemaError(f"What is damaged could not be mended ({first_line}): see `tutorwatch doctor`") from error
-
-
-def _refuse_lost_tables(connection: psycopg.Connection) -> None:
-    lost = [each.part.name for each in find_damage(connection) if each.part.kind is Kind.TABLE]
+def _refuse_lost_tables(connection: psycopg.Connection, *, before: str | None) -> None:
+    if before != head_revision():
+        return
+    lost = [each.name for each in find_damage(connection) if each.kind is Kind.TABLE]
     if lost:
         raise SchemaError(
             f"Tables of schema tutorwatch are gone: {', '.join(lost)}. Restore them from a backup, or start anew with "
@@ -190,26 +289,9 @@ def _refuse_lost_tables(connection: psycopg.Connection) -> None:
         )
 
 
-def _repair_script(database_url: str, *, automation: bool) -> str:
-    with _open(database_url, autocommit=True) as connection:
-        _refuse_lost_tables(connection)
-        steps = repair.plan(connection, find_damage(connection), automation_if_new=automation)
-    if not steps:
-        return ""
-    head = f"\\set ON_ERROR_STOP on\nSET lock_timeout = '{LOCK_WAIT}';"
-    return "\n\n".join([head, *(step.as_script() for step in steps)]) + "\n"
-
-
-def _facts(connection: Connection, *, before: str | None, automation: bool) -> dict[str, Any]:
+def _facts(connection: Connection) -> dict[str, Any]:
     """What revisions need to know and, written as a script, can't ask the database for."""
-    driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
-    return {
-        "database_is_empty": deployed_schema.is_empty(connection),
-        "has_joined": before is not None,
-        "invalid_indexes": find_invalid(connection),
-        "partitions": find_partitions(driver_connection),
-        "automation": automation,
-    }
+    return {"database_is_empty": deployed_schema.is_empty(connection)}
 
 
 def _config(output: io.StringIO | None = None) -> Config:

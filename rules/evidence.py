@@ -1,6 +1,6 @@
 """Which sessions are behind a finding: read for what was found only, so it costs nothing for the others."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
 from functools import cache
@@ -32,18 +32,17 @@ from rules.decisions.insights import InsightCategory
 from rules.sessions import (
     by_tutor_no_show,
     by_tutor_rescheduled,
-    completed_in,
+    completed_by_each,
     converted,
-    dated,
     engagement,
-    is_counted,
+    is_consumed,
     latest_first,
     limit,
     parameters,
     poor_first_session,
     questions_asked,
     recent,
-    with_metrics,
+    start_of,
 )
 from rules.settings import Thresholds
 
@@ -90,32 +89,24 @@ async def _load(
 def alert_sessions_query() -> CompoundSelect[Any]:
     """For each alert type, the sessions behind it of each tutor in the parameter `tutors_<type>`."""
     return union_all(
-        _all_sessions(AlertType.POOR_FIRST_SESSION, poor_first_session(), at=dated(sessions)),
-        _all_sessions(AlertType.NO_SHOW_PATTERN, by_tutor_no_show(), at=sessions.c.scheduled_start),
-        _all_sessions(AlertType.HIGH_RESCHEDULE_RATE, by_tutor_rescheduled(), at=sessions.c.scheduled_start),
+        _completed_sessions(AlertType.POOR_FIRST_SESSION, "poor_first_session", poor_first_session),
+        _missed_sessions(AlertType.NO_SHOW_PATTERN, by_tutor_no_show()),
+        _missed_sessions(AlertType.HIGH_RESCHEDULE_RATE, by_tutor_rescheduled()),
         _recent_sessions(AlertType.HIGH_TALK_RATIO, audio.c.tutor_talk_ratio),
         _recent_sessions(AlertType.LOW_UNDERSTANDING_CHECKS, audio.c.tutor_checks_understanding_count),
-        _all_sessions(
-            AlertType.DECLINING_PERFORMANCE,
-            and_(
-                sessions.c.overall_session_score.is_not(None),
-                completed_in("declining"),
-                not_(
-                    is_counted(
-                        AlertType.DECLINING_PERFORMANCE,
-                        tutor_id=sessions.c.tutor_id,
-                        session_id=sessions.c.id,
-                        at=dated(sessions),
-                    )
-                ),
-            ),
-            at=dated(sessions),
-        ),
+        _completed_sessions(AlertType.DECLINING_PERFORMANCE, "declining", _scored_and_not_consumed),
     )
 
 
-def _shows() -> dict[InsightCategory, ColumnElement[bool]]:
-    """What a session that shows the insight looks like."""
+def _scored_and_not_consumed(session: FromClause) -> ColumnElement[bool]:
+    consumed = is_consumed(
+        AlertType.DECLINING_PERFORMANCE, tutor_id=session.c.tutor_id, session_id=session.c.id, at=session.c.at
+    )
+    return and_(session.c.overall_session_score.is_not(None), ~consumed)
+
+
+def _shows(session: FromClause) -> dict[InsightCategory, ColumnElement[bool]]:
+    """What a session that shows the insight looks like, of completed ones with their metrics."""
     talk = audio.c.tutor_talk_ratio
     checks = audio.c.tutor_checks_understanding_count
     return {
@@ -129,7 +120,7 @@ def _shows() -> dict[InsightCategory, ColumnElement[bool]]:
         InsightCategory.HIGH_VISUAL_AIDS: video.c.tutor_uses_visual_aids,
         InsightCategory.POSITIVE_REINFORCEMENT: audio.c.tutor_positive_reinforcement_count
         > limit("insight_reinforcement_above"),
-        InsightCategory.FIRST_SESSION_EXPERT: and_(sessions.c.session_number == 1, converted()),
+        InsightCategory.FIRST_SESSION_EXPERT: and_(session.c.session_number == 1, converted(session)),
         InsightCategory.LOW_ENGAGEMENT: engagement() < limit("insight_low_engagement_below"),
         InsightCategory.HIGH_TALK_RATIO: talk > limit("insight_high_talk_above"),
         InsightCategory.INFREQUENT_UNDERSTANDING_CHECKS: checks < limit("insight_infrequent_checks_below"),
@@ -140,13 +131,26 @@ def _shows() -> dict[InsightCategory, ColumnElement[bool]]:
 @cache
 def insight_samples_query() -> CompoundSelect[Any]:
     """For each category, the latest sessions that show it of each tutor in the parameter `tutors_<category>`."""
-    return union_all(*(_latest_sessions(category, shown) for category, shown in _shows().items()))
+    return union_all(*map(_latest_sessions, InsightCategory))
 
 
-def _all_sessions(alert_type: AlertType, condition: ColumnElement[bool], *, at: ColumnElement[datetime]) -> Select[Any]:
+def _completed_sessions(
+    alert_type: AlertType, window: str, condition: Callable[[FromClause], ColumnElement[bool]]
+) -> Select[Any]:
+    tutors = _tutors(alert_type)
+    session = completed_by_each(start_of(window), tutors, name=f"completed_{alert_type.value}")
+    return (
+        select(*_finding(alert_type, tutors, session.c.id, session.c.at))
+        .select_from(tutors.join(session, true()))
+        .where(condition(session))
+        .group_by(tutors.c.tutor_id)
+    )
+
+
+def _missed_sessions(alert_type: AlertType, condition: ColumnElement[bool]) -> Select[Any]:
     tutors = _tutors(alert_type)
     return (
-        select(*_finding(alert_type, tutors, sessions.c.id, at))
+        select(*_finding(alert_type, tutors, sessions.c.id, sessions.c.scheduled_start))
         .select_from(tutors.join(sessions, sessions.c.tutor_id == tutors.c.tutor_id))
         .where(condition)
         .group_by(tutors.c.tutor_id)
@@ -156,23 +160,29 @@ def _all_sessions(alert_type: AlertType, condition: ColumnElement[bool], *, at: 
 def _recent_sessions(alert_type: AlertType, metric: ColumnElement[Any]) -> Select[Any]:
     tutors = _tutors(alert_type)
     ten = recent(metric, of=tutors, name=f"recent_{alert_type}")
-    counted = is_counted(alert_type, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
+    consumed = is_consumed(alert_type, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
     return (
         select(*_finding(alert_type, tutors, ten.c.id, ten.c.at))
         .select_from(tutors.join(ten, true()))
-        .where(~counted)
+        .where(~consumed)
         .group_by(tutors.c.tutor_id)
     )
 
 
-def _latest_sessions(category: InsightCategory, shown: ColumnElement[bool]) -> Select[Any]:
+def _latest_sessions(category: InsightCategory) -> Select[Any]:
     tutors = _tutors(category)
+    session = completed_by_each(start_of("window"), tutors, name="session")
     latest = (
-        select(sessions.c.id, dated(sessions).label("at"))
-        .select_from(with_metrics())
-        .where(sessions.c.tutor_id == tutors.c.tutor_id, completed_in("window"), shown)
-        .order_by(*latest_first())
+        select(session.c.id, session.c.at)
+        .select_from(
+            session.outerjoin(audio, audio.c.session_id == session.c.id).outerjoin(
+                video, video.c.session_id == session.c.id
+            )
+        )
+        .where(_shows(session)[category])
+        .order_by(*latest_first(session))
         .limit(SAMPLE_SIZE)
+        .correlate(tutors)
         .lateral(f"showing_{category}")
     )
     return (

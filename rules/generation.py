@@ -48,7 +48,8 @@ async def generate(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetim
     behind = await load_alert_sessions(conn, ((t.tutor_id, d.alert_type) for t, d in decisions), now, limits)
     samples = await load_insight_samples(conn, ((t, i.category) for t, i in insights), now, limits)
 
-    opened = await store_alerts(conn, decisions, behind, now)
+    with_open = [tutor.tutor_id for tutor in statistics if tutor.open_alerts]
+    opened = await store_alerts(conn, decisions, behind, now, with_open_alerts=with_open)
     found, faded = await store_insights(conn, present, insights, samples, now)
     return Generated(opened, found, faded)
 
@@ -100,7 +101,8 @@ tutor's generation); for larger batches only a plan made for them is good."""
 # Locks in the order of their keys, so that two batches with the same tutors wait for each other instead of
 # deadlocking. The filter is evaluated once, before the users are read. Then waits become short: from here
 # on it is clients whom we could meet. And plans are kept or made anew, as the size of the batch asks. The commit isn't
-# waited for to reach the disk: should the server crash before it has, the changes are back in the outbox, too.
+# waited for to reach the disk: should the server crash before it has, the changes are back in the outbox, too. Nor do
+# our own writes go into the outbox (migrations/sql/functions/record_alerts.sql).
 _LOCK_TUTORS = text("""
     WITH locked AS MATERIALIZED (
         SELECT count(pg_advisory_xact_lock(keys.key)::text) AS locks
@@ -108,7 +110,7 @@ _LOCK_TUTORS = text("""
               FROM unnest(:tutor_ids) AS tutor_id ORDER BY key) AS keys
     )
     SELECT users.id, set_config('lock_timeout', :write_lock_wait, true), set_config('plan_cache_mode', :plans, true),
-           set_config('synchronous_commit', 'off', true)
+           set_config('synchronous_commit', 'off', true), set_config('tutorwatch.generating', 'on', true)
     FROM public.users
     WHERE users.id = ANY(:tutor_ids) AND (SELECT locks FROM locked) > 0
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))

@@ -80,7 +80,7 @@ async def resolve(
         insert(alert_resolutions)
         .values(alert_id=alert_id, tutor_id=alert.tutor_id, **resolution)
         # Another client may have reopened the alert: then the resolution before is on record.
-        .on_conflict_do_update(index_elements=["tutor_id", "alert_id"], set_=resolution)
+        .on_conflict_do_update(index_elements=["alert_id"], set_=resolution | {"tutor_id": alert.tutor_id})
     )
     await conn.execute(
         insert(coaching_notes).values(
@@ -94,18 +94,13 @@ async def resolve(
 
 
 def is_its_evidence() -> ColumnElement[bool]:
-    """Whether the row of `alert_evidence` is the alert's.
-
-    One that a client gives to another tutor leaves its evidence behind: like an alert from before Tutorwatch it has
-    counted, once it is resolved, all up to its resolution; while it is open, it gets new evidence when it is refreshed.
-    """
-    return and_(alert_evidence.c.tutor_id == alerts.c.tutor_id, alert_evidence.c.alert_id == alerts.c.id)
+    """Whether the row of `alert_evidence` is the alert's: evidence follows an alert that a client moves."""
+    return alert_evidence.c.alert_id == alerts.c.id
 
 
 def is_its_resolution() -> ColumnElement[bool]:
     """Whether the row of `alert_resolutions` is about the alert's resolution as it stands, not about an earlier one."""
     return and_(
-        alert_resolutions.c.tutor_id == alerts.c.tutor_id,
         alert_resolutions.c.alert_id == alerts.c.id,
         alerts.c.resolved,
         alert_resolutions.c.resolved_at == alerts.c.resolved_at,

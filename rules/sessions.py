@@ -1,4 +1,4 @@
-"""What "a session counts" means in SQL: dates, windows, and what resolved alerts have counted.
+"""What "a session counts" means in SQL: dates, windows, and consumed evidence.
 
 The parameters of the queries built on it come from `parameters`.
 """
@@ -17,41 +17,52 @@ from sqlalchemy import (
     ColumnElement,
     Integer,
     Numeric,
+    Select,
     String,
+    Subquery,
+    Text,
     and_,
     any_,
     bindparam,
-    case,
     cast,
     exists,
     func,
     literal_column,
     or_,
     select,
+    union_all,
 )
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from database.tables import (
-    ALERT_TYPE,
     SESSION_STATUS,
     NaiveUtc,
     alert_evidence,
     alerts,
     audio,
+    consumed_sessions,
     sessions,
     video,
 )
 from rules.decisions.alerts import OUR_ALERT_TYPES, AlertType
-from rules.life import is_its_evidence
 from rules.settings import Thresholds
 
 TUTOR_IDS: BindParameter[Sequence[str]] = bindparam("tutor_ids", type_=ARRAY(String))
 
 
 def status(label: str) -> ColumnElement[str]:
-    """A status as a literal: the planner matches partial indexes with literals only."""
+    """A status as a literal, which PostgreSQL reads as whatever type the column has."""
     return literal_column(f"'{label}'", SESSION_STATUS)
+
+
+def is_of_ours() -> ColumnElement[bool]:
+    """Whether an alert is of a type that Tutorwatch opens; as text, since the platform's enum may lack one of them."""
+    return cast(alerts.c.alert_type, Text).in_([_literal(alert_type) for alert_type in OUR_ALERT_TYPES])
+
+
+def _literal(alert_type: AlertType) -> ColumnElement[str]:
+    return literal_column(f"'{alert_type.value}'", Text)
 
 
 def parameters(tutor_ids: Sequence[str], now: datetime, limits: Thresholds) -> dict[str, Any]:
@@ -84,9 +95,45 @@ def dated(session: FromClause) -> ColumnElement[datetime]:
     return func.coalesce(session.c.completed_at, session.c.scheduled_start, type_=NaiveUtc)
 
 
-def completed_in(window: str) -> ColumnElement[bool]:
-    """Completed, and dated in the window. A date after now counts: clients date loosely."""
-    return and_(sessions.c.status == status("completed"), dated(sessions) >= start_of(window))
+def completed_since(
+    start: ColumnElement[datetime], *conditions: ColumnElement[bool], name: str = "session"
+) -> Subquery:
+    """Completed sessions dated at or after `start`, as `id`, `tutor_id`, `student_id`, `session_number`,
+    `overall_session_score` and `at`, their date. A date after now counts: clients date loosely.
+
+    `conditions` are over `sessions`. Two ranges of a plain index, since none holds the date itself.
+    """
+    by_own_date, by_schedule = _completed(start)
+    return union_all(by_own_date.where(*conditions), by_schedule.where(*conditions)).subquery(name)
+
+
+def completed_by_each(start: ColumnElement[datetime], of: FromClause, *, name: str) -> LateralFromClause:
+    """The same of each tutor in `of`."""
+    of_the_tutor = sessions.c.tutor_id == of.c.tutor_id
+    by_own_date, by_schedule = _completed(start)
+    return union_all(
+        by_own_date.where(of_the_tutor).correlate(of), by_schedule.where(of_the_tutor).correlate(of)
+    ).lateral(name)
+
+
+def _completed(start: ColumnElement[datetime]) -> tuple[Select[Any], Select[Any]]:
+    """Completed sessions with a date of their own, and those that only have their schedule's."""
+    completed_at, scheduled_start = sessions.c.completed_at, sessions.c.scheduled_start
+    return (
+        _dated(completed_at).where(completed_at >= start),
+        _dated(scheduled_start).where(completed_at.is_(None), scheduled_start >= start),
+    )
+
+
+def _dated(at: ColumnElement[datetime]) -> Select[Any]:
+    return select(
+        sessions.c.id,
+        sessions.c.tutor_id,
+        sessions.c.student_id,
+        sessions.c.session_number,
+        sessions.c.overall_session_score,
+        at.label("at"),
+    ).where(sessions.c.status == status("completed"))
 
 
 def by_tutor_no_show() -> ColumnElement[bool]:
@@ -103,12 +150,12 @@ def by_tutor_rescheduled() -> ColumnElement[bool]:
     )
 
 
-def poor_first_session() -> ColumnElement[bool]:
-    """A first session with a student that went badly, in its window."""
+def poor_first_session(session: FromClause) -> ColumnElement[bool]:
+    """A first session with a student that went badly, in its window; of those of `completed_since`."""
     return and_(
-        sessions.c.session_number == 1,
-        sessions.c.overall_session_score < limit("poor_first_session_below"),
-        completed_in("poor_first_session"),
+        session.c.session_number == 1,
+        session.c.overall_session_score < limit("poor_first_session_below"),
+        session.c.at >= start_of("poor_first_session"),
     )
 
 
@@ -122,12 +169,12 @@ def questions_asked(heard: FromClause = audio) -> ColumnElement[int]:
     return cast(heard.c.open_ended_questions, BigInteger) + heard.c.closed_ended_questions
 
 
-def converted() -> ColumnElement[bool]:
+def converted(session: FromClause) -> ColumnElement[bool]:
     """Whether the session's student has a later session with the same tutor that isn't cancelled."""
     later = sessions.alias("later")
     return exists().where(
-        later.c.tutor_id == sessions.c.tutor_id,
-        later.c.student_id == sessions.c.student_id,
+        later.c.tutor_id == session.c.tutor_id,
+        later.c.student_id == session.c.student_id,
         later.c.session_number > literal_column("1"),
         later.c.status != status("cancelled"),
     )
@@ -135,29 +182,30 @@ def converted() -> ColumnElement[bool]:
 
 def recent(metric: ColumnElement[Any], *, of: FromClause, name: str) -> LateralFromClause:
     """The latest ten sessions of each tutor in `of` that have the audio metric: `id`, `at` (date) and `metric`."""
+    each = completed_by_each(start_of("window"), of, name="session")
+    # Looked up by key for each session: joined, a planner that expects hardly any would compare each with each.
+    measured = select(metric).where(audio.c.session_id == each.c.id).correlate(each).scalar_subquery()
     # OFFSET 0 keeps the limit out: with it, the planner may walk through everybody's sessions by their date and hope to
     # meet ten of the tutor's soon; where there are none, that reads them all, for each tutor.
     latest = (
-        select(sessions.c.id, dated(sessions).label("at"))
-        .where(sessions.c.tutor_id == of.c.tutor_id, completed_in("window"))
-        .order_by(*latest_first())
+        select(each.c.id, each.c.at, measured.label("metric"))
         .offset(literal_column("0"))
         .correlate(of)
         .subquery("latest")
     )
     return (
-        select(latest.c.id, latest.c.at, metric.label("metric"))
-        .select_from(latest.join(audio, audio.c.session_id == latest.c.id))
-        .where(metric.is_not(None))
-        .order_by(latest.c.at.desc(), latest.c.id.desc())
+        select(latest.c.id, latest.c.at, latest.c.metric)
+        .where(latest.c.metric.is_not(None))
+        .order_by(*latest_first(latest))
         .limit(bindparam("recent_sessions", type_=Integer))
+        .correlate(of)
         .lateral(name)
     )
 
 
-def latest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
+def latest_first(session: FromClause) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
     """By date, latest first; the id settles ties, so that "the recent ten" are always the same ten."""
-    return dated(sessions).desc(), sessions.c.id.desc()
+    return session.c.at.desc(), session.c.id.desc()
 
 
 def with_metrics() -> FromClause:
@@ -167,23 +215,28 @@ def with_metrics() -> FromClause:
     )
 
 
-def is_counted(
+def is_consumed(
     alert_type: AlertType,
     *,
     tutor_id: ColumnElement[str],
     session_id: ColumnElement[Any],
     at: ColumnElement[datetime],
 ) -> ColumnElement[bool]:
-    """Whether a resolved alert of the tutor and type has counted the session, which is dated `at`."""
-    label = literal_column(f"'{alert_type.value}'", ALERT_TYPE)
-    counted, until = _counted_sessions(), _counted_until()
+    """Whether the session, dated `at`, opens no alert of the type any more, because one was based on it already.
+
+    That is an alert that was resolved, deleted or moved, or another tutor's open one. A resolved alert from before
+    Tutorwatch, which has no evidence, consumed all that is dated up to its resolution.
+    """
+    by_session, until = _consumed(), _consumed_until()
     return or_(
         exists().where(
-            counted.c.tutor_id == tutor_id,
-            counted.c.alert_type == label,
-            counted.c.session_id == session_id,
+            by_session.c.tutor_id == tutor_id,
+            by_session.c.alert_type == _literal(alert_type),
+            by_session.c.session_id == session_id,
         ),
-        exists().where(until.c.tutor_id == tutor_id, until.c.alert_type == label, until.c.counted_until >= at),
+        exists().where(
+            until.c.tutor_id == tutor_id, until.c.alert_type == _literal(alert_type), until.c.consumed_until >= at
+        ),
     )
 
 
@@ -195,43 +248,48 @@ def alert_counts() -> CTE:
             func.count().filter(alerts.c.resolved).label("resolved_alerts"),
             func.count().filter(~alerts.c.resolved).label("open_alerts"),
         )
-        .where(alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES))
+        .where(alerts.c.tutor_id == any_(TUTOR_IDS), is_of_ours())
         .group_by(alerts.c.tutor_id)
     ).cte("alert_counts")
 
 
 @cache
-def _resolved() -> CTE:
-    """Resolved alerts; one without stored evidence has counted all that was dated up to its resolution."""
+def _consumed() -> CTE:
+    """Of the batch's sessions those that are the evidence of an alert, but for the tutor's own open ones."""
+    of_the_batch = sessions.c.tutor_id == any_(TUTOR_IDS)
+    completed = completed_since(_earliest("window", "poor_first_session", "declining"), of_the_batch, name="completed")
+    missed = select(sessions.c.id, sessions.c.tutor_id).where(
+        of_the_batch,
+        sessions.c.status.in_([status("no_show_tutor"), status("rescheduled")]),
+        sessions.c.scheduled_start >= _earliest("no_show", "reschedule"),
+    )
+    candidates = union_all(select(completed.c.id, completed.c.tutor_id), missed).subquery("candidates")
+    own_open = exists().where(
+        alerts.c.id == consumed_sessions.c.alert_id, alerts.c.tutor_id == candidates.c.tutor_id, ~alerts.c.resolved
+    )
+    return (
+        select(candidates.c.tutor_id, consumed_sessions.c.alert_type, consumed_sessions.c.session_id)
+        .select_from(candidates.join(consumed_sessions, consumed_sessions.c.session_id == candidates.c.id))
+        .where(~own_open)
+    ).cte("consumed")
+
+
+def _earliest(*windows: str) -> ColumnElement[datetime]:
+    return func.least(*(start_of(window) for window in windows), type_=NaiveUtc)
+
+
+@cache
+def _consumed_until() -> CTE:
+    """By tutor and type, the latest resolution of an alert without evidence."""
     resolved_at = func.coalesce(alerts.c.resolved_at, alerts.c.triggered_date, type_=NaiveUtc)
+    alert_type = cast(alerts.c.alert_type, Text).label("alert_type")
     return (
-        select(
-            alerts.c.tutor_id,
-            alerts.c.alert_type,
-            alert_evidence.c.counted_session_ids,
-            case((alert_evidence.c.alert_id.is_(None), resolved_at)).label("counted_until"),
+        select(alerts.c.tutor_id, alert_type, func.max(resolved_at, type_=NaiveUtc).label("consumed_until"))
+        .where(
+            alerts.c.tutor_id == any_(TUTOR_IDS),
+            is_of_ours(),
+            alerts.c.resolved,
+            ~exists().where(alert_evidence.c.alert_id == alerts.c.id),
         )
-        .select_from(alerts.outerjoin(alert_evidence, is_its_evidence()))
-        .where(alerts.c.tutor_id == any_(TUTOR_IDS), alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved)
-    ).cte("resolved")
-
-
-@cache
-def _counted_sessions() -> CTE:
-    resolved = _resolved()
-    session_id = func.unnest(resolved.c.counted_session_ids).label("session_id")
-    return select(resolved.c.tutor_id, resolved.c.alert_type, session_id).cte("counted_sessions")
-
-
-@cache
-def _counted_until() -> CTE:
-    resolved = _resolved()
-    return (
-        select(
-            resolved.c.tutor_id,
-            resolved.c.alert_type,
-            func.max(resolved.c.counted_until, type_=NaiveUtc).label("counted_until"),
-        )
-        .where(resolved.c.counted_until.is_not(None))
-        .group_by(resolved.c.tutor_id, resolved.c.alert_type)
-    ).cte("counted_until")
+        .group_by(alerts.c.tutor_id, alert_type)
+    ).cte("consumed_until")

@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import audio, sessions, video
+from database.tables import NaiveUtc, audio, sessions, video
 from rules.decisions.alerts import AlertType
 from rules.decisions.statistics import Counted, Ratio, TutorStatistics
 from rules.sessions import (
@@ -37,11 +37,10 @@ from rules.sessions import (
     alert_counts,
     by_tutor_no_show,
     by_tutor_rescheduled,
-    completed_in,
+    completed_since,
     converted,
-    dated,
     engagement,
-    is_counted,
+    is_consumed,
     limit,
     parameters,
     poor_first_session,
@@ -75,8 +74,19 @@ def statistics_query() -> Select[Any]:
 
 
 def _metrics() -> CTE:
-    held = select(sessions.c.id, sessions.c.tutor_id).where(_of_the_batch(), completed_in("window")).cte("held")
-    heard, seen = _metrics_of(held, audio), _metrics_of(held, video)
+    completed = completed_since(start_of("window"), _of_the_batch())
+    held = select(completed.c.id, completed.c.tutor_id).cte("held")
+    heard = _metrics_of(
+        held,
+        audio,
+        "tutor_talk_ratio",
+        "student_engagement_score",
+        "tutor_checks_understanding_count",
+        "tutor_positive_reinforcement_count",
+        "open_ended_questions",
+        "closed_ended_questions",
+    )
+    seen = _metrics_of(held, video, "tutor_uses_visual_aids")
     talk, engaged = heard.c.tutor_talk_ratio, engagement(heard)
     return (
         select(
@@ -106,52 +116,50 @@ def _metrics() -> CTE:
     ).cte("metrics")
 
 
-def _metrics_of(held: CTE, metrics: Table) -> Subquery:
-    """The metrics of these sessions, found by a list of their keys.
+def _metrics_of(held: CTE, metrics: Table, *columns: str) -> Subquery:
+    """These columns of the sessions' metrics, found by a list of their keys.
 
     For some hundred tutors the planner would rather read everybody's metrics, of all times, and join them.
     """
     keys = func.array(select(held.c.id).scalar_subquery(), type_=ARRAY(Uuid))
-    return select(metrics).where(metrics.c.session_id == any_(keys)).subquery(metrics.name)
+    wanted = [metrics.c.session_id, *(metrics.c[column] for column in columns)]
+    return select(*wanted).where(metrics.c.session_id == any_(keys)).subquery(metrics.name)
 
 
 def _first_sessions() -> CTE:
-    poor = poor_first_session()
+    earliest = func.least(start_of("window"), start_of("poor_first_session"), type_=NaiveUtc)
+    first = completed_since(earliest, _of_the_batch(), sessions.c.session_number == 1, name="first")
+    poor, in_window = poor_first_session(first), first.c.at >= start_of("window")
+    consumed = is_consumed(
+        AlertType.POOR_FIRST_SESSION, tutor_id=first.c.tutor_id, session_id=first.c.id, at=first.c.at
+    )
     return (
         select(
-            sessions.c.tutor_id,
-            _count_where(completed_in("window")).label("first_sessions"),
-            _count_where(and_(completed_in("window"), converted())).label("conversions"),
+            first.c.tutor_id,
+            _count_where(in_window).label("first_sessions"),
+            _count_where(and_(in_window, converted(first))).label("conversions"),
             _count_where(poor).label("poor_first_sessions"),
-            _count_where(and_(poor, ~_is_counted(AlertType.POOR_FIRST_SESSION, dated(sessions)))).label(
-                "uncounted_poor_first_sessions"
-            ),
-            func.min(sessions.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
-        )
-        .where(
-            _of_the_batch(),
-            sessions.c.session_number == 1,
-            sessions.c.status == status("completed"),
-            dated(sessions) >= func.least(start_of("window"), start_of("poor_first_session")),
-        )
-        .group_by(sessions.c.tutor_id)
+            _count_where(and_(poor, ~consumed)).label("unconsumed_poor_first_sessions"),
+            func.min(first.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
+        ).group_by(first.c.tutor_id)
     ).cte("first_sessions")
 
 
 def _scores() -> CTE:
-    score = sessions.c.overall_session_score
-    is_recent = dated(sessions) >= start_of("declining")
-    new = and_(is_recent, ~_is_counted(AlertType.DECLINING_PERFORMANCE, dated(sessions)))
+    session = completed_since(start_of("declining_earlier"), _of_the_batch())
+    score, is_recent = session.c.overall_session_score, session.c.at >= start_of("declining")
+    consumed = is_consumed(
+        AlertType.DECLINING_PERFORMANCE, tutor_id=session.c.tutor_id, session_id=session.c.id, at=session.c.at
+    )
+    new = and_(is_recent, ~consumed)
     return (
         select(
-            sessions.c.tutor_id,
+            session.c.tutor_id,
             func.sum(score).filter(new).label("recent_score"),
             func.count(score).filter(new).label("recent_score_count"),
             func.sum(score).filter(~is_recent).label("earlier_score"),
             func.count(score).filter(~is_recent).label("earlier_score_count"),
-        )
-        .where(_of_the_batch(), completed_in("declining_earlier"))
-        .group_by(sessions.c.tutor_id)
+        ).group_by(session.c.tutor_id)
     ).cte("scores")
 
 
@@ -162,10 +170,10 @@ def _missed() -> CTE:
         select(
             sessions.c.tutor_id,
             _count_where(no_show).label("no_shows"),
-            _count_where(and_(no_show, ~_is_counted(AlertType.NO_SHOW_PATTERN, at))).label("uncounted_no_shows"),
+            _count_where(and_(no_show, ~_is_consumed(AlertType.NO_SHOW_PATTERN))).label("unconsumed_no_shows"),
             _count_where(rescheduled).label("reschedules"),
-            _count_where(and_(rescheduled, ~_is_counted(AlertType.HIGH_RESCHEDULE_RATE, at))).label(
-                "uncounted_reschedules"
+            _count_where(and_(rescheduled, ~_is_consumed(AlertType.HIGH_RESCHEDULE_RATE))).label(
+                "unconsumed_reschedules"
             ),
         )
         .where(
@@ -179,7 +187,7 @@ def _missed() -> CTE:
 
 def _recent_talk(batch: CTE) -> CTE:
     ten = recent(audio.c.tutor_talk_ratio, of=batch, name="recent_talk_ratios")
-    counted = is_counted(AlertType.HIGH_TALK_RATIO, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
+    consumed = is_consumed(AlertType.HIGH_TALK_RATIO, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
     return (
         select(
             batch.c.tutor_id,
@@ -187,7 +195,7 @@ def _recent_talk(batch: CTE) -> CTE:
             func.count().label("recent_talk_count"),
         )
         .select_from(batch.join(ten, true()))
-        .where(~counted)
+        .where(~consumed)
         .group_by(batch.c.tutor_id)
     ).cte("recent_talk")
 
@@ -198,7 +206,7 @@ def _recent_checks(batch: CTE) -> CTE:
         of=batch,
         name="recent_understanding_checks",
     )
-    counted = is_counted(
+    consumed = is_consumed(
         AlertType.LOW_UNDERSTANDING_CHECKS, tutor_id=batch.c.tutor_id, session_id=ten.c.id, at=ten.c.at
     )
     return (
@@ -208,7 +216,7 @@ def _recent_checks(batch: CTE) -> CTE:
             func.count().label("recent_checks_count"),
         )
         .select_from(batch.join(ten, true()))
-        .where(~counted)
+        .where(~consumed)
         .group_by(batch.c.tutor_id)
     ).cte("recent_checks")
 
@@ -221,17 +229,20 @@ def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
     return func.count(literal_column("*")).filter(condition)
 
 
-def _is_counted(alert_type: AlertType, at: ColumnElement[datetime]) -> ColumnElement[bool]:
-    return is_counted(alert_type, tutor_id=sessions.c.tutor_id, session_id=sessions.c.id, at=at)
+def _is_consumed(alert_type: AlertType) -> ColumnElement[bool]:
+    """Of a missed session."""
+    return is_consumed(
+        alert_type, tutor_id=sessions.c.tutor_id, session_id=sessions.c.id, at=sessions.c.scheduled_start
+    )
 
 
 def _to_statistics(row: Row[Any]) -> TutorStatistics:
     return TutorStatistics(
         tutor_id=row.tutor_id,
-        poor_first_sessions=Counted(row.poor_first_sessions or 0, row.uncounted_poor_first_sessions or 0),
+        poor_first_sessions=Counted(row.poor_first_sessions or 0, row.unconsumed_poor_first_sessions or 0),
         lowest_first_session_score=row.lowest_first_session_score,
-        no_shows=Counted(row.no_shows or 0, row.uncounted_no_shows or 0),
-        reschedules=Counted(row.reschedules or 0, row.uncounted_reschedules or 0),
+        no_shows=Counted(row.no_shows or 0, row.unconsumed_no_shows or 0),
+        reschedules=Counted(row.reschedules or 0, row.unconsumed_reschedules or 0),
         recent_high_talk=_ratio(row.recent_high_talk, row.recent_talk_count),
         recent_checks=_ratio(row.recent_checks, row.recent_checks_count),
         recent_score=_ratio(row.recent_score, row.recent_score_count),

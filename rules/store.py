@@ -1,54 +1,21 @@
-"""Writes what the rules found: a few statements for a whole batch, and nothing for what stays the same."""
+"""Writes what the rules found: a few statements for a whole batch, and nothing for what stays the same.
 
+No unique index keeps alerts and insights single: the tutors are locked (see `rules.generation`), and what is open or
+active is what the platform's tables say under that lock. Rows of the platform's are put together as its table has them
+(`json_populate_record`), so that its columns may have other types than the deployed ones.
+"""
+
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    JSON,
-    BigInteger,
-    ColumnElement,
-    CompoundSelect,
-    FromClause,
-    Numeric,
-    Select,
-    TableValuedAlias,
-    Text,
-    Uuid,
-    and_,
-    any_,
-    bindparam,
-    case,
-    column,
-    exists,
-    false,
-    func,
-    literal_column,
-    null,
-    select,
-    text,
-    true,
-    tuple_,
-    update,
-)
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, JSON, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import (
-    ALERT_SEVERITY,
-    ALERT_TYPE,
-    INSIGHT_CATEGORY,
-    INSIGHT_TYPE,
-    NaiveUtc,
-    alert_evidence,
-    alerts,
-    tutor_insights,
-)
+from database.tables import NaiveUtc
 from rules.decisions.alerts import (
     OUR_ALERT_TYPES,
     SEVERITIES,
@@ -91,7 +58,19 @@ class FadedInsight:
     category: InsightCategory
 
 
-NOW: ColumnElement[datetime] = bindparam("now", type_=NaiveUtc)
+_NOW = bindparam("now", type_=NaiveUtc)
+_TUTOR_IDS = bindparam("tutor_ids", type_=ARRAY(Text))
+_TYPES = bindparam("types", list(OUR_ALERT_TYPES), type_=ARRAY(Text))
+_FINDINGS = bindparam("findings", type_=JSON)
+_FINDING = """
+    finding AS MATERIALIZED (
+        SELECT alert.tutor_id, alert.alert_type, alert.severity, alert.title, alert.description, alert.session_id,
+               row.type, row.value, row.threshold, row.session_ids, row.resolved_alerts, row.open_alerts
+        FROM json_to_recordset(:findings) AS row (alert json, type text, value numeric, threshold numeric,
+                                                  session_ids uuid[], resolved_alerts bigint, open_alerts bigint)
+        CROSS JOIN LATERAL json_populate_record(NULL::public.alerts, row.alert) AS alert
+    )
+"""
 
 
 async def store_alerts(
@@ -99,44 +78,168 @@ async def store_alerts(
     decisions: Sequence[tuple[TutorStatistics, AlertDecision]],
     sessions_behind: SessionsByFinding,
     now: datetime,
+    *,
+    with_open_alerts: Sequence[str],
 ) -> list[OpenedAlert]:
     """Refreshes the alerts that are open, opens those that may, and returns the latter.
 
-    A person may resolve an alert between our reading and our writing. So the open ones are locked first: one
-    that is being resolved keeps the evidence it is resolved with. And nothing is opened for a tutor who has
-    more resolved alerts than were taken into account: the resolution is on record in the outbox, and the
-    next generation knows of it.
+    Of several open ones of a tutor and type (other clients insert and move alerts) one stays open. `with_open_alerts`
+    are the tutors who have open alerts.
+
+    A person may resolve an alert between our reading and our writing, other clients may do anything. So the open ones
+    are locked first: one that is being resolved keeps the evidence it is resolved with. And nothing is opened for a
+    tutor who has other alerts than were taken into account: that change is on record in the outbox, and the next
+    generation knows of it.
     """
     rows = [
         (tutor, decision, _alert_row(tutor, decision, decision.finding, sessions_behind))
         for tutor, decision in decisions
         if decision.finding
     ]
-    still_open = await _refresh(conn, [row for tutor, _, row in rows if tutor.open_alerts])
+    still_open, ended = await _refresh(
+        conn, [row for tutor, _, row in rows if tutor.open_alerts], with_open_alerts, now
+    )
     may_open = [
         row
+        | {
+            "resolved_alerts": tutor.resolved_alerts + ended[tutor.tutor_id],
+            "open_alerts": tutor.open_alerts - ended[tutor.tutor_id],
+        }
         for tutor, decision, row in rows
         if decision.verdict is Verdict.HOLDS and (tutor.tutor_id, decision.alert_type) not in still_open
     ]
     return await _open(conn, may_open, now)
 
 
-async def _refresh(conn: AsyncConnection, findings: list[dict[str, Any]]) -> set[tuple[str, str]]:
-    """Returns the tutor and the type of those that are open, and now stay so until the transaction ends."""
-    if not findings:
-        return set()
-    values = {"findings": findings, "tutor_ids": sorted({finding["tutor_id"] for finding in findings})}
-    still_open = await conn.execute(_refresh_alerts(), values)
-    return {(alert.tutor_id, alert.alert_type) for alert in still_open}
+# Of the alerts that are open the one to keep is an acknowledged one before an untouched one, else the oldest.
+_REFRESH = text(f"""
+    WITH {_FINDING}, open AS MATERIALIZED (
+        SELECT id, tutor_id, alert_type, acknowledged, triggered_date, created_at, title, description, session_id
+        FROM public.alerts
+        WHERE tutor_id = ANY(:tutor_ids) AND NOT resolved AND alert_type::text = ANY(:types)
+        FOR UPDATE
+    ), ranked AS MATERIALIZED (
+        SELECT open.*, first_value(id) OVER (
+            PARTITION BY tutor_id, alert_type ORDER BY acknowledged DESC, triggered_date, created_at, id) AS kept_id
+        FROM open
+    ), kept AS MATERIALIZED (
+        SELECT ranked.id, ranked.title AS old_title, ranked.description AS old_description,
+               ranked.session_id AS old_session_id, finding.*
+        FROM ranked JOIN finding ON finding.tutor_id = ranked.tutor_id AND finding.type = ranked.alert_type::text
+        WHERE ranked.id = ranked.kept_id
+    ), reworded AS (
+        UPDATE public.alerts
+        SET title = kept.title, description = kept.description, session_id = kept.session_id
+        FROM kept
+        WHERE alerts.id = kept.id
+          AND (kept.old_title, kept.old_description, kept.old_session_id)
+              IS DISTINCT FROM (kept.title, kept.description, kept.session_id)
+    ), renewed AS (
+        INSERT INTO tutorwatch.alert_evidence AS evidence
+            (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
+        SELECT id, tutor_id, value, threshold, session_ids, clock_timestamp() FROM kept
+        ON CONFLICT (alert_id) DO UPDATE
+        SET tutor_id = excluded.tutor_id, value = excluded.value, threshold = excluded.threshold,
+            session_ids = excluded.session_ids, refreshed_at = excluded.refreshed_at
+        WHERE (evidence.tutor_id, evidence.value, evidence.threshold, evidence.session_ids)
+              IS DISTINCT FROM (excluded.tutor_id, excluded.value, excluded.threshold, excluded.session_ids)
+        RETURNING alert_id
+    ), consumed AS (
+        INSERT INTO tutorwatch.consumed_sessions (session_id, alert_type, alert_id)
+        SELECT unnest(kept.session_ids), kept.type, kept.id FROM kept JOIN renewed ON renewed.alert_id = kept.id
+        ON CONFLICT DO NOTHING
+    )
+    SELECT id, tutor_id, alert_type::text AS type, kept_id FROM ranked
+""").bindparams(_FINDINGS, _TUTOR_IDS, _TYPES)  # noqa: S608 - a constant of ours
+_END_DUPLICATES = text("SELECT tutorwatch.end_duplicate_alerts(:duplicates, :kept, :now)").bindparams(
+    bindparam("duplicates", type_=ARRAY(Uuid)), bindparam("kept", type_=ARRAY(Uuid)), _NOW
+)
+
+
+async def _refresh(
+    conn: AsyncConnection, findings: list[dict[str, Any]], tutor_ids: Sequence[str], now: datetime
+) -> tuple[set[tuple[str, str]], Counter[str]]:
+    """Returns tutor and type of the alerts that are open and now stay so until the transaction ends, and how many
+    duplicates it ended of each tutor.
+    """
+    if not tutor_ids:
+        return set(), Counter()
+    found = list(await conn.execute(_REFRESH, {"findings": findings, "tutor_ids": sorted(tutor_ids)}))
+    duplicates = [alert for alert in found if alert.id != alert.kept_id]
+    if duplicates:
+        ended, kept = ([getattr(alert, name) for alert in duplicates] for name in ("id", "kept_id"))
+        await conn.execute(_END_DUPLICATES, {"duplicates": ended, "kept": kept, "now": now})
+    return {(alert.tutor_id, alert.type) for alert in found}, Counter(alert.tutor_id for alert in duplicates)
+
+
+_OPEN = text(f"""
+    WITH {_FINDING}, opened AS (
+        INSERT INTO public.alerts (tutor_id, alert_type, severity, title, description, triggered_date, created_at,
+                                   session_id, acknowledged, resolved)
+        SELECT tutor_id, alert_type, severity, title, description, :now, :now, session_id, false, false
+        FROM finding
+        WHERE (finding.resolved_alerts, finding.open_alerts) = (
+            SELECT count(*) FILTER (WHERE theirs.resolved), count(*) FILTER (WHERE NOT theirs.resolved)
+            FROM public.alerts AS theirs
+            WHERE theirs.tutor_id = finding.tutor_id AND theirs.alert_type::text = ANY(:types)
+        )
+        RETURNING id, tutor_id, alert_type::text AS type, severity::text AS severity, description
+    ), evidence AS (
+        INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
+        SELECT opened.id, tutor_id, value, threshold, session_ids, clock_timestamp()
+        FROM opened JOIN finding USING (tutor_id, type)
+    ), consumed AS (
+        INSERT INTO tutorwatch.consumed_sessions (session_id, alert_type, alert_id)
+        SELECT unnest(session_ids), type, opened.id FROM opened JOIN finding USING (tutor_id, type)
+        ON CONFLICT DO NOTHING
+    )
+    SELECT tutor_id, type, severity, description FROM opened
+""").bindparams(_FINDINGS, _TYPES, _NOW)  # noqa: S608 - a constant of ours
 
 
 async def _open(conn: AsyncConnection, findings: list[dict[str, Any]], now: datetime) -> list[OpenedAlert]:
     if not findings:
         return []
-    opened = await conn.execute(_open_alerts(), {"findings": findings, "now": now})
-    return [
-        OpenedAlert(row.tutor_id, AlertType(row.alert_type), Severity(row.severity), row.description) for row in opened
-    ]
+    opened = await conn.execute(_OPEN, {"findings": findings, "now": now})
+    return [OpenedAlert(row.tutor_id, AlertType(row.type), Severity(row.severity), row.description) for row in opened]
+
+
+# Of several active ones of a tutor and category the oldest stays.
+_WRITE_INSIGHTS = text("""
+    WITH insight AS MATERIALIZED (
+        SELECT new.tutor_id, new.category, new.insight_type, new.display_text, new.metric_value, new.sample_sessions
+        FROM json_populate_recordset(NULL::public.tutor_insights, :insights) AS new
+    ), active AS MATERIALIZED (
+        SELECT id, tutor_id, category,
+               row_number() OVER (PARTITION BY tutor_id, category ORDER BY detected_at, id) AS place
+        FROM public.tutor_insights
+        WHERE tutor_id = ANY(:tutor_ids) AND is_active
+    ), confirmed AS (
+        UPDATE public.tutor_insights AS held
+        SET insight_type = insight.insight_type, display_text = insight.display_text,
+            metric_value = insight.metric_value, sample_sessions = insight.sample_sessions, last_confirmed_at = :now
+        FROM active JOIN insight ON insight.tutor_id = active.tutor_id AND insight.category = active.category
+        WHERE held.id = active.id AND active.place = 1 AND held.is_active
+    ), added AS (
+        INSERT INTO public.tutor_insights (tutor_id, category, insight_type, display_text, metric_value,
+                                           sample_sessions, detected_at, is_active)
+        SELECT tutor_id, category, insight_type, display_text, metric_value, sample_sessions, :now, true
+        FROM insight
+        WHERE NOT EXISTS (
+            SELECT FROM active WHERE active.tutor_id = insight.tutor_id AND active.category = insight.category)
+        RETURNING tutor_id, category, insight_type, display_text
+    ), ended AS (
+        UPDATE public.tutor_insights AS held
+        SET is_active = false, resolved_at = :now
+        FROM active
+        WHERE held.id = active.id AND held.is_active AND (active.place > 1 OR NOT EXISTS (
+            SELECT FROM insight WHERE insight.tutor_id = active.tutor_id AND insight.category = active.category))
+        RETURNING held.tutor_id, held.category, active.place
+    )
+    SELECT tutor_id, category::text, insight_type::text, display_text FROM added
+    UNION ALL
+    SELECT tutor_id, category::text, NULL, NULL FROM ended WHERE place = 1
+""").bindparams(bindparam("insights", type_=JSON), _TUTOR_IDS, _NOW)
 
 
 async def store_insights(
@@ -151,7 +254,7 @@ async def store_insights(
     values = {"insights": rows, "tutor_ids": list(tutor_ids), "now": now}
     found_insights: list[FoundInsight] = []
     faded_insights: list[FadedInsight] = []
-    for tutor_id, category, kind, words in await conn.execute(_write_insights(), values):
+    for tutor_id, category, kind, words in await conn.execute(_WRITE_INSIGHTS, values):
         if kind is None:
             faded_insights.append(FadedInsight(tutor_id, InsightCategory(category)))
         else:
@@ -162,17 +265,21 @@ async def store_insights(
 def _alert_row(
     tutor: TutorStatistics, decision: AlertDecision, finding: AlertFinding, sessions_behind: SessionsByFinding
 ) -> dict[str, Any]:
-    session_ids = sessions_behind.get((tutor.tutor_id, decision.alert_type), [])
+    session_ids = [str(each) for each in sessions_behind.get((tutor.tutor_id, decision.alert_type), [])]
+    names_one = decision.alert_type is AlertType.POOR_FIRST_SESSION and session_ids  # the latest
     return {
-        "tutor_id": tutor.tutor_id,
-        "alert_type": decision.alert_type,
-        "severity": SEVERITIES[decision.alert_type],
-        "title": finding.title,
-        "description": finding.description,
+        "alert": {
+            "tutor_id": tutor.tutor_id,
+            "alert_type": decision.alert_type,
+            "severity": SEVERITIES[decision.alert_type],
+            "title": finding.title,
+            "description": finding.description,
+            "session_id": session_ids[0] if names_one else None,
+        },
+        "type": decision.alert_type,
         "value": str(finding.value),
         "threshold": str(finding.threshold),
-        "session_ids": [str(session_id) for session_id in session_ids],
-        "resolved_alerts": tutor.resolved_alerts,
+        "session_ids": session_ids,
     }
 
 
@@ -185,232 +292,3 @@ def _insight_row(tutor_id: str, insight: Insight, session_ids: list[UUID]) -> di
         "metric_value": str(insight.value),
         "sample_sessions": [str(session_id) for session_id in session_ids],
     }
-
-
-def _findings() -> TableValuedAlias:
-    return (
-        func.json_to_recordset(bindparam("findings", type_=JSON))
-        .table_valued(
-            column("tutor_id", Text),
-            column("alert_type", ALERT_TYPE),
-            column("severity", ALERT_SEVERITY),
-            column("title", Text),
-            column("description", Text),
-            column("value", Numeric),
-            column("threshold", Numeric),
-            column("session_ids", ARRAY(Uuid)),
-            column("resolved_alerts", BigInteger),
-        )
-        .render_derived(name="finding", with_types=True)
-    )
-
-
-def _insights() -> TableValuedAlias:
-    return (
-        func.json_to_recordset(bindparam("insights", type_=JSON))
-        .table_valued(
-            column("tutor_id", Text),
-            column("category", INSIGHT_CATEGORY),
-            column("insight_type", INSIGHT_TYPE),
-            column("display_text", Text),
-            column("metric_value", Numeric),
-            column("sample_sessions", ARRAY(Uuid)),
-        )
-        .render_derived(name="insight", with_types=True)
-    )
-
-
-def _named_session(finding: TableValuedAlias) -> ColumnElement[UUID | None]:
-    """Only poor_first_session names a session: the latest."""
-    names_one = finding.c.alert_type == AlertType.POOR_FIRST_SESSION.value
-    return case((names_one, finding.c.session_ids[1]), else_=null())
-
-
-def _is_open_type() -> ColumnElement[bool]:
-    """The predicate of the unique index over open alerts: with literals, or neither ON CONFLICT nor a plan finds it."""
-    types = [literal_column(f"'{alert_type.value}'", ALERT_TYPE) for alert_type in OUR_ALERT_TYPES]
-    return and_(~alerts.c.resolved, alerts.c.alert_type.in_(types))
-
-
-@cache
-def _open_alerts() -> Select[Any]:
-    """Opens alerts with their evidence; one that is open already stays as it is."""
-    finding = _findings()
-    new = {
-        "tutor_id": finding.c.tutor_id,
-        "alert_type": finding.c.alert_type,
-        "severity": finding.c.severity,
-        "title": finding.c.title,
-        "description": finding.c.description,
-        "triggered_date": NOW,
-        "created_at": NOW,
-        "session_id": _named_session(finding),
-        "acknowledged": false(),
-        "resolved": false(),
-    }
-    resolved_by_now = (
-        select(func.count())
-        .where(alerts.c.tutor_id == finding.c.tutor_id, alerts.c.alert_type.in_(OUR_ALERT_TYPES), alerts.c.resolved)
-        .scalar_subquery()
-    )
-    opened = (
-        insert(alerts)
-        .from_select(list(new), select(*new.values()).where(resolved_by_now == finding.c.resolved_alerts))
-        .on_conflict_do_nothing(index_elements=["tutor_id", "alert_type"], index_where=_is_open_type())
-        .returning(alerts.c.id, alerts.c.tutor_id, alerts.c.alert_type, alerts.c.severity, alerts.c.description)
-    ).cte("opened")
-    why = _findings()
-    same_alert = and_(why.c.tutor_id == opened.c.tutor_id, why.c.alert_type == opened.c.alert_type)
-    evidence = (
-        insert(alert_evidence)
-        .from_select(_EVIDENCE, _evidence(opened.c.id, why).select_from(opened.join(why, same_alert)))
-        .cte("evidence")
-    )
-    return select(opened.c.tutor_id, opened.c.alert_type, opened.c.severity, opened.c.description).add_cte(evidence)
-
-
-_EVIDENCE = ["alert_id", "tutor_id", "value", "threshold", "session_ids", "counted_session_ids", "refreshed_at"]
-
-
-def _evidence(alert_id: ColumnElement[UUID], finding: FromClause) -> Select[Any]:
-    """A finding as a row of `alert_evidence`."""
-    return select(
-        alert_id,
-        finding.c.tutor_id,
-        finding.c.value,
-        finding.c.threshold,
-        finding.c.session_ids,
-        finding.c.session_ids,
-        func.clock_timestamp(),
-    )
-
-
-@cache
-def _refresh_alerts() -> Select[Any]:
-    """Locks the open alerts, then brings their words and their evidence up to date; returns which they are."""
-    finding = _findings()
-    still_open = (
-        select(
-            alerts.c.id,
-            finding.c.tutor_id,
-            finding.c.alert_type,
-            finding.c.title,
-            finding.c.description,
-            finding.c.value,
-            finding.c.threshold,
-            finding.c.session_ids,
-            _named_session(finding).label("session_id"),
-        )
-        .select_from(
-            alerts.join(
-                finding,
-                and_(alerts.c.tutor_id == finding.c.tutor_id, alerts.c.alert_type == finding.c.alert_type),
-            )
-        )
-        # Said twice: of a list the server expects few rows and finds them by their index; of findings it expects a
-        # hundred, for which it would read everybody's open alerts.
-        .where(alerts.c.tutor_id == any_(bindparam("tutor_ids", type_=ARRAY(Text))), _is_open_type())
-        .with_for_update(of=alerts)
-    ).cte("still_open")
-    reworded = (
-        update(alerts)
-        .values(title=still_open.c.title, description=still_open.c.description, session_id=still_open.c.session_id)
-        .where(
-            alerts.c.tutor_id == still_open.c.tutor_id,
-            alerts.c.id == still_open.c.id,
-            tuple_(alerts.c.title, alerts.c.description, alerts.c.session_id).is_distinct_from(
-                tuple_(still_open.c.title, still_open.c.description, still_open.c.session_id)
-            ),
-        )
-    ).cte("reworded")
-    evidence = insert(alert_evidence).from_select(_EVIDENCE, _evidence(still_open.c.id, still_open))
-    renewed = evidence.on_conflict_do_update(
-        index_elements=["tutor_id", "alert_id"],
-        set_={
-            "value": evidence.excluded.value,
-            "threshold": evidence.excluded.threshold,
-            "session_ids": evidence.excluded.session_ids,
-            "counted_session_ids": literal_column(
-                "ARRAY(SELECT unnest(alert_evidence.counted_session_ids) UNION SELECT unnest(excluded.session_ids))"
-            ),
-            "refreshed_at": evidence.excluded.refreshed_at,
-        },
-        where=tuple_(alert_evidence.c.value, alert_evidence.c.threshold, alert_evidence.c.session_ids).is_distinct_from(
-            tuple_(evidence.excluded.value, evidence.excluded.threshold, evidence.excluded.session_ids)
-        ),
-    ).cte("renewed")
-    return select(still_open.c.tutor_id, still_open.c.alert_type).add_cte(reworded, renewed)
-
-
-@cache
-def _write_insights() -> CompoundSelect[Any]:
-    """Adds insights and confirms those that are active already; ends those that hold no longer.
-
-    Returns what was added, and what was ended, without a kind.
-    """
-    insight = _insights()
-    found = insert(tutor_insights).from_select(
-        [
-            "tutor_id",
-            "category",
-            "insight_type",
-            "display_text",
-            "metric_value",
-            "sample_sessions",
-            "detected_at",
-            "is_active",
-        ],
-        select(
-            insight.c.tutor_id,
-            insight.c.category,
-            insight.c.insight_type,
-            insight.c.display_text,
-            insight.c.metric_value,
-            insight.c.sample_sessions,
-            NOW,
-            true(),
-        ),
-    )
-    written = (
-        found.on_conflict_do_update(
-            index_elements=["tutor_id", "category"],
-            index_where=text("is_active"),
-            set_={
-                "insight_type": found.excluded.insight_type,
-                "display_text": found.excluded.display_text,
-                "metric_value": found.excluded.metric_value,
-                "sample_sessions": found.excluded.sample_sessions,
-                "last_confirmed_at": NOW,
-            },
-        ).returning(
-            tutor_insights.c.tutor_id,
-            tutor_insights.c.category,
-            tutor_insights.c.insight_type,
-            tutor_insights.c.display_text,
-            tutor_insights.c.last_confirmed_at,
-        )
-    ).cte("written")
-    added = select(written.c.tutor_id, written.c.category, written.c.insight_type, written.c.display_text).where(
-        written.c.last_confirmed_at.is_(None)
-    )  # only those that were confirmed have it
-    faded = _fade_insights()
-    return added.union_all(select(faded.c.tutor_id, faded.c.category, null(), null()))
-
-
-def _fade_insights() -> CTE:
-    insight = _insights()
-    still_holds: Select[Any] = (
-        select(literal_column("1"))
-        .select_from(insight)
-        .where(insight.c.tutor_id == tutor_insights.c.tutor_id, insight.c.category == tutor_insights.c.category)
-    )
-    return (
-        update(tutor_insights)
-        .values(is_active=False, resolved_at=NOW)
-        .where(
-            tutor_insights.c.tutor_id == any_(bindparam("tutor_ids", type_=ARRAY(Text))),
-            tutor_insights.c.is_active,
-            ~exists(still_holds),
-        )
-        .returning(tutor_insights.c.tutor_id, tutor_insights.c.category)
-    ).cte("faded")

@@ -143,13 +143,10 @@ def migrate(
         if done.before == done.after
         else f"Migrated from {done.before or 'nothing'} to revision {done.after}."
     )
-    for mended in done.mended:
-        typer.echo(f"Mended: {mended}")
-    if done.settled_alerts or done.settled_insights:
-        typer.echo(
-            f"Settled duplicates: {done.settled_alerts} open alerts resolved, "
-            f"{done.settled_insights} active insights made inactive (the oldest of each stays)."
-        )
+    for repaired in done.repaired:
+        typer.echo(f"Repaired: {repaired}")
+    if done.freed:
+        typer.echo(f"Failing tutors that are tried again: {done.freed}")
 
 
 @app.command()
@@ -255,13 +252,13 @@ def retry(
 
 @automation.command("on")
 def automation_on() -> None:
-    """Enables the triggers, and looks at every tutor, since nothing was recorded meanwhile."""
+    """Has changes recorded, and all tutors re-evaluated, since nothing was recorded meanwhile."""
     _switch(on=True)
 
 
 @automation.command("off")
 def automation_off() -> None:
-    """Disables the triggers: from now on changes are left to the next sweep, or to switching on again."""
+    """Stops recording, at once: from now on changes are left to the next sweep, or to switching on again."""
     _switch(on=False)
 
 
@@ -369,19 +366,32 @@ def settings() -> None:
 
 @app.command()
 def uninstall(
+    keep_data: Annotated[
+        bool,
+        typer.Option(
+            "--keep-data",
+            help="Only take our triggers and indexes off the platform's tables, until the next `tutorwatch migrate`.",
+        ),
+    ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     log_format: Logs = LogFormat.AUTO,
 ) -> None:
     """Removes everything of Tutorwatch from the database. The platform's tables and their rows stay."""
     _configure_logs(log_format)
+    from migrations.uninstall import step_aside
     from migrations.uninstall import uninstall as remove
 
     with _connection() as connection:
+        what = "triggers and indexes" if keep_data else "triggers, indexes, evidence and history"
         if not yes:
-            name = connection.info.dbname
-            typer.confirm(f"Remove Tutorwatch's triggers, indexes, evidence and history from {name!r}?", abort=True)
-        remove(connection)
-    typer.echo("Tutorwatch is removed; the platform's tables are as they were, alerts and insights included.")
+            typer.confirm(f"Remove Tutorwatch's {what} from {connection.info.dbname!r}?", abort=True)
+        (step_aside if keep_data else remove)(connection)
+    typer.echo(
+        "Nothing of Tutorwatch is on the platform's tables any more, and changes are not recorded. `tutorwatch "
+        "migrate` brings all of it back, and has all tutors re-evaluated."
+        if keep_data
+        else "Tutorwatch is removed; the platform's tables are as they were, alerts and insights included."
+    )
 
 
 def main() -> None:
@@ -470,8 +480,7 @@ def _switch(*, on: bool) -> None:
     from migrations import automation as switch
 
     with _connection() as connection:
-        present = switch.triggers(connection)
-        if not present or (on and switch.status_of(present) is switch.Automation.MISSING):
-            raise CommandError(f"{'Some of the' if present else 'The'} triggers aren't there: run `tutorwatch migrate`")
+        if switch.status(connection) is switch.Automation.MISSING:
+            raise CommandError("Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
         switch.switch(connection, on=on)
-        typer.echo(f"Automation is {switch.state_of(switch.triggers(connection).values())}.")
+        typer.echo(f"Automation is {switch.status(connection)}.")

@@ -8,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.liveness import IS_FRESH
+from database.recording import OFF_SINCE
 from database.retries import retry_failing
 from database.schema_version import check_schema
 from listener import failures
-from migrations import automation
 from migrations.automation import Automation
 from rules.tutors import load_names
 from scripts.errors import CommandError
@@ -30,8 +30,7 @@ _STATUS = text(f"""
 AUTOMATION = {
     Automation.ON: "on",
     Automation.OFF: "off: changes wait for the daily sweep, or for `tutorwatch automation on`",
-    Automation.PARTLY: "partly on: some changes go unrecorded; run `tutorwatch automation on`",
-    Automation.MISSING: "triggers are missing, changes go unrecorded: run `tutorwatch migrate`",
+    Automation.MISSING: "not installed: run `tutorwatch migrate`",
 }
 """Each state, and what to do about it."""
 
@@ -41,8 +40,7 @@ async def print_status(engine: AsyncEngine, *, host: str | None) -> bool:
     async with engine.connect() as conn:
         await check_schema(conn)
         now = (await conn.execute(_STATUS, {"host": host})).one()
-        rows = await conn.exec_driver_sql(automation.FIND_TRIGGERS, execution_options={"no_parameters": True})
-        state = automation.status_of(automation.found(rows))
+        state = Automation.OFF if await conn.scalar(text(OFF_SINCE)) else Automation.ON
     typer.echo(f"Listeners alive: {now.listeners}")
     typer.echo(f"Changes waiting: {now.waiting}" + (f" (oldest {now.oldest_seconds} s)" if now.waiting else ""))
     typer.echo(f"Tutors failing: {now.failing} to be tried again, {now.parked} parked")

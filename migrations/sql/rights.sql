@@ -52,11 +52,13 @@ GRANT SELECT,
     UPDATE (insight_type, display_text, metric_value, sample_sessions, last_confirmed_at, is_active, resolved_at)
     ON public.tutor_insights TO {listener};
 GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.alert_evidence TO {listener};
+GRANT SELECT, INSERT, DELETE ON tutorwatch.consumed_sessions TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.alert_resolutions TO {listener};
+GRANT EXECUTE ON FUNCTION tutorwatch.end_duplicate_alerts TO {listener};
 -- and keeps the records of its own work.
 GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.outbox, tutorwatch.failures, tutorwatch.listeners TO {listener};
 GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
-GRANT SELECT ON tutorwatch.unrecorded TO {listener};
+GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
 
 -- The dashboard reads what its pages show,
@@ -64,13 +66,14 @@ GRANT SELECT (id, email, name, role) ON public.users TO {web};
 GRANT SELECT (user_id, member_since) ON public.tutors TO {web};
 GRANT SELECT ON public.subjects, public.sessions, public.session_audio_metrics, public.session_video_metrics,
     public.session_screen_metrics, public.session_feedback, public.alerts, public.tutor_insights,
-    public.coaching_notes, tutorwatch.alert_evidence, tutorwatch.alert_resolutions, tutorwatch.failures,
-    tutorwatch.listeners, tutorwatch.sweep, tutorwatch.outbox_id_seq TO {web};
+    public.coaching_notes, tutorwatch.alert_evidence, tutorwatch.consumed_sessions, tutorwatch.alert_resolutions,
+    tutorwatch.failures, tutorwatch.listeners, tutorwatch.sweep, tutorwatch.outbox_id_seq, tutorwatch.unrecorded,
+    tutorwatch.automation_off TO {web};
 GRANT SELECT (recorded_at) ON tutorwatch.outbox TO {web};
 -- writes what admins do,
 GRANT UPDATE (acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken)
     ON public.alerts TO {web};
-GRANT INSERT, UPDATE (resolved_by, outcome, resolved_at) ON tutorwatch.alert_resolutions TO {web};
+GRANT INSERT, UPDATE (tutor_id, resolved_by, outcome, resolved_at) ON tutorwatch.alert_resolutions TO {web};
 GRANT INSERT (tutor_id, note_type, content, created_by, created_at) ON public.coaching_notes TO {web};
 GRANT UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted) ON tutorwatch.failures TO {web};
 -- and signs people in and out. It makes no account, password, link or token: those are the command line's.

@@ -18,7 +18,6 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
     schema.triggers,
     schema.automation,
     schema.indexes,
-    schema.duplicates,
     rights.rights,
     work.listeners,
     work.backlog,

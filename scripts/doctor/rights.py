@@ -83,6 +83,8 @@ _LACKING = """
     SELECT privilege, object, column_name
     FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS needed (privilege, object, column_name, place)
     WHERE CASE WHEN object LIKE 'SCHEMA %%' THEN has_schema_privilege(%s::name, substr(object, 8), privilege)
+               WHEN object LIKE 'FUNCTION %%'
+                   THEN has_function_privilege(%s::name, to_regproc(substr(object, 10)), privilege)
                WHEN column_name IS NOT NULL
                    THEN has_column_privilege(%s::name, to_regclass(object), column_name, privilege)
                ELSE has_table_privilege(%s::name, to_regclass(object), privilege) END IS NOT TRUE
@@ -101,7 +103,7 @@ _MAY_SIGN_PEOPLE_IN = """
 
 def _lacking(patient: Patient, role: str, service: str) -> list[str]:
     privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *needed(service), strict=True)
-    rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role)
+    rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
     if service == "web" and not patient.row(_MAY_SIGN_PEOPLE_IN, role, role)[0]:
         rows.append(("policy signing_in", "tutorwatch.credentials", None))
     return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))

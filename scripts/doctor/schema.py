@@ -2,9 +2,7 @@
 
 from database.schema_version import REVISION
 from migrations import automation as switch
-from migrations.automation import Automation
 from migrations.installed import Damage, Kind, find_damage
-from rules.decisions.alerts import AlertType
 from scripts.doctor.findings import Finding, Patient, ok, trouble
 
 
@@ -26,7 +24,7 @@ def tables(patient: Patient) -> Finding:
     """Our own tables are there."""
     lost = _damage(patient, Kind.TABLE)
     if lost:
-        names = ", ".join(each.part.name for each in lost)
+        names = ", ".join(each.name for each in lost)
         return trouble(
             "tables", f"gone: {names}; restore them from a backup, or `tutorwatch uninstall` and `tutorwatch migrate`"
         )
@@ -59,42 +57,25 @@ def triggers(patient: Patient) -> Finding:
 
 
 def automation(patient: Patient) -> Finding:
-    """The switch: whether the triggers that record changes, as far as they are there, are enabled."""
-    on = "`tutorwatch automation on`"
-    return {
-        Automation.ON: ok("automation", "on"),
-        Automation.OFF: trouble("automation", f"off: changes wait for the daily sweep; {on} when it may begin"),
-        Automation.PARTLY: trouble("automation", f"partly on: some changes go unrecorded; run {on}"),
-        Automation.MISSING: trouble("automation", "there is no trigger to switch: run `tutorwatch migrate`"),
-    }[switch.state_of(switch.triggers(patient.connection).values())]
+    """The switch: whether changes are recorded."""
+    since = switch.off_since(patient.connection)
+    if since is None:
+        return ok("automation", "on")
+    return trouble(
+        "automation",
+        f"off since {since:%Y-%m-%d %H:%M} UTC: changes wait for the daily sweep; run `tutorwatch automation on`",
+    )
 
 
 def indexes(patient: Patient) -> Finding:
-    """Our indexes are there and valid: the unique ones keep alerts and insights single, others make it fast."""
+    """Our indexes are there and valid. Without them all is right, but slower."""
     if damage := _damage(patient, Kind.INDEX):
         return _mended_by_migrate("indexes", damage)
     return ok("indexes", "all there and valid")
 
 
-def duplicates(patient: Patient) -> Finding:
-    """At most one open alert per tutor and type, and one active insight per tutor and category."""
-    alerts, insights = patient.row(
-        "SELECT (SELECT count(*) FROM (SELECT FROM public.alerts WHERE NOT resolved AND alert_type::text = ANY(%s)"
-        "                              GROUP BY tutor_id, alert_type HAVING count(*) > 1) AS several),"
-        "       (SELECT count(*) FROM (SELECT FROM public.tutor_insights WHERE is_active"
-        "                              GROUP BY tutor_id, category HAVING count(*) > 1) AS several)",
-        [str(each) for each in AlertType],
-    )
-    if alerts or insights:
-        return trouble(
-            "duplicates",
-            f"{alerts} alerts open and {insights} insights active more than once: run `tutorwatch migrate`",
-        )
-    return ok("duplicates", "none")
-
-
 def _damage(patient: Patient, kind: Kind) -> list[Damage]:
-    return [each for each in find_damage(patient.connection) if each.part.kind is kind]
+    return [each for each in find_damage(patient.connection) if each.kind is kind]
 
 
 def _mended_by_migrate(check: str, damage: list[Damage]) -> Finding:

@@ -79,6 +79,7 @@ _WIPE = b"""
     DELETE FROM public.coaching_notes;
     DELETE FROM public.users;
     DELETE FROM tutorwatch.alert_evidence;
+    DELETE FROM tutorwatch.consumed_sessions;
     DELETE FROM tutorwatch.alert_resolutions;
     DELETE FROM tutorwatch.failures;
     DELETE FROM tutorwatch.outbox;
@@ -425,7 +426,7 @@ class Machine(RuleBasedStateMachine):
         if user in TUTORS:
             if self.tutors[user].alerts:
                 self.concerned.add(user)
-            self.tutors[user] = model.Tutor()
+            self.tutors[user] = model.Tutor(ledger=self.tutors[user].ledger)
             self.perhaps.discard(user)
 
     # What people and others do about alerts
@@ -452,6 +453,7 @@ class Machine(RuleBasedStateMachine):
         if alert and alert.acknowledged_at is None:
             self.run(self._acknowledge(alert))
             alert.acknowledged_at = self.now
+            self.concerned.add(tutor)
 
     @rule(tutor=chosen_tutor, which=st.integers(0, 5), quiet=st.booleans())
     def delete_alert(self, tutor: str, which: int, quiet: bool) -> None:
@@ -484,6 +486,7 @@ class Machine(RuleBasedStateMachine):
         alert = model.Alert(alert_type, opened_at=self.now, resolved_at=resolved_at, id=number)
         self.run(self._insert_alert(tutor, alert))
         self.tutors[tutor].alerts.append(alert)
+        self.concerned.add(tutor)
 
     # What time and listeners do
 
@@ -546,7 +549,9 @@ class Machine(RuleBasedStateMachine):
         return self.concerned | {self.sessions[i][0] for i in self.concerned_through & self.sessions.keys()}
 
     def _generate_in_model(self, remembered: model.Tutor, tutor: str) -> None:
-        remembered.generate([session for owner, session in self.sessions.values() if owner == tutor], self.now)
+        sessions = [session for owner, session in self.sessions.values() if owner == tutor]
+        others = [other for name, other in self.tutors.items() if name != tutor]
+        remembered.generate(sessions, self.now, others=others)
 
     def _be_quiet(self) -> None:
         """Nothing is left to do, and all is as it should be."""

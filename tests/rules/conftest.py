@@ -19,6 +19,7 @@ _WIPE = b"""
     DELETE FROM public.users;
     DELETE FROM public.subjects;
     DELETE FROM tutorwatch.alert_evidence;
+    DELETE FROM tutorwatch.consumed_sessions;
     DELETE FROM tutorwatch.alert_resolutions;
     DELETE FROM tutorwatch.failures;
     DELETE FROM tutorwatch.outbox;

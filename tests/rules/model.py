@@ -4,6 +4,7 @@ Written from the specification, to be compared with what generation leaves in th
 alert and insight they ever had.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -68,14 +69,12 @@ class Alert:
     """The session it names: only `poor_first_session` does."""
     id: UUID | None = None
     """Its row in the database, once that has been seen."""
+    key: int = field(default_factory=itertools.count().__next__)
+    """Its own, also in copies."""
 
-    def has_counted(self, session: TutoringSession, at: datetime) -> bool:
-        """Whether this alert, if resolved, leaves the session nothing to say."""
-        if self.resolved_at is None:
-            return False
-        if self.sessions is None:
-            return at <= self.resolved_at
-        return session.id in self.counted
+    def consumed_until(self, at: datetime) -> bool:
+        """Whether it is a resolved one from before Tutorwatch, which consumed all that is dated up to then."""
+        return self.resolved_at is not None and self.sessions is None and at <= self.resolved_at
 
 
 @dataclass(frozen=True)
@@ -96,6 +95,9 @@ class Tutor:
     alerts: list[Alert] = field(default_factory=list)
     insights: dict[str, Insight] = field(default_factory=dict)
     faded: list[tuple[str, Insight]] = field(default_factory=list)
+    ledger: dict[tuple[str, UUID], set[int]] = field(default_factory=dict)
+    """By type and session, the keys of the alerts that it was evidence of, deleted ones included."""
+    _ledgers: list[dict[tuple[str, UUID], set[int]]] = field(default_factory=list, repr=False)
 
     def open_alerts(self) -> dict[str, Alert]:
         """The open alerts by type."""
@@ -107,8 +109,9 @@ class Tutor:
         alert.resolved_at = at
         alert.acknowledged_at = alert.acknowledged_at or at
 
-    def generate(self, sessions: Sequence[TutoringSession], now: datetime) -> None:
-        """Brings alerts and insights up to date."""
+    def generate(self, sessions: Sequence[TutoringSession], now: datetime, others: Sequence["Tutor"] = ()) -> None:
+        """Brings alerts and insights up to date; `others` may have had some of the sessions before."""
+        self._ledgers = [self.ledger, *(other.ledger for other in others)]
         for alert_type, (behind, value, may_open) in self._findings(sessions, now).items():
             alert = self.open_alerts().get(alert_type)
             if alert is None:
@@ -118,6 +121,8 @@ class Tutor:
                 self.alerts.append(alert)
             alert.sessions = behind
             alert.counted |= set(behind)
+            for session_id in behind:
+                self.ledger.setdefault((alert_type, session_id), set()).add(alert.key)
             alert.value = value
             alert.names = behind[0] if alert_type == "poor_first_session" else None
         self._keep_insights(_insights(sessions, now), now)
@@ -132,7 +137,10 @@ class Tutor:
                 self.insights[category] = replace(insight, found_at=now)
 
     def _is_counted(self, alert_type: str, session: TutoringSession, at: datetime) -> bool:
-        return any(alert.alert_type == alert_type and alert.has_counted(session, at) for alert in self.alerts)
+        own_open = {alert.key for alert in self.alerts if alert.resolved_at is None}
+        keys: set[int] = set().union(*(ledger.get((alert_type, session.id), set()) for ledger in self._ledgers))
+        from_before = any(alert.alert_type == alert_type and alert.consumed_until(at) for alert in self.alerts)
+        return bool(keys - own_open) or from_before
 
     def _findings(self, sessions: Sequence[TutoringSession], now: datetime) -> Findings:
         return {

@@ -7,11 +7,11 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, and_, any_, func, literal, literal_column, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, Select, and_, func, literal_column, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import alert_evidence, alert_resolutions, alerts, users
+from database.tables import alert_resolutions, alerts, consumed_sessions, users
 from rules.life import is_its_resolution
 from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
@@ -141,15 +141,8 @@ async def resolved_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int
 
 
 async def alerts_resting_on(conn: AsyncConnection, tutor_id: str, session_id: UUID) -> tuple[AlertRow, ...]:
-    """The tutor's alerts, of whatever status, that have counted the session, newest first."""
-    counted = (
-        select(alert_evidence.c.alert_id)
-        .where(
-            alert_evidence.c.tutor_id == tutor_id,
-            literal(session_id) == any_(alert_evidence.c.counted_session_ids),
-        )
-        .scalar_subquery()
-    )
+    """The tutor's alerts, of whatever status, that the session was ever evidence of, newest first."""
+    counted = select(consumed_sessions.c.alert_id).where(consumed_sessions.c.session_id == session_id).scalar_subquery()
     query = (
         _alerts()
         .where(alerts.c.tutor_id == tutor_id, or_(alerts.c.session_id == session_id, alerts.c.id.in_(counted)))

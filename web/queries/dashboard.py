@@ -30,7 +30,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import NaiveUtc, alerts, sessions, users
 from rules.decisions.statistics import Ratio
-from rules.sessions import converted, dated, status
+from rules.sessions import completed_since, converted, status
 from rules.settings import Thresholds
 from web.queries.sessions import FLAGGED_BELOW
 
@@ -125,15 +125,17 @@ async def platform_metrics(conn: AsyncConnection, now: datetime, limits: Thresho
 
 async def tutor_averages(conn: AsyncConnection, now: datetime) -> Mapping[str, Ratio]:
     """Each tutor's average score of the last 30 days; tutors without a scored session are absent."""
-    score = sessions.c.overall_session_score
+    return await averages_where(conn, now)
+
+
+async def averages_where(conn: AsyncConnection, now: datetime, *conditions: ColumnElement[bool]) -> Mapping[str, Ratio]:
+    """The same of the sessions that meet these conditions."""
+    session = completed_since(literal(now - WINDOW, NaiveUtc), *conditions)
+    score = session.c.overall_session_score
     query = (
-        select(sessions.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
-        .where(
-            sessions.c.status == status("completed"),
-            dated(sessions) >= literal(now - WINDOW, NaiveUtc),
-            score.is_not(None),
-        )
-        .group_by(sessions.c.tutor_id)
+        select(session.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
+        .where(score.is_not(None))
+        .group_by(session.c.tutor_id)
     )
     return {row.tutor_id: Ratio(row.total, row.sessions) for row in await conn.execute(query)}
 
@@ -226,8 +228,9 @@ def _halves(at: ColumnElement[datetime]) -> dict[str, ColumnElement[bool]]:
 
 
 def _completed() -> CTE:
-    score, at = sessions.c.overall_session_score, dated(sessions)
-    is_first = sessions.c.session_number == 1
+    session = completed_since(_EARLIER_START)
+    score, at = session.c.overall_session_score, session.c.at
+    is_first = session.c.session_number == 1
     figures = [
         column
         for half, is_in_half in _halves(at).items()
@@ -236,10 +239,10 @@ def _completed() -> CTE:
             func.count(score).filter(is_in_half).label(f"{half}_score_count"),
             _count_where(is_in_half).label(f"{half}_completed"),
             _count_where(and_(is_in_half, is_first)).label(f"{half}_first_sessions"),
-            _count_where(and_(is_in_half, is_first, converted())).label(f"{half}_converted"),
+            _count_where(and_(is_in_half, is_first, converted(session))).label(f"{half}_converted"),
         )
     ]
-    return select(*figures).where(sessions.c.status == status("completed"), at >= _EARLIER_START).cte("completed")
+    return select(*figures).select_from(session).cte("completed")
 
 
 def _missed() -> CTE:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
-from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, FromClause, Row, Select, and_, literal, select, true
+from sqlalchemy import ColumnElement, FromClause, Row, Select, Text, and_, cast, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import (
@@ -95,13 +94,25 @@ async def recent_sessions(
     conn: AsyncConnection, now: datetime, shown: SessionsShown = SessionsShown.ALL, *, limit: int = 20
 ) -> tuple[SessionRow, ...]:
     """The latest sessions that ended one way or another, of all tutors, latest first."""
+    until = literal(now + _DATED_LOOSELY, NaiveUtc)
+    completed_at, scheduled_start = sessions.c.completed_at, sessions.c.scheduled_start
+    # Two ranges of an index, each read backwards until there are enough.
+    latest = union_all(
+        _latest(completed_at, limit).where(completed_at <= until, _is_shown(shown)),
+        _latest(scheduled_start, limit).where(completed_at.is_(None), scheduled_start <= until, _is_shown(shown)),
+    ).subquery("latest")
     query = (
-        _ended_sessions()
-        .where(held_at(sessions) <= literal(now + _DATED_LOOSELY, NaiveUtc), _is_shown(shown))
-        .order_by(*_latest_first())
+        _rows(joined=_everything())
+        .where(sessions.c.id.in_(select(latest.c.id)))
+        .order_by(held_at(sessions).desc(), sessions.c.id.desc())
         .limit(at_most(limit))
     )
     return tuple(_to_row(row) for row in await conn.execute(query))
+
+
+def _latest(at: ColumnElement[datetime], limit: int) -> Select[Any]:
+    ended = select(sessions.c.id).where(_has_ended())
+    return ended.order_by(at.desc(), sessions.c.id.desc()).limit(at_most(limit))
 
 
 async def sessions_of(
@@ -113,9 +124,11 @@ async def sessions_of(
     """
 
     async def read(place: Place[SessionPosition] | None, most: int) -> Sequence[SessionRow]:
-        query = _ended_sessions().where(sessions.c.tutor_id == tutor_id).limit(at_most(most))
-        query = read_from(query, place, held_at(sessions), sessions.c.id, is_descending=True)
-        return [_to_row(row) for row in await conn.execute(query)]
+        order = (held_at(sessions), sessions.c.id)
+        theirs = select(sessions.c.id).where(sessions.c.tutor_id == tutor_id, _has_ended()).limit(at_most(most))
+        chosen = read_from(theirs, place, *order, is_descending=True).subquery("chosen")
+        query = _rows(joined=_everything()).where(sessions.c.id.in_(select(chosen.c.id)))
+        return [_to_row(row) for row in await conn.execute(read_from(query, place, *order, is_descending=True))]
 
     return await read_page(read, place, limit, lambda row: (row.held_at, row.id))
 
@@ -146,9 +159,8 @@ async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDet
     return _to_details(row) if row else None
 
 
-@cache
-def _ended_sessions() -> Select[Any]:
-    return _rows(joined=_everything()).where(sessions.c.status.not_in([status("scheduled"), status("in_progress")]))
+def _has_ended() -> ColumnElement[bool]:
+    return cast(sessions.c.status, Text).not_in(["scheduled", "in_progress"])
 
 
 def _rows(*more: ColumnElement[Any], joined: FromClause) -> Select[Any]:
@@ -193,10 +205,6 @@ def _is_shown(shown: SessionsShown) -> ColumnElement[bool]:
         case SessionsShown.HIGH:
             return and_(sessions.c.status == status("completed"), score >= HIGH_FROM)
     return true()
-
-
-def _latest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    return held_at(sessions).desc(), sessions.c.id.desc()
 
 
 def _to_row(row: Row[Any]) -> SessionRow:

@@ -9,15 +9,15 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.liveness import IS_FRESH
+from database.recording import BROKEN_TRIGGERS, OFF_SINCE
 
 
 class Automation(StrEnum):
-    """Whether the triggers that record changes are switched on."""
+    """Whether changes are recorded; `partly` where a trigger is missing or switched off."""
 
     ON = "on"
     OFF = "off"
     PARTLY = "partly on"
-    MISSING = "missing"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +92,9 @@ _FAILING = text("""
     LIMIT 100
 """)
 
-# As in the migrations: four events on each table the rules read, and on alerts all but INSERT.
-_EXPECTED_TRIGGERS = 15
-_TRIGGERS = text("""
-    SELECT count(*) AS present, count(*) FILTER (WHERE trigger.tgenabled <> 'D') AS enabled
-    FROM pg_trigger AS trigger
-    JOIN pg_class AS class ON class.oid = trigger.tgrelid
-    WHERE class.relnamespace = 'public'::regnamespace
-      AND class.relname IN ('sessions', 'session_audio_metrics', 'session_video_metrics', 'alerts')
-      AND trigger.tgname IN ('tutorwatch_insert', 'tutorwatch_update', 'tutorwatch_delete', 'tutorwatch_truncate')
-""")
+_RECORDING = text(f"""
+    SELECT ({OFF_SINCE}) AS off_since, (SELECT count(*) FROM ({BROKEN_TRIGGERS}) AS broken) AS broken
+""")  # noqa: S608 - constants of ours
 
 
 async def system_state(conn: AsyncConnection) -> SystemState:
@@ -109,7 +102,7 @@ async def system_state(conn: AsyncConnection) -> SystemState:
     listeners = [Listener(**row) for row in await _all(conn, _LISTENERS)]
     waiting = (await _all(conn, _WAITING))[0]
     failing = await _all(conn, _FAILING)
-    triggers = (await conn.execute(_TRIGGERS)).one()
+    recording = (await conn.execute(_RECORDING)).one()
     return SystemState(
         listeners=tuple(listeners),
         waiting=waiting["waiting"],
@@ -117,7 +110,7 @@ async def system_state(conn: AsyncConnection) -> SystemState:
         failing=tuple(_to_failing(row) for row in failing),
         failing_count=failing[0]["failing_count"] if failing else 0,
         parked_count=failing[0]["parked_count"] if failing else 0,
-        automation=_automation(triggers),
+        automation=_automation(recording),
         database_version=waiting["database_version"],
         schema_revision=waiting["schema_revision"],
         swept_at=waiting["swept_at"],
@@ -140,9 +133,7 @@ def _to_failing(row: Any) -> FailingTutor:
     )
 
 
-def _automation(triggers: Row[Any]) -> Automation:
-    if triggers.present < _EXPECTED_TRIGGERS:
-        return Automation.MISSING
-    if triggers.enabled == 0:
+def _automation(recording: Row[Any]) -> Automation:
+    if recording.off_since:
         return Automation.OFF
-    return Automation.ON if triggers.enabled == triggers.present else Automation.PARTLY
+    return Automation.PARTLY if recording.broken else Automation.ON

@@ -1,6 +1,6 @@
 """Reads tutors: the list of all of them, and one with all that is known."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -36,7 +36,7 @@ from rules.settings import Thresholds
 from rules.tutors import every_tutor
 from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
-from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, open_alert_counts
+from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, averages_where, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
 from web.queries.expressions import number, shown_at, shown_on
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
@@ -306,19 +306,8 @@ async def _header(conn: AsyncConnection, tutor_id: str) -> Row[Any] | None:
     return found
 
 
-async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime) -> dict[str, Ratio]:
-    score = sessions.c.overall_session_score
-    query = (
-        select(sessions.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
-        .where(
-            sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))),
-            sessions.c.status == status("completed"),
-            dated(sessions) >= literal(now - WINDOW, NaiveUtc),
-            score.is_not(None),
-        )
-        .group_by(sessions.c.tutor_id)
-    )
-    return {row.tutor_id: Ratio(row.total, row.sessions) for row in await conn.execute(query)}
+async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime) -> Mapping[str, Ratio]:
+    return await averages_where(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
 
 
 async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, limits: Thresholds) -> TutorFigures:
@@ -363,7 +352,7 @@ def _figures_query() -> Select[Any]:
         func.sum(rating).filter(is_recent).label("rating"),
         func.count(rating).filter(is_recent).label("ratings"),
         _count_where(first).label("first_sessions"),
-        _count_where(and_(first, converted())).label("converted"),
+        _count_where(and_(first, converted(sessions))).label("converted"),
         _count_where(is_recent).label("completed"),
         _count_where(no_show).label("no_shows"),
         _count_where(moved).label("reschedules"),

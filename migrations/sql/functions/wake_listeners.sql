@@ -1,6 +1,3 @@
--- Version 3 of what wakes the listeners; all that records is as in version 2. The function keeps the name that the
--- trigger knows: no lock is needed, and a client that is just recording finds it.
-
 -- Wakes the listeners when a transaction that recorded changes is about to commit. NOTIFY makes commits wait for each
 -- other, so of the writers that commit at the same moment only one notifies; the listeners look again a little later
 -- and find the others' changes too. Left out where NOTIFY could make the client's own COMMIT fail: with the
@@ -8,7 +5,7 @@
 -- that has notified). The listeners then find the changes at their next poll.
 -- For a client that has said SET CONSTRAINTS ALL IMMEDIATE it runs with each statement, inside the trigger that
 -- records, and perhaps long before the commit: then it leaves the lock to others, and notifies all the same.
-CREATE OR REPLACE FUNCTION tutorwatch.wake_listeners_v2() RETURNS trigger
+CREATE OR REPLACE FUNCTION tutorwatch.wake_listeners() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('max_prepared_transactions') = '0'

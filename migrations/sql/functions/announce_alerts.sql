@@ -1,22 +1,7 @@
--- Version 2 of what tells the dashboards that alerts changed: a notification with the tutor's id, or empty for several
--- tutors, sent when the transaction is about to commit. It runs in the transaction of whoever changes alerts, so
--- nothing here may fail it. It is not part of the automation switch: alerts are shown whoever writes them.
-
--- Left out where NOTIFY could make the writer's COMMIT fail (see recording_v2.sql); dashboards then learn of the
--- change at their next refresh. The row was there only to be announced: nobody else ever sees it.
-CREATE OR REPLACE FUNCTION tutorwatch.wake_dashboards_v2() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    DELETE FROM tutorwatch.announcements WHERE id = NEW.id;
-    IF current_setting('max_prepared_transactions') = '0' AND pg_notification_queue_usage() < 0.5 THEN
-        PERFORM pg_notify('tutorwatch_alerts', coalesce(NEW.tutor_id, ''));
-    END IF;
-    RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION tutorwatch.announce_alerts_v1() RETURNS trigger
+-- Notes whose alerts changed in what is shown, for the notification at the commit (wake_dashboards.sql). It runs in the
+-- transaction of whoever changes alerts, so nothing here may fail it. The automation switch doesn't concern it: alerts
+-- are shown whoever writes them.
+CREATE OR REPLACE FUNCTION tutorwatch.announce_alerts() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     tutors integer;
@@ -57,5 +42,3 @@ EXCEPTION WHEN OTHERS THEN
         HINT = 'The write itself is not affected. Dashboards show it at their next refresh.';
     RETURN NULL;
 END $$;
-
-REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM PUBLIC;

@@ -1,0 +1,117 @@
+"""What is recorded of the platform's tables, by which triggers, and the switch that turns it off."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """A table of the platform's whose changes concern a tutor."""
+
+    table: str
+    """In schema public."""
+    function: str
+    """Of schema tutorwatch: what its statement triggers call."""
+    kind: str
+    """What `record_row` has to know of its rows: `sessions`, `metrics` of one, or `results` of a generation."""
+    columns: tuple[str, ...]
+    """The columns whose change concerns somebody."""
+
+
+RECORDED = (
+    Recorded(
+        "sessions",
+        "record_sessions",
+        "sessions",
+        (
+            "tutor_id",
+            "student_id",
+            "session_number",
+            "status",
+            "overall_session_score",
+            "scheduled_start",
+            "completed_at",
+            "rescheduled_by",
+        ),
+    ),
+    Recorded(
+        "session_audio_metrics",
+        "record_audio_metrics",
+        "metrics",
+        (
+            "session_id",
+            "tutor_talk_ratio",
+            "student_engagement_score",
+            "tutor_checks_understanding_count",
+            "tutor_positive_reinforcement_count",
+            "open_ended_questions",
+            "closed_ended_questions",
+        ),
+    ),
+    Recorded("session_video_metrics", "record_video_metrics", "metrics", ("session_id", "tutor_uses_visual_aids")),
+    Recorded(
+        "alerts",
+        "record_alerts",
+        "results",
+        ("tutor_id", "alert_type", "acknowledged", "resolved", "resolved_at"),
+    ),
+    Recorded("tutor_insights", "record_insights", "results", ("tutor_id", "category", "is_active")),
+)
+
+STATEMENT_TRIGGERS = ("tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate")
+"""On each recorded table and on each of its partitions; they fire always."""
+MARK_TRIGGER = "tutorwatch_mark"
+"""Likewise; fires only under session_replication_role = replica, as the next one."""
+ROW_TRIGGER = "tutorwatch_row"
+"""On each recorded table; its partitions get theirs from it."""
+
+# The switch is a sequence, tutorwatch.automation_off, which triggers read without a lock or a snapshot. Not called: on.
+# Called: off, since the second of the Unix epoch that is its value.
+SWITCH_OFF = "SELECT setval('tutorwatch.automation_off', extract(epoch FROM clock_timestamp())::bigint, true)"
+SWITCH_ON = "SELECT setval('tutorwatch.automation_off', 1, false)"
+
+REEVALUATE_ALL = """
+    INSERT INTO tutorwatch.outbox DEFAULT VALUES;
+    UPDATE tutorwatch.sweep SET again_after = pg_current_xact_id();
+    SELECT pg_notify('tutorwatch_changes', '')
+"""
+"""Has all tutors re-evaluated at once, and again (see `listener.sweep`) when all transactions that run now have ended:
+what they write may go unrecorded, and becomes visible only at their commit."""
+
+OFF_SINCE = "SELECT CASE WHEN is_called THEN to_timestamp(last_value) END FROM tutorwatch.automation_off"
+"""Since when changes are not recorded because the switch is off; NULL: it is on."""
+
+
+def _expected() -> str:
+    """The triggers of all recorded tables as rows: table, trigger, function, when it fires, whether on partitions."""
+    rows = []
+    for recorded in RECORDED:
+        functions = dict.fromkeys(STATEMENT_TRIGGERS, recorded.function) | {"tutorwatch_truncate": "record_truncate"}
+        rows += [(recorded.table, trigger, function, "A", True) for trigger, function in functions.items()]
+        rows.append((recorded.table, MARK_TRIGGER, "mark_statement", "R", True))
+        rows.append((recorded.table, ROW_TRIGGER, "record_row", "R", False))
+    return ", ".join(
+        f"('{table}', '{name}', '{function}', '{fires}', {on})" for table, name, function, fires, on in rows
+    )
+
+
+BROKEN_TRIGGERS = f"""
+    SELECT tables.name AS table_name, expected.trigger,
+           CASE WHEN found.oid IS NULL THEN 'is missing'
+                WHEN found.tgfoid IS DISTINCT FROM called.oid THEN 'calls another function'
+                ELSE 'is switched off' END AS problem
+    FROM (VALUES {_expected()}) AS expected (whole, trigger, function, fires, on_partitions)
+    CROSS JOIN LATERAL (
+        SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.oid = to_regclass('public.' || expected.whole)
+           OR expected.on_partitions
+              AND c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass('public.' || expected.whole)))
+    ) AS tables
+    LEFT JOIN pg_catalog.pg_trigger AS found ON found.tgrelid = tables.oid AND found.tgname = expected.trigger
+    LEFT JOIN pg_catalog.pg_proc AS called
+        ON called.pronamespace = to_regnamespace('tutorwatch') AND called.proname = expected.function
+    WHERE found.oid IS NULL OR found.tgenabled <> expected.fires OR found.tgfoid IS DISTINCT FROM called.oid
+    ORDER BY 1, 2
+"""  # noqa: S608 - constants of ours
+"""The triggers that don't record what they should: table, trigger, and what is wrong with it. Reads the catalogs only;
+to be run without parameters."""

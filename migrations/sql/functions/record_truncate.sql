@@ -1,0 +1,16 @@
+-- TRUNCATE tells no rows: it concerns all tutors.
+CREATE OR REPLACE FUNCTION tutorwatch.record_truncate() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
+BEGIN
+    IF pg_sequence_last_value('tutorwatch.automation_off') IS NULL THEN
+        INSERT INTO tutorwatch.outbox (wakes) VALUES ('');
+    END IF;
+    RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+    BEGIN
+        PERFORM tutorwatch.note_unrecorded(TG_TABLE_NAME, SQLERRM);
+    EXCEPTION WHEN OTHERS THEN
+        NULL;  -- then it is the daily sweep that makes up for it
+    END;
+    RETURN NULL;
+END $$;

@@ -179,7 +179,7 @@ async def test_cursor_of_another_query_is_refused(admin: Browser, platform: Plat
 
 async def test_alert_says_why_it_stands(admin: Browser, platform: Platform) -> None:
     await platform.connection.execute(
-        "INSERT INTO tutorwatch.alert_evidence VALUES (%s, 'ann', 2, 2, %s, %s, now())", [ALERT, [SESSION], [SESSION]]
+        "INSERT INTO tutorwatch.alert_evidence VALUES (%s, 'ann', 2, 2, %s, now())", [ALERT, [SESSION]]
     )
 
     [alert] = (await get(admin, "/api/alerts"))["alerts"]

@@ -24,10 +24,15 @@ async def insert_alert(
     )
     if evidence is not None:
         await platform.rows(
-            "INSERT INTO tutorwatch.alert_evidence VALUES (%s, %s, 2, 1, %s, %s, now()) RETURNING 1",
+            "INSERT INTO tutorwatch.alert_evidence VALUES (%s, %s, 2, 1, %s, now()) RETURNING 1",
             alert_id,
             tutor,
             evidence,
+        )
+        await platform.rows(
+            "INSERT INTO tutorwatch.consumed_sessions SELECT unnest(%s::uuid[]), alert_type, id FROM alerts"
+            " WHERE id = %s RETURNING 1",
             evidence,
+            alert_id,
         )
     return alert_id

@@ -3,12 +3,13 @@
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from enum import StrEnum
-from functools import cache
+from functools import cache, partial
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
     ARRAY,
+    CTE,
     ColumnElement,
     CompoundSelect,
     FromClause,
@@ -33,11 +34,14 @@ from rules.sessions import (
     by_tutor_no_show,
     by_tutor_rescheduled,
     completed_by_each,
+    consumed,
     converted,
     engagement,
+    held_by_the_batch,
     is_consumed,
     latest_first,
     limit,
+    missed_by_the_batch,
     parameters,
     poor_first_session,
     questions_asked,
@@ -88,21 +92,26 @@ async def _load(
 @cache
 def alert_sessions_query() -> CompoundSelect[Any]:
     """For each alert type, the sessions behind it of each tutor in the parameter `tutors_<type>`."""
+    used = consumed(held_by_the_batch(), missed_by_the_batch().subquery("missed_sessions"))
     return union_all(
         _completed_sessions(AlertType.POOR_FIRST_SESSION, "poor_first_session", poor_first_session),
         _missed_sessions(AlertType.NO_SHOW_PATTERN, by_tutor_no_show()),
         _missed_sessions(AlertType.HIGH_RESCHEDULE_RATE, by_tutor_rescheduled()),
-        _recent_sessions(AlertType.HIGH_TALK_RATIO, audio.c.tutor_talk_ratio),
-        _recent_sessions(AlertType.LOW_UNDERSTANDING_CHECKS, audio.c.tutor_checks_understanding_count),
-        _completed_sessions(AlertType.DECLINING_PERFORMANCE, "declining", _scored_and_not_consumed),
+        _recent_sessions(AlertType.HIGH_TALK_RATIO, audio.c.tutor_talk_ratio, used),
+        _recent_sessions(AlertType.LOW_UNDERSTANDING_CHECKS, audio.c.tutor_checks_understanding_count, used),
+        _completed_sessions(AlertType.DECLINING_PERFORMANCE, "declining", partial(_scored_and_not_consumed, used)),
     )
 
 
-def _scored_and_not_consumed(session: FromClause) -> ColumnElement[bool]:
-    consumed = is_consumed(
-        AlertType.DECLINING_PERFORMANCE, tutor_id=session.c.tutor_id, session_id=session.c.id, at=session.c.at
+def _scored_and_not_consumed(used: CTE, session: FromClause) -> ColumnElement[bool]:
+    is_used = is_consumed(
+        AlertType.DECLINING_PERFORMANCE,
+        among=used,
+        tutor_id=session.c.tutor_id,
+        session_id=session.c.id,
+        at=session.c.at,
     )
-    return and_(session.c.overall_session_score.is_not(None), ~consumed)
+    return and_(session.c.overall_session_score.is_not(None), ~is_used)
 
 
 def _shows(session: FromClause) -> dict[InsightCategory, ColumnElement[bool]]:
@@ -157,14 +166,14 @@ def _missed_sessions(alert_type: AlertType, condition: ColumnElement[bool]) -> S
     )
 
 
-def _recent_sessions(alert_type: AlertType, metric: ColumnElement[Any]) -> Select[Any]:
+def _recent_sessions(alert_type: AlertType, metric: ColumnElement[Any], used: CTE) -> Select[Any]:
     tutors = _tutors(alert_type)
     ten = recent(metric, of=tutors, name=f"recent_{alert_type}")
-    consumed = is_consumed(alert_type, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
+    is_used = is_consumed(alert_type, among=used, tutor_id=tutors.c.tutor_id, session_id=ten.c.id, at=ten.c.at)
     return (
         select(*_finding(alert_type, tutors, ten.c.id, ten.c.at))
         .select_from(tutors.join(ten, true()))
-        .where(~consumed)
+        .where(~is_used)
         .group_by(tutors.c.tutor_id)
     )
 

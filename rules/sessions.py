@@ -108,12 +108,16 @@ def completed_since(
 
 
 def completed_by_each(start: ColumnElement[datetime], of: FromClause, *, name: str) -> LateralFromClause:
-    """The same of each tutor in `of`."""
+    """The same of each tutor in `of`, latest first."""
     of_the_tutor = sessions.c.tutor_id == of.c.tutor_id
     by_own_date, by_schedule = _completed(start)
-    return union_all(
+    each = union_all(
         by_own_date.where(of_the_tutor).correlate(of), by_schedule.where(of_the_tutor).correlate(of)
-    ).lateral(name)
+    ).lateral("each")
+    # OFFSET 0 keeps a limit of the query around it out: with it, the planner may walk through everybody's sessions by
+    # their date and hope to meet the tutor's soon; where there are none, that reads them all, for each tutor.
+    in_order = select(*each.c).order_by(*latest_first(each)).offset(literal_column("0"))
+    return in_order.correlate(of).lateral(name)
 
 
 def _completed(start: ColumnElement[datetime]) -> tuple[Select[Any], Select[Any]]:
@@ -182,20 +186,11 @@ def converted(session: FromClause) -> ColumnElement[bool]:
 
 def recent(metric: ColumnElement[Any], *, of: FromClause, name: str) -> LateralFromClause:
     """The latest ten sessions of each tutor in `of` that have the audio metric: `id`, `at` (date) and `metric`."""
-    each = completed_by_each(start_of("window"), of, name="session")
-    # Looked up by key for each session: joined, a planner that expects hardly any would compare each with each.
-    measured = select(metric).where(audio.c.session_id == each.c.id).correlate(each).scalar_subquery()
-    # OFFSET 0 keeps the limit out: with it, the planner may walk through everybody's sessions by their date and hope to
-    # meet ten of the tutor's soon; where there are none, that reads them all, for each tutor.
-    latest = (
-        select(each.c.id, each.c.at, measured.label("metric"))
-        .offset(literal_column("0"))
-        .correlate(of)
-        .subquery("latest")
-    )
+    latest = completed_by_each(start_of("window"), of, name="latest")
     return (
-        select(latest.c.id, latest.c.at, latest.c.metric)
-        .where(latest.c.metric.is_not(None))
+        select(latest.c.id, latest.c.at, metric.label("metric"))
+        .select_from(latest.join(audio, audio.c.session_id == latest.c.id))
+        .where(metric.is_not(None))
         .order_by(*latest_first(latest))
         .limit(bindparam("recent_sessions", type_=Integer))
         .correlate(of)
@@ -218,6 +213,7 @@ def with_metrics() -> FromClause:
 def is_consumed(
     alert_type: AlertType,
     *,
+    among: CTE,
     tutor_id: ColumnElement[str],
     session_id: ColumnElement[Any],
     at: ColumnElement[datetime],
@@ -225,14 +221,15 @@ def is_consumed(
     """Whether the session, dated `at`, opens no alert of the type any more, because one was based on it already.
 
     That is an alert that was resolved, deleted or moved, or another tutor's open one. A resolved alert from before
-    Tutorwatch, which has no evidence, consumed all that is dated up to its resolution.
+    Tutorwatch, which has no evidence, consumed all that is dated up to its resolution. `among` is what `consumed` gives
+    for sessions of which this is one.
     """
-    by_session, until = _consumed(), _consumed_until()
+    until = _consumed_until()
     return or_(
         exists().where(
-            by_session.c.tutor_id == tutor_id,
-            by_session.c.alert_type == _literal(alert_type),
-            by_session.c.session_id == session_id,
+            among.c.tutor_id == tutor_id,
+            among.c.alert_type == _literal(alert_type),
+            among.c.session_id == session_id,
         ),
         exists().where(
             until.c.tutor_id == tutor_id, until.c.alert_type == _literal(alert_type), until.c.consumed_until >= at
@@ -253,17 +250,9 @@ def alert_counts() -> CTE:
     ).cte("alert_counts")
 
 
-@cache
-def _consumed() -> CTE:
-    """Of the batch's sessions those that are the evidence of an alert, but for the tutor's own open ones."""
-    of_the_batch = sessions.c.tutor_id == any_(TUTOR_IDS)
-    completed = completed_since(_earliest("window", "poor_first_session", "declining"), of_the_batch, name="completed")
-    missed = select(sessions.c.id, sessions.c.tutor_id).where(
-        of_the_batch,
-        sessions.c.status.in_([status("no_show_tutor"), status("rescheduled")]),
-        sessions.c.scheduled_start >= _earliest("no_show", "reschedule"),
-    )
-    candidates = union_all(select(completed.c.id, completed.c.tutor_id), missed).subquery("candidates")
+def consumed(*sources: FromClause) -> CTE:
+    """Of these sessions (`id`, `tutor_id`) those that are an alert's evidence, but for the tutor's own open ones."""
+    candidates = union_all(*(select(source.c.id, source.c.tutor_id) for source in sources)).subquery("candidates")
     own_open = exists().where(
         alerts.c.id == consumed_sessions.c.alert_id, alerts.c.tutor_id == candidates.c.tutor_id, ~alerts.c.resolved
     )
@@ -274,8 +263,20 @@ def _consumed() -> CTE:
     ).cte("consumed")
 
 
-def _earliest(*windows: str) -> ColumnElement[datetime]:
-    return func.least(*(start_of(window) for window in windows), type_=NaiveUtc)
+def held_by_the_batch() -> CTE:
+    """The batch's completed sessions of all windows that start no earlier than the alerts' and the insights'."""
+    start = func.least(*(start_of(name) for name in ("window", "poor_first_session", "declining")), type_=NaiveUtc)
+    held = completed_since(start, sessions.c.tutor_id == any_(TUTOR_IDS), name="held")
+    return select(*held.c).cte("held")
+
+
+def missed_by_the_batch() -> Select[Any]:
+    """The batch's sessions that a tutor missed or rescheduled, in the windows of the alerts about them."""
+    return select(sessions.c.id, sessions.c.tutor_id).where(
+        sessions.c.tutor_id == any_(TUTOR_IDS),
+        sessions.c.status.in_([status("no_show_tutor"), status("rescheduled")]),
+        sessions.c.scheduled_start >= func.least(start_of("no_show"), start_of("reschedule")),
+    )
 
 
 @cache

@@ -21,6 +21,7 @@ from sqlalchemy import (
     String,
     Subquery,
     Text,
+    Uuid,
     and_,
     any_,
     bindparam,
@@ -252,15 +253,24 @@ def alert_counts() -> CTE:
 
 def consumed(*sources: FromClause) -> CTE:
     """Of these sessions (`id`, `tutor_id`) those that are an alert's evidence, but for the tutor's own open ones."""
-    candidates = union_all(*(select(source.c.id, source.c.tutor_id) for source in sources)).subquery("candidates")
-    own_open = exists().where(
-        alerts.c.id == consumed_sessions.c.alert_id, alerts.c.tutor_id == candidates.c.tutor_id, ~alerts.c.resolved
+    candidates = union_all(*(select(source.c.id, source.c.tutor_id) for source in sources)).cte("candidates")
+    # By lists of keys: a plan kept for one tutor would read all that was ever consumed, and everybody's alerts.
+    found = select(consumed_sessions).where(consumed_sessions.c.session_id == any_(_ids(candidates.c.id))).cte("used")
+    open_ones = (
+        select(alerts.c.id, alerts.c.tutor_id)
+        .where(alerts.c.id == any_(_ids(found.c.alert_id)), ~alerts.c.resolved)
+        .cte("open_with_evidence")
     )
+    own_open = exists().where(open_ones.c.id == found.c.alert_id, open_ones.c.tutor_id == candidates.c.tutor_id)
     return (
-        select(candidates.c.tutor_id, consumed_sessions.c.alert_type, consumed_sessions.c.session_id)
-        .select_from(candidates.join(consumed_sessions, consumed_sessions.c.session_id == candidates.c.id))
+        select(candidates.c.tutor_id, found.c.alert_type, found.c.session_id)
+        .select_from(candidates.join(found, found.c.session_id == candidates.c.id))
         .where(~own_open)
     ).cte("consumed")
+
+
+def _ids(column: ColumnElement[Any]) -> ColumnElement[Any]:
+    return func.array(select(column).scalar_subquery(), type_=ARRAY(Uuid))
 
 
 def held_by_the_batch() -> CTE:

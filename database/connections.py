@@ -1,38 +1,35 @@
-"""Connections to the platform's database."""
+"""Connections to the platform's database: the one place that opens any, so that all of them are alike.
+
+Whatever the URL, the role, the database or the environment (PGTZ, PGDATESTYLE, PGCLIENTENCODING, PGOPTIONS) say:
+see PINNED. What nobody overrides is whether a role is meant to read only (`default_transaction_read_only`).
+"""
 
 import asyncio
 import logging
 import os
 import socket
-from collections.abc import Mapping
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import Annotated, Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import psycopg
 from psycopg import AsyncRawCursor
 from psycopg.abc import RV, PQGen
 from psycopg.conninfo import conninfo_to_dict
-from pydantic import AfterValidator, Field
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
-from sqlalchemy import Connection, NullPool, event
+from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from database.errors import PooledError, is_of_kept_plan, is_stale_plan
+from database.urls import DatabaseUrl
 
 logger = logging.getLogger(__name__)
 
-
-def _is_conninfo(url: str | None) -> str | None:
-    """libpq's own opinion; its message is left out, because it may quote the password."""
-    try:
-        conninfo_to_dict(url or "")
-    except psycopg.Error:
-        raise ValueError("is no URL or connection string of libpq's: check its form and its %-escapes") from None
-    return url
-
-
-DatabaseUrl = Annotated[str, Field(min_length=1), AfterValidator(_is_conninfo)]
-"""Whatever libpq takes: a URL, or `key=value` pairs."""
+AnyConnection = TypeVar("AnyConnection", bound=psycopg.AsyncConnection[Any])
 
 
 class DatabaseSettings(BaseSettings):
@@ -51,6 +48,8 @@ STATEMENT_SECONDS = 20
 """When the server ends a statement of ours."""
 ANSWER_SECONDS = 24.0
 """When we give a connection up that owes an answer: the server would have sent its refusal by then."""
+YOUNG_SECONDS = 1.0
+"""A connection that was first used so recently holds no plan older than the platform's latest change."""
 
 USUAL = {
     "lock_timeout": LOCK_WAIT,
@@ -61,6 +60,9 @@ USUAL = {
 }
 """Settings of our sessions, unless the URL's `options` say otherwise."""
 
+UNHURRIED = {"lock_timeout": "0", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
+"""For an operator's commands, which bound each wait themselves: an index takes as long as it takes."""
+
 OF_THE_SOCKET = {
     "tcp_keepalives_idle": "10",  # these let the server notice that a client of its own is gone
     "tcp_keepalives_interval": "5",
@@ -69,23 +71,38 @@ OF_THE_SOCKET = {
 }
 """The same, where the socket is ours alone: not behind a pooler."""
 
-NEEDED = {
+PINNED = {
     "timezone": "UTC",  # the platform's times are UTC without saying so
     "datestyle": "ISO",  # the driver reads no other
     "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "extra_float_digits": "1",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+    "client_min_messages": "notice",  # `migrations.rights` hears what it finds by them
     "default_transaction_isolation": "read committed",  # a generation must see what was committed before its locks
+    "default_transaction_deferrable": "off",
+    "plan_cache_mode": "auto",
+    "search_path": "pg_catalog, pg_temp",  # ours is qualified; nobody's function of the same name comes first
+    "row_security": "off",  # hidden rows are an error: never answers from a part of the rows
+    "idle_session_timeout": "0",  # connections are kept, and listen
 }
-"""Settings without which our answers would be wrong, whatever the URL, the role or the database say."""
+"""Settings without which our answers would be wrong, or would not come, whatever anybody else says."""
 
+PINNED_SINCE_17 = {"transaction_timeout": "0"}
+"""Likewise, where the server (17 or later) has them."""
 
 DIRECT = "tutorwatch.direct"
 """A setting that no server has by itself: where it isn't found, a pooler has swallowed what we asked for."""
 
 
-def connection_options(application_name: str, database_url: str) -> dict[str, Any]:
-    """What every connection of ours asks for, on top of its URL: what the URL itself says wins, with two exceptions.
+def connection_options(
+    application_name: str, database_url: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> dict[str, Any]:
+    """What every connection of ours asks libpq for, on top of its URL: what the URL itself says wins.
 
-    Those are the name, and the settings without which our answers would be wrong: see NEEDED.
+    With these exceptions: the name, the encoding, and `settings`. PINNED is set once connected: the environment's
+    PGTZ and PGDATESTYLE would win over `options`.
 
     Timeouts bound what a stopped process or a silent network can hold: the server ends a transaction that
     lies idle, and with it its claim and its locks, and notices a client that is gone in the middle of a statement.
@@ -99,16 +116,86 @@ def connection_options(application_name: str, database_url: str) -> dict[str, An
         "tcp_user_timeout": 20_000,
     }
     ours = USUAL | OF_THE_SOCKET | {DIRECT: "on"}
-    options = " ".join([_as_options(ours), str(theirs.get("options") or ""), _as_options(NEEDED)])  # the last one wins
+    options = [_as_options(ours), str(theirs.get("options") or ""), _as_options(settings)]  # the last one wins
     return {name: value for name, value in usual.items() if name not in theirs} | {
         "application_name": application_name,
-        "options": options,
+        "client_encoding": "UTF8",
+        "options": " ".join(each for each in options if each),
     }
 
 
 def _as_options(settings: Mapping[str, str]) -> str:
     escaped = {name: value.replace(" ", r"\ ") for name, value in settings.items()}
     return " ".join(f"-c {name}={value}" for name, value in escaped.items())
+
+
+def _as_statements(settings: Mapping[str, str], *, command: str = "SET") -> str:
+    """One string for all, so that they cost one round trip; in a list each element is quoted by itself."""
+    quoted = {name: ", ".join(f"'{each}'" for each in value.split(", ")) for name, value in settings.items()}
+    return "; ".join(f"{command} {name} = {value}" for name, value in quoted.items())
+
+
+def _pinned(server_version: int) -> dict[str, str]:
+    return PINNED | PINNED_SINCE_17 if server_version >= 170_000 else PINNED
+
+
+def connect(
+    database_url: str, *, application_name: str, settings: Mapping[str, str] = MappingProxyType({})
+) -> psycopg.Connection:
+    """A connection in autocommit mode, for commands that need a session of their own; `settings` win over all others.
+
+    Raises PooledError where a pooler is between: locks and settings must last from one transaction to the next.
+    """
+    options = connection_options(application_name, database_url, settings)
+    try:
+        connection = psycopg.connect(database_url, autocommit=True, **options)
+    except psycopg.OperationalError as error:
+        if is_refused_by_pooler(error):
+            raise PooledError from None
+        raise
+    try:
+        if connection.execute("SELECT current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
+            raise PooledError
+        connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def connect_as_others(database_url: str) -> psycopg.Connection:
+    """A connection with the settings that any client of this role has, to look at those."""
+    return psycopg.connect(database_url, connect_timeout=5, client_encoding="UTF8")
+
+
+async def connect_as_client(database_url: str) -> psycopg.AsyncConnection[Any]:
+    """An ordinary client's connection in autocommit mode: for the demo, which writes as the platform would."""
+    return await psycopg.AsyncConnection.connect(database_url, autocommit=True, client_encoding="UTF8")
+
+
+async def connect_to_listen(
+    database_url: str, connection_class: type[AnyConnection], *, application_name: str
+) -> AnyConnection:
+    """A connection in autocommit mode for LISTEN and what belongs to it. It keeps no plans.
+
+    Raises PooledError where a pooler refuses what we ask for. One that drops it may still give a session: whether
+    notifications arrive is what shows it, and nothing is set that might stay behind.
+    """
+    options = connection_options(application_name, database_url)
+    try:
+        connection = await connection_class.connect(database_url, autocommit=True, prepare_threshold=None, **options)
+    except psycopg.OperationalError as error:
+        if is_refused_by_pooler(error):
+            raise PooledError from None
+        raise
+    try:
+        cursor = await connection.execute("SELECT current_setting(%s, true)", [DIRECT])
+        if await cursor.fetchone() == ("on",):
+            await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
 
 
 class AnsweredConnection(psycopg.AsyncConnection[Any]):
@@ -147,11 +234,9 @@ class ConnectionFactory:
         self, database_url: str, application_name: str, settings: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         self._url = database_url
-        self._options = connection_options(application_name, database_url)
+        self._options = connection_options(application_name, database_url, settings)
         self._options["cursor_factory"] = AsyncRawCursor
-        self._options["options"] += " " + _as_options(settings)
-        local = USUAL | NEEDED | dict(settings)
-        self._local_settings = "; ".join(f"SET LOCAL {name} = '{value}'" for name, value in local.items())
+        self._settings = dict(settings)
         self.is_pooled: bool | None = None
         """None: not known yet."""
         self._connections: WeakSet[AnsweredConnection] = WeakSet()
@@ -177,32 +262,51 @@ class ConnectionFactory:
 
     async def _connect_directly(self) -> AnsweredConnection | None:
         try:
-            connection = await AnsweredConnection.connect(self._url, **self._options)
+            connection = await AnsweredConnection.connect(self._url, autocommit=True, **self._options)
         except psycopg.OperationalError as error:
             if not is_refused_by_pooler(error):
                 raise
             self.is_pooled = True
             return None
-        if self.is_pooled is None:
-            try:
+        try:
+            if self.is_pooled is None:
                 cursor = await connection.execute("SELECT current_setting($1, true)", [DIRECT])
                 self.is_pooled = await cursor.fetchone() != ("on",)
-                await connection.rollback()
-            except BaseException:
-                await connection.close()
-                raise
-        if self.is_pooled:
+            if not self.is_pooled:
+                await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+                await connection.set_autocommit(False)
+                return connection
+        except BaseException:
             await connection.close()
-            return None
-        return connection
+            raise
+        await connection.close()
+        return None
+
+    def _local(self, connection: psycopg.AsyncConnection[Any]) -> str:
+        settings = USUAL | _pinned(connection.info.server_version) | self._settings
+        return _as_statements(settings, command="SET LOCAL")
 
     def begin(self, connection: Connection) -> None:
-        """At the begin of a transaction; a statement in autocommit mode goes without settings."""
+        """At the begin of an engine's transaction. Behind a pooler there is no autocommit: whoever works in that mode
+        has to commit all the same.
+        """
         if not self.is_pooled:
             return
+        adapted: Any = connection.connection.dbapi_connection
+        if adapted.autocommit:
+            adapted.autocommit = False
         driver_connection: Any = connection.connection.driver_connection
-        if not driver_connection.autocommit:
-            connection.exec_driver_sql(self._local_settings, execution_options={"no_parameters": True})
+        connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
+
+    @asynccontextmanager
+    async def statement(self, connection: AnsweredConnection) -> AsyncIterator[None]:
+        """Around a statement on a connection in autocommit mode: behind a pooler a transaction with our settings."""
+        if not self.is_pooled:
+            yield
+            return
+        async with connection.transaction():
+            await connection.execute(self._local(connection).encode())
+            yield
 
 
 def is_refused_by_pooler(error: psycopg.OperationalError) -> bool:
@@ -239,4 +343,32 @@ def engine_from(connections: ConnectionFactory, *, keep_connections: int = 0) ->
         **pool,
     )
     event.listen(engine.sync_engine, "begin", connections.begin)
+    event.listen(engine.sync_engine, "checkin", _note_kept)
+    event.listen(engine.sync_engine, "handle_error", _drop_stale_plans)
     return engine
+
+
+def sync_engine(open_connection: Callable[[], psycopg.Connection]) -> Engine:
+    """An engine that takes its connections from there, for Alembic; it keeps none."""
+    return create_engine("postgresql+psycopg://", creator=open_connection, poolclass=NullPool)
+
+
+_KEPT_SINCE = "tutorwatch_kept_since"
+
+
+def _note_kept(_connection: Any, record: Any) -> None:
+    record.info.setdefault(_KEPT_SINCE, time.monotonic())
+
+
+def _drop_stale_plans(context: ExceptionContext) -> None:
+    """Counts a connection as lost whose kept plans the platform's DDL may have overtaken, and with it all that are
+    kept: the work is tried again on a new one, where an error that has nothing to do with plans comes again.
+    """
+    error = context.original_exception
+    if context.connection is None or context.is_disconnect or not is_of_kept_plan(error):
+        return
+    kept_since = context.connection.info.get(_KEPT_SINCE)
+    is_old = kept_since is not None and time.monotonic() - kept_since >= YOUNG_SECONDS
+    if is_old or is_stale_plan(error):
+        logger.info("The platform's tables have changed: plans kept for them are made anew")
+        context.is_disconnect = True

@@ -20,6 +20,20 @@ class UnreachableError(TransientError):
     """The database is away, or has ended the connection."""
 
 
+class StalePlanError(TransientError):
+    """A plan that a connection had kept no longer fits the tables; that connection is dropped."""
+
+
+class PooledError(TutorwatchError):
+    """A pooler is between, where a session of one's own is needed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A pooler is between this program and the database, and what it does needs a session of its own: "
+            "set TUTORWATCH_LISTEN_URL to a URL that leads past it"
+        )
+
+
 class SchemaMismatchError(TutorwatchError):
     """The database's schema isn't the one this program needs; the message says what to do."""
 
@@ -48,6 +62,32 @@ def is_transient(error: BaseException) -> bool:
     return error.sqlstate[:2] in _TRANSIENT_CLASSES or error.sqlstate in _TRANSIENT_CODES
 
 
+def is_stale_plan(error: BaseException | None) -> bool:
+    """Whether an error says that a kept plan no longer fits the tables, or is gone: without it the work may succeed."""
+    if not isinstance(error, psycopg.Error):
+        return False
+    is_replaced = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
+    return is_replaced or error.sqlstate == "26000"  # the statement isn't prepared any more
+
+
+def is_of_kept_plan(error: BaseException | None) -> bool:
+    """Whether an error may come of a kept plan: its parameters have types that were replaced, dropped or renamed.
+
+    Most that look so are what they seem: a column that is gone is gone for new plans, too.
+    """
+    if is_stale_plan(error):
+        return True
+    code = error.sqlstate if isinstance(error, psycopg.Error) else None
+    if code is None or code == "42501":  # a right that is missing
+        return False
+    return code.startswith("42") or code in {"0A000", "XX000", "22P02"}
+
+
+def met_stale_plan(error: BaseException) -> bool:
+    """Whether a statement failed with the connection that had kept its plan: on another one it may succeed."""
+    return isinstance(error, DBAPIError) and error.connection_invalidated and is_of_kept_plan(error.orig)
+
+
 _LOST_CODES = {"57P01", "57P02", "57P03"}  # terminated, crashed, starting or stopping
 
 
@@ -56,6 +96,12 @@ def _is_lost(error: BaseException) -> bool:
     original: Any = getattr(error, "orig", None) or error
     code = getattr(original, "sqlstate", None)
     return code is None or code.startswith("08") or code in _LOST_CODES
+
+
+def _kind_of(error: BaseException) -> type[TransientError]:
+    if met_stale_plan(error):
+        return StalePlanError
+    return UnreachableError if _is_lost(error) else TransientError
 
 
 def first_line(error: BaseException) -> str:
@@ -70,6 +116,5 @@ def translating_errors() -> Iterator[None]:
         yield
     except (DBAPIError, psycopg.Error, OSError) as error:
         if is_transient(error):
-            kind = UnreachableError if _is_lost(error) else TransientError
-            raise kind(str(getattr(error, "orig", None) or error)) from error
+            raise _kind_of(error)(str(getattr(error, "orig", None) or error)) from error
         raise

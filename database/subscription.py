@@ -8,7 +8,7 @@ import asyncio
 import logging
 import secrets
 from contextlib import AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
@@ -16,8 +16,9 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from database.connections import connection_options
-from database.errors import TransientError, first_line
+from database.connections import connect_to_listen
+from database.errors import PooledError, TransientError, first_line
+from database.outages import Outage
 
 logger = logging.getLogger(__name__)
 
@@ -75,6 +76,10 @@ class SubscriptionLostError(Exception):
     """Notifications no longer arrive on this connection: connect again."""
 
 
+_MAY_PASS = (psycopg.Error, OSError, TransientError, SubscriptionLostError, PooledError)
+"""Tried again for ever: what is permanent may be mended while we run."""
+
+
 async def listen(
     url: str, channel: str, handler: NotificationHandler, *, application_name: str, heartbeat_seconds: float
 ) -> None:
@@ -94,7 +99,8 @@ async def listen(
                 handler.silent()
             handler.deaf()
             is_lost = True
-            logger.warning(
+            logger.log(
+                subscription.outage.level(None),
                 "Lost the connection that hears notifications (%s); connecting again",
                 first_line(error),
                 extra={"action": "deaf"},
@@ -124,6 +130,7 @@ class _Subscription:
     handler: NotificationHandler
     application_name: str
     heartbeat_seconds: float
+    outage: Outage = field(default_factory=Outage)
     has_heard: bool = False
     """Anything since the latest heartbeat, if only that."""
 
@@ -132,17 +139,28 @@ class _Subscription:
         end.
         """
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type((psycopg.Error, OSError, TransientError, SubscriptionLostError)),
+            retry=retry_if_exception_type(_MAY_PASS),
             wait=wait_exponential_jitter(
                 multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
             ),
-            before_sleep=_log_unreachable,
+            before_sleep=self._log_unreachable,
         ):
             with attempt:
                 line = await self._open_once()
         if again or attempt.retry_state.attempt_number > 1:
             logger.info("The database is reached again, and notifications are heard", extra={"action": "reached"})
         return line
+
+    def _log_unreachable(self, state: RetryCallState) -> None:
+        error = state.outcome.exception() if state.outcome else None
+        delay = state.next_action.sleep if state.next_action else 0.0
+        logger.log(
+            self.outage.level(error),
+            "The database can't be reached (%s); trying again, next in %.1f s",
+            first_line(error) if error else "unknown",
+            delay,
+            extra={"action": "unreachable", "attempt": state.attempt_number, "delay_seconds": round(delay, 1)},
+        )
 
     async def _open_once(self) -> _Line:
         async with AsyncExitStack() as stack:
@@ -155,8 +173,7 @@ class _Subscription:
             return _Line(hearing, speaking, stack.pop_all())
 
     async def _connect(self, stack: AsyncExitStack, application_name: str) -> Connection:
-        options = connection_options(application_name, self.url)
-        conn = await _SleepingConnection.connect(self.url, autocommit=True, **options)
+        conn = await connect_to_listen(self.url, _SleepingConnection, application_name=application_name)
         stack.push_async_callback(conn.close)
         return conn
 
@@ -197,14 +214,3 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.wait({task}, timeout=CANCEL_SECONDS)
     task.cancel()
     await asyncio.wait({task})
-
-
-def _log_unreachable(state: RetryCallState) -> None:
-    error = state.outcome.exception() if state.outcome else None
-    delay = state.next_action.sleep if state.next_action else 0.0
-    logger.warning(
-        "The database can't be reached (%s); trying again in %.1f s",
-        first_line(error) if error else "unknown",
-        delay,
-        extra={"action": "unreachable", "attempt": state.attempt_number, "delay_seconds": round(delay, 1)},
-    )

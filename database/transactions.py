@@ -13,7 +13,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from database.errors import TransientError, UnreachableError, first_line, translating_errors
+from database.errors import StalePlanError, TransientError, UnreachableError, first_line, translating_errors
 
 logger = logging.getLogger(__name__)
 
@@ -48,11 +48,13 @@ async def in_transaction(
 
 
 def _log_retry(state: RetryCallState) -> None:
-    """At DEBUG for a database that is away: whoever listens to it says so, and once is enough."""
+    """At DEBUG for a database that is away: whoever listens to it says so, and once is enough. Likewise for a stale
+    plan, which is the platform's change and nobody's fault.
+    """
     error = state.outcome.exception() if state.outcome else None
     delay = state.next_action.sleep if state.next_action else 0.0
     logger.log(
-        logging.DEBUG if isinstance(error, UnreachableError) else logging.WARNING,
+        logging.DEBUG if isinstance(error, UnreachableError | StalePlanError) else logging.WARNING,
         "A transaction failed (%s); trying again in %.2f s",
         first_line(error) if error else "unknown",
         delay,

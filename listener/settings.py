@@ -3,7 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from database.connections import DatabaseUrl
+from database.urls import DatabaseUrl
 
 
 class ListenerSettings(BaseSettings):

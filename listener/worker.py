@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.errors import TransientError, first_line, translating_errors
+from database.errors import TransientError, UnreachableError, first_line, translating_errors
 from database.transactions import in_transaction
 from listener import failures, outbox
 from listener.batch import Batch, Figures, log_batch, log_last_attempt
@@ -150,9 +150,10 @@ class Worker:
         return False
 
     def _log_cut_off(self, error: TransientError) -> None:
-        """Once for each outage: while it lasts, the subscription goes on saying so."""
+        """Once for each outage: while it lasts, the subscription goes on saying so, if it is away for that, too."""
+        is_told = self._is_cut_off or (isinstance(error, UnreachableError) and not self._hears())
         logger.log(
-            logging.DEBUG if self._is_cut_off else logging.WARNING,
+            logging.DEBUG if is_told else logging.WARNING,
             "Changes can't be worked off for now (%s); they wait in the outbox",
             first_line(error),
             extra={"action": "outbox_unreachable"},

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import Connection, Engine, NullPool, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
+from database.connections import UNHURRIED, connect, sync_engine
 from database.errors import first_line
 from database.recording import REEVALUATE_ALL, SWITCH_OFF
 from database.retries import RETRY_ALL
@@ -25,11 +25,14 @@ from migrations import deployed_schema, repair, rights
 from migrations.automation import reevaluate_all
 from migrations.indexes import Step
 from migrations.installed import Damage, Kind, find_damage
+from migrations.waiting import holders, telling_whom_we_wait_for
 
 logger = logging.getLogger(__name__)
 
 LOCK_KEY = 7_310_118_241
 """Advisory lock of the one migration that may run in a database at a time (an arbitrary number)."""
+
+APPLICATION_NAME = "tutorwatch-migrate"
 
 PATIENCE_SECONDS = 300.0
 """How long a busy table of ours is tried again before migrating gives up."""
@@ -41,12 +44,6 @@ BESIDE_OLD_SERVICES = "0018"
 """Up to this revision services of revision 0017 go on undisturbed; before the next one they must have ended."""
 OLD_SERVICES_SECONDS = 60.0
 """How long `migrate` waits for them to end."""
-
-
-POOLED = (
-    "A pooler is between this program and the database, and a migration needs a session of its own: "
-    "set TUTORWATCH_LISTEN_URL to a URL that leads past it"
-)
 
 
 class SchemaError(Exception):
@@ -152,7 +149,11 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
     of an older version that go on although they were told to end.
     """
     engine = _engine(database_url)
-    with _only_migration(engine), _open(database_url, autocommit=True) as plain:
+    with (
+        telling_whom_we_wait_for(database_url, APPLICATION_NAME),
+        _only_migration(engine),
+        _open(database_url, autocommit=True) as plain,
+    ):
         with _connect(engine) as connection:
             _refuse_problems(connection)
             before = _revision(connection)
@@ -301,29 +302,14 @@ def _config(output: io.StringIO | None = None) -> Config:
 
 
 def _engine(database_url: str) -> Engine:
-    return create_engine("postgresql+psycopg://", creator=lambda: _open(database_url), poolclass=NullPool)
+    return sync_engine(lambda: _open(database_url))
 
 
 def _open(database_url: str, *, autocommit: bool = False) -> psycopg.Connection:
-    """Raises SchemaError where a pooler is between: locks and settings must last from one transaction to the next."""
-    theirs = conninfo_to_dict(database_url).get("options") or ""
-    ours = f"-c timezone=UTC -c datestyle=ISO -c lock_timeout={LOCK_WAIT} -c statement_timeout=0"
-    try:
-        connection = psycopg.connect(
-            database_url,
-            autocommit=autocommit,
-            options=f"{theirs} {ours} -c tutorwatch.direct=on",
-            application_name="tutorwatch-migrate",
-        )
-    except psycopg.OperationalError as error:
-        if "unsupported startup parameter" in str(error):
-            raise SchemaError(POOLED) from None
-        raise
-    found = connection.execute("SELECT current_setting('tutorwatch.direct', true)").fetchone()
-    connection.rollback()
-    if found != ("on",):
-        connection.close()
-        raise SchemaError(POOLED)
+    """Raises PooledError where a pooler is between: locks and settings must last from one transaction to the next."""
+    settings = UNHURRIED | {"lock_timeout": LOCK_WAIT}
+    connection = connect(database_url, application_name=APPLICATION_NAME, settings=settings)
+    connection.autocommit = autocommit
     return connection
 
 
@@ -344,7 +330,9 @@ def _only_migration(engine: Engine) -> Iterator[None]:
         waiting = False
         while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
             if not waiting:
-                logger.info("Another migration of this database is running; waiting for it to end")
+                driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
+                whose = "; ".join(map(str, holders(driver_connection, LOCK_KEY)))
+                logger.info("Another migration of this database is running (%s); waiting for it to end", whose)
                 waiting = True
             time.sleep(0.2)
         yield

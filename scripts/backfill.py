@@ -11,7 +11,7 @@ from typing import Any, TextIO, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.errors import TransientError, first_line, translating_errors
+from database.errors import TransientError, UnreachableError, first_line, translating_errors
 from database.schema_version import check_schema
 from database.tables import users
 from database.transactions import in_transaction
@@ -21,6 +21,7 @@ from rules.generation import Generated, generate_each
 from rules.settings import Thresholds
 from rules.tutors import every_tutor, load_names
 from scripts.errors import CommandError
+from scripts.explanations import explain_database
 
 T = TypeVar("T")
 
@@ -96,7 +97,7 @@ async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str
                 chosen = every_tutor().where(users.c.id.in_(options.tutor_ids))
                 tutors = set(await conn.scalars(chosen)) if options.tutor_ids else set(names)
     except TransientError as error:
-        raise CommandError(f"The database can't be reached: {error}") from error
+        raise CommandError(explain_database(error) or f"The database can't be reached: {error}") from error
     unknown = [tutor_id for tutor_id in options.tutor_ids if tutor_id not in names]
     if unknown:
         raise CommandError("No such tutor: " + ", ".join(unknown))
@@ -135,8 +136,11 @@ async def _generate(
     try:
         return await in_transaction(engine, work, attempts=ATTEMPTS)
     except TransientError as error:
+        if message := explain_database(error):
+            raise CommandError(message) from error
+        what = "went away" if isinstance(error, UnreachableError) else "couldn't go on"
         raise CommandError(
-            f"The database went away after {done.tutors} tutors ({first_line(error)}); run the backfill again to go on"
+            f"The database {what} after {done.tutors} tutors ({first_line(error)}); run the backfill again to go on"
         ) from error
 
 

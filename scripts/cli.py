@@ -405,31 +405,12 @@ def main() -> None:
             _fail("Interrupted; run the command again to go on", 1)
         raise
     except Exception as error:
-        message = _explain(error)
+        from scripts.explanations import explain
+
+        message = explain(error)
         if message is None:
             raise
         _fail(message, 1)
-
-
-def _explain(error: Exception) -> str | None:
-    """What to tell of an error of the other rooms or of the database; None for our own bugs."""
-    import psycopg
-    from sqlalchemy.exc import OperationalError, PendingRollbackError
-
-    from database.errors import TutorwatchError
-    from migrations.upgrade import SchemaError
-    from web.service import AddressError
-
-    if isinstance(error, SchemaError | TutorwatchError | AddressError):
-        return str(error)
-    if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
-        return "The connection to the database was lost; run the command again to go on"
-    cause = getattr(error, "orig", error)
-    if isinstance(cause, psycopg.errors.InsufficientPrivilege):
-        return f"The database's role may not do that ({cause.diag.message_primary}): see docs/rights.md"
-    if isinstance(error, OperationalError | psycopg.OperationalError):
-        return f"The database can't be reached, or refuses: {getattr(error, 'orig', error)}".strip()
-    return None
 
 
 def _fail(message: str, code: int) -> None:
@@ -469,11 +450,10 @@ def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
 
 def _connection() -> "psycopg.Connection":
     """A connection in autocommit mode, for what is done table by table."""
-    import psycopg
-
+    from database.connections import UNHURRIED, connect
     from scripts import environment
 
-    return psycopg.connect(environment.direct_url(), autocommit=True, application_name="tutorwatch", connect_timeout=5)
+    return connect(environment.direct_url(), application_name="tutorwatch", settings=UNHURRIED)
 
 
 def _switch(*, on: bool) -> None:

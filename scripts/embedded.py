@@ -10,8 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import psycopg
-
+from database.connections import connect
 from scripts.environment import EMBEDDED_URL_FILE
 from scripts.errors import CommandError
 
@@ -46,7 +45,7 @@ def embedded_server(folder: Path = EMBEDDED_URL_FILE.parent) -> Iterator[str]:
                 f"The embedded PostgreSQL doesn't start: see {folder.absolute()}/postgres/log"
             ) from error
         try:
-            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            with connect(server.get_uri(), application_name="tutorwatch") as connection:
                 if connection.execute("SELECT FROM pg_database WHERE datname = %s", [DATABASE]).fetchone() is None:
                     connection.execute(f"CREATE DATABASE {DATABASE}")
             url = server.get_uri(DATABASE)

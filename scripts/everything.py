@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 import psycopg
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.connections import open_engine
+from database.connections import connect_as_client, open_engine
 from database.errors import first_line
 from listener.service import run_listener
 from listener.settings import ListenerSettings
@@ -120,7 +120,7 @@ async def _invite(engine: AsyncEngine, dashboard_at: asyncio.Future[str], *, has
 
 async def fill_if_empty(url: str) -> bool:
     """Fills an empty database with the demo data; returns whether it did."""
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+    async with await connect_as_client(url) as conn:
         try:
             if not await dataset.is_empty(conn):
                 return False
@@ -152,7 +152,7 @@ async def play_demo(url: str, *, write: bool, pause: float) -> None:
 
 
 async def _holds_demo(url: str) -> bool:
-    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+    async with await connect_as_client(url) as conn:
         return await dataset.is_demo(conn)
 
 
@@ -161,7 +161,7 @@ async def write_demo_sessions(url: str, tell: Callable[[str], None], pause: floa
     rng = random.Random()  # nosec B311  # noqa: S311 - a demo, not a secret
     while True:
         try:
-            async with await psycopg.AsyncConnection.connect(url, autocommit=True) as conn:
+            async with await connect_as_client(url) as conn:
                 async for written in live.sessions(conn, rng, lambda: datetime.now(UTC)):
                     tell(written.describe())
                     await asyncio.sleep(pause)

@@ -175,7 +175,7 @@ def _bearer(request: web.Request) -> str:
 
 
 async def _identify_program(request: web.Request, token: str) -> Identity | None:
-    async with request.app[STATEMENTS].connect() as conn:
+    async with request.app[STATEMENTS].begin() as conn:
         known = await store.find_token(conn, digest(token))
         if known and known.is_stale:
             await store.touch_token(conn, digest(token))
@@ -183,7 +183,7 @@ async def _identify_program(request: web.Request, token: str) -> Identity | None
 
 
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
-    async with request.app[STATEMENTS].connect() as conn:
+    async with request.app[STATEMENTS].begin() as conn:
         account = await store.find_account(conn, email)
     return _identity(account, SignedInBy.HEADER, form_token(form_secret(request))) if account else None
 
@@ -196,7 +196,7 @@ async def _identify_browser(request: web.Request, token: str) -> Identity | None
 
 
 async def _note_use(request: web.Request, token: str) -> None:
-    async with request.app[STATEMENTS].connect() as conn:
+    async with request.app[STATEMENTS].begin() as conn:
         await store.touch_sign_in(conn, digest(token))
 
 

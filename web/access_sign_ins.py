@@ -7,6 +7,7 @@ import psycopg
 from aiohttp import web
 
 from database.connections import AnsweredConnection, ConnectionFactory
+from database.errors import is_of_kept_plan
 from web import store
 from web.database import FIRST_ANSWER_SECONDS, in_time
 
@@ -49,7 +50,7 @@ class SignInLookup:
         return (await asyncio.shield(self._next)).get(token_hash)
 
     async def close(self) -> None:
-        """Closes the connections; nobody may ask any more."""
+        """Closes the connections that nobody uses now: after the last question, all."""
         while self._idle:
             await self._idle.pop().close()
 
@@ -61,16 +62,21 @@ class SignInLookup:
         return await in_time(self._ask(asked), FIRST_ANSWER_SECONDS)
 
     async def _ask(self, asked: set[bytes]) -> _Found:
-        """Asks once more where a connection that was kept turns out to be lost: the database may well be there."""
+        """Asks once more where a connection that was kept turns out to be lost, the database may well be there; and
+        where it may have kept a plan that the platform's DDL has overtaken, as all that are kept may have.
+        """
         async with self._free:
             if self._idle:
                 conn = self._idle.pop()
                 try:
                     return await self._ask_by(conn, asked)
-                except psycopg.OperationalError:
-                    if not conn.broken:
+                except psycopg.Error as error:
+                    if is_of_kept_plan(error):
+                        await self.close()
+                    elif isinstance(error, psycopg.OperationalError) and conn.broken:
+                        await self._when_lost()
+                    else:
                         raise
-                    await self._when_lost()
             conn = await self._connections.connect()
             await conn.set_autocommit(True)
             return await self._ask_by(conn, asked)
@@ -78,7 +84,8 @@ class SignInLookup:
     async def _ask_by(self, conn: AnsweredConnection, asked: set[bytes]) -> _Found:
         """Keeps the connection for the next query, unless this one failed."""
         try:
-            found = await store.find_sign_ins(conn, asked, self._lifetime)
+            async with self._connections.statement(conn):
+                found = await store.find_sign_ins(conn, asked, self._lifetime)
         except BaseException:
             await conn.close()
             raise

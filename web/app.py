@@ -7,6 +7,7 @@ import aiohttp_jinja2
 import jinja2
 from aiohttp import web
 
+from database.outages import Outage
 from rules.settings import Thresholds
 from web import presentation
 from web.access import authorize, identify, lifetime
@@ -19,7 +20,7 @@ from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
 from web.live import HUB, close_streams, hub_context
 from web.observation import FIGURES, HttpFigures, observe
-from web.problems import answer_errors
+from web.problems import OUTAGE, answer_errors
 from web.reading import READS, Reads
 from web.responses import complete, keep_cookies
 from web.routes import add_routes
@@ -39,6 +40,7 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     )
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
     app[FIGURES], app[PASSWORDS], app[SUMMARY], app[PAGES] = HttpFigures(), Passwords(), SummaryCache(), PageKeeper()
+    app[OUTAGE] = Outage()
     static = StaticFiles()
     add_routes(app)
     static.add_to(app)

@@ -1,7 +1,7 @@
 """How requests reach the database: never for longer than a person would wait."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import psycopg
@@ -11,7 +11,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import ConnectionFactory, engine_from
-from database.errors import TransientError, is_transient
+from database.errors import TransientError, is_transient, met_stale_plan
 
 KEPT_CONNECTIONS = 10
 """As many as a busy moment needs: those beyond are opened for one request each, which costs more than the request."""
@@ -60,9 +60,20 @@ async def in_time(work: Coroutine[Any, Any, T], seconds: float) -> T:
 async def first_answer(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """The answer to a request's first, small question. Raises DatabaseGoneError and other database errors.
 
-    Asks once more where a connection that was kept turns out to be lost: the database may well be there.
+    Asks once more where a connection that was kept turns out to be lost, or its plans to be stale: the database may
+    well be there.
     """
     return await in_time(_ask_twice(ask), FIRST_ANSWER_SECONDS)
+
+
+async def past_stale_plans(work: Callable[[], Awaitable[T]]) -> T:
+    """The result of work in a transaction of its own; of a second try, where a kept plan ended the first."""
+    try:
+        return await work()
+    except DBAPIError as error:
+        if not met_stale_plan(error):
+            raise
+        return await work()
 
 
 async def require_database(engine: AsyncEngine) -> None:

@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from rules.settings import Thresholds
 from web import queries
+from web.database import past_stale_plans
 from web.keys import LIMITS
 from web.live import HUB, Event, EventName
 from web.reading import READS, Reads
@@ -59,7 +60,7 @@ class FiguresKeeper:
         if self._reading is None:
             if self._latest and now - self._latest.read_at < self._latest.kept_for:
                 return self._latest
-            self._reading = asyncio.create_task(self._read(now), name="figures")
+            self._reading = asyncio.create_task(self._read_past_stale_plans(now), name="figures")
             self._reading.add_done_callback(self._note)
         done, _ = await asyncio.wait({self._reading}, timeout=PATIENCE_SECONDS)
         if done:
@@ -73,6 +74,9 @@ class FiguresKeeper:
         if self._reading:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _read_past_stale_plans(self, now: datetime) -> Figures:
+        return await past_stale_plans(lambda: self._read(now))
 
     async def _read(self, now: datetime) -> Figures:
         started = time.monotonic()

@@ -9,7 +9,8 @@ from web.settings import WebSettings
 
 ENGINE = web.AppKey("engine", AsyncEngine)
 STATEMENTS = web.AppKey("statements", AsyncEngine)
-"""The same connections, each statement by itself: without the round trips of a transaction."""
+"""The same connections, each statement by itself: without the round trips of a transaction. Committed all the same
+(`begin()`): behind a pooler there is none outside of one."""
 SETTINGS = web.AppKey("settings", WebSettings)
 LIMITS = web.AppKey("limits", Thresholds)
 VERSION = web.AppKey("version", str)

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.errors import SchemaMismatchError
 from database.liveness import IS_FRESH
 from database.schema_version import check_schema
-from web.database import FIRST_ANSWER_SECONDS, in_time, is_database_gone
+from web.database import first_answer, is_database_gone
 from web.keys import ENGINE, SETTINGS, VERSION
 from web.live import HUB
 from web.observation import FIGURES
@@ -33,7 +33,7 @@ async def readyz(request: web.Request) -> web.StreamResponse:
     """`/readyz`: 200 if the database answers, its schema is right and a listener is alive; else 503 and why."""
     checks = {"database": OK, "schema": OK, "listener": OK}
     try:
-        await in_time(_check(request.app[ENGINE], checks), FIRST_ANSWER_SECONDS)
+        await first_answer(lambda: _check(request.app[ENGINE], checks))
     except Exception as error:
         if not is_database_gone(error):
             raise
@@ -70,7 +70,7 @@ async def metrics(request: web.Request) -> web.StreamResponse:
 async def exposition(app: web.Application) -> web.Response:
     """All figures, in Prometheus's text format. Without the database, those of the process itself."""
     try:
-        read = await in_time(_read(app[ENGINE]), FIRST_ANSWER_SECONDS)
+        read = await first_answer(lambda: _read(app[ENGINE]))
     except Exception as error:
         if not is_database_gone(error):
             raise

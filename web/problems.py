@@ -9,6 +9,7 @@ import jinja2
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from database.outages import Outage
 from web.context import render
 from web.database import is_database_gone
 from web.models import FieldError, InvalidInputError
@@ -30,6 +31,8 @@ _MESSAGES = {
     500: "Something went wrong on our side. It has been noted.",
     503: DATABASE_GONE,
 }
+OUTAGE = web.AppKey("outage", Outage)
+"""Pages that couldn't be served: one line a minute, however many are asked for."""
 _PASSED_ON = ("Allow", "Retry-After", "WWW-Authenticate")
 
 
@@ -81,7 +84,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 def _answer_failure(request: web.Request, error: Exception) -> web.Response:
     if is_database_gone(error):
-        logger.warning("The database doesn't answer (%s)", type(error).__name__, extra={"action": "database_gone"})
+        level = request.app[OUTAGE].level(error)
+        logger.log(level, "The database doesn't answer (%s)", type(error).__name__, extra={"action": "database_gone"})
         return answer_error(request, 503, headers={"Retry-After": str(RETRY_SECONDS)})
     logger.error(
         "%s %s failed", request.method, request.rel_url.raw_path, exc_info=error, extra={"action": "request_failed"}

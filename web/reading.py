@@ -17,8 +17,16 @@ from aiohttp import web
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from database.errors import met_stale_plan
 from web.context import AS_OF, flash_of
-from web.database import ANSWER_SECONDS, FIRST_ANSWER_SECONDS, DatabaseGoneError, in_time, is_database_gone
+from web.database import (
+    ANSWER_SECONDS,
+    FIRST_ANSWER_SECONDS,
+    DatabaseGoneError,
+    in_time,
+    is_database_gone,
+    past_stale_plans,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -98,7 +106,7 @@ class Reads:
                 yield source
                 await source.conn.commit()
             except Exception as error:
-                if not is_database_gone(error):
+                if met_stale_plan(error) or not is_database_gone(error):
                     raise
                 self._shun(error)
                 raise ReplicaLostError from error
@@ -141,7 +149,7 @@ class Reads:
             latest = self._marks[-1] if self._marks else None
             if latest is None or latest.changes != changes or now - latest.taken >= MARK_SECONDS:
                 at = datetime.now(UTC)
-                async with self._statements.connect() as conn:
+                async with self._statements.begin() as conn:
                     position = (await conn.execute(_POSITION)).scalar_one()
                 if position is None:
                     return None
@@ -205,8 +213,12 @@ async def reading(request: web.Request) -> AsyncIterator[AsyncConnection]:
 
 
 async def answer_in_time(read: Callable[[], Awaitable[T]]) -> T:
-    """The result of what a request asks for. Raises DatabaseGoneError once that takes too long."""
-    return await in_time(_once_more_without_replica(read), ANSWER_SECONDS)
+    """The result of what a request asks for. Raises DatabaseGoneError once that takes too long.
+
+    Where the platform's DDL has overtaken plans that were kept, all of it is done once more; the transaction that
+    failed by them has written nothing.
+    """
+    return await in_time(past_stale_plans(lambda: _once_more_without_replica(read)), ANSWER_SECONDS)
 
 
 async def _once_more_without_replica(read: Callable[[], Awaitable[T]]) -> T:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from database.connections import DatabaseUrl
+from database.urls import DatabaseUrl
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 

@@ -69,8 +69,11 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
     return Account(found[0].id, found[0].name, found[0].role) if len(found) == 1 else None
 
 
-_SIGNING_IN = text("SELECT set_config('tutorwatch.signing_in', :user_id, true)")
-"""Until the transaction ends, the dashboard's role sees this user's password hash: of nobody else, and never else."""
+_SIGNING_IN = text("""
+    SELECT set_config('tutorwatch.signing_in', :user_id, true), set_config('row_security', 'on', true)
+""")
+"""Until _SIGNED_IN the dashboard's role sees this user's password hash: of nobody else, and never else."""
+_SIGNED_IN = text("SELECT set_config('row_security', 'off', true)")
 
 
 async def load_password_hash(conn: AsyncConnection, user_id: str) -> str | None:
@@ -78,6 +81,7 @@ async def load_password_hash(conn: AsyncConnection, user_id: str) -> str | None:
     await conn.execute(_SIGNING_IN, {"user_id": user_id})
     query = select(credentials.c.password_hash).where(credentials.c.user_id == user_id)
     found: str | None = await conn.scalar(query)
+    await conn.execute(_SIGNED_IN)
     return found
 
 
@@ -101,6 +105,7 @@ async def renew_password_hash(conn: AsyncConnection, user_id: str, kept: str, re
         .where(credentials.c.user_id == user_id, credentials.c.password_hash == kept)
         .values(password_hash=renewed)
     )
+    await conn.execute(_SIGNED_IN)
 
 
 async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name: str, now: datetime) -> None:

@@ -101,7 +101,7 @@ BEGIN
         UNION ALL
         SELECT rolname, 'creates schemas' FROM roles WHERE has_database_privilege(oid, current_database(), 'CREATE')
         UNION ALL
-        SELECT rolname, 'writes ' || c.oid::regclass
+        SELECT rolname, 'writes ' || quote_ident(c.relname)
         FROM roles, pg_class AS c
         WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p')
           AND c.relname NOT IN ('alerts', 'tutor_insights', 'coaching_notes')

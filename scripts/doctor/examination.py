@@ -6,7 +6,8 @@ from collections.abc import Iterator
 import psycopg
 import typer
 
-from database.connections import DIRECT, connection_options, is_refused_by_pooler
+from database.connections import connect
+from database.errors import PooledError
 from listener.settings import ListenerSettings
 from scripts.doctor import rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
@@ -27,8 +28,7 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
 )
 """Only where the schema is this program's."""
 
-PATIENCE = " -c statement_timeout=3s -c lock_timeout=1s"
-
+PATIENCE = {"statement_timeout": "3s", "lock_timeout": "1s"}
 
 POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
 
@@ -53,18 +53,12 @@ def examine(url: str, listener: ListenerSettings, *, version: str, pooled_url: s
 
     `pooled_url` is the one that services work through, where `url` leads past it.
     """
-    options = connection_options("tutorwatch-doctor", url)
-    options["options"] += PATIENCE
     try:
-        with psycopg.connect(url, autocommit=True, **options) as connection:
-            if connection.execute("SELECT current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
-                yield POOLED
-                return
+        with connect(url, application_name="tutorwatch-doctor", settings=PATIENCE) as connection:
             yield from _examine(Patient(connection, url, version, listener, pooled_url))
+    except PooledError:
+        yield POOLED
     except psycopg.OperationalError as error:
-        if is_refused_by_pooler(error):
-            yield POOLED
-            return
         which = f"{variable(listener)}{', with the role of TUTORWATCH_DATABASE_URL,' if listener.listen_url else ''}"
         yield trouble("database", f"can't be reached ({reason(error)}): is it running, and is {which} right?")
 

@@ -9,7 +9,8 @@ import psycopg
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from database.connections import connection_options, open_engine
+from database.connections import connect, connect_as_others, open_engine
+from database.errors import PooledError
 from migrations.deployed_schema import OLDEST_SERVER
 from scripts.doctor.findings import Finding, Patient, ok, reason, trouble, variable
 
@@ -90,7 +91,7 @@ def time_zone(patient: Patient) -> Finding:
 
 
 def _time_zone_of_clients(url: str) -> str:
-    with psycopg.connect(url, connect_timeout=5) as connection:
+    with connect_as_others(url) as connection:
         row = connection.execute("SHOW timezone").fetchone()
     return str(row[0]) if row else "unknown"
 
@@ -107,6 +108,8 @@ def notifications(patient: Patient) -> Finding:
         return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(patient)}")
     try:
         seconds = _time_to_hear(patient.listener.listen_url or patient.url)
+    except PooledError as error:
+        return trouble("notifications", str(error))
     except psycopg.OperationalError as error:
         return trouble(
             "notifications", f"can't be listened to ({reason(error)}): is {variable(patient.listener)} right?"
@@ -123,7 +126,7 @@ def notifications(patient: Patient) -> Finding:
 
 
 def _time_to_hear(url: str) -> float | None:
-    with psycopg.connect(url, autocommit=True, **connection_options("tutorwatch-doctor", url)) as connection:
+    with connect(url, application_name="tutorwatch-doctor") as connection:
         connection.execute("LISTEN tutorwatch_doctor")
         started = time.monotonic()
         connection.execute("NOTIFY tutorwatch_doctor")

@@ -392,7 +392,7 @@ async def test_lost_deadlock_is_tried_again(platform: Platform, engine: AsyncEng
     async def work_in(first: str, second: str) -> None:
         async def work(conn: AsyncConnection, _is_last_attempt: bool) -> None:
             attempts.append(first)
-            lock = text("SELECT id FROM users WHERE id = :id FOR UPDATE")
+            lock = text("SELECT id FROM public.users WHERE id = :id FOR UPDATE")
             await conn.execute(lock, {"id": first})
             if len(attempts) <= 2:
                 await met.wait()

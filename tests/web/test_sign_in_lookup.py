@@ -40,7 +40,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     execute = AnsweredConnection.execute
 
     async def note(self: AnsweredConnection, query: str, *arguments: Any) -> Any:
-        if "sign_ins" in query:
+        if "sign_ins" in str(query):
             sent.append(query)
         return await execute(self, query, *arguments)
 

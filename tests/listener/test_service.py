@@ -200,7 +200,6 @@ async def test_database_that_is_away_at_start_is_waited_for(database_url: str, p
     tutors = await no_shows(platform, 2)
     async with Proxy(LISTENER.url(database_url)) as proxy:
         with Running("listen", url=proxy.url) as listener:
-
             await listener.log(action="unreachable")
             await asyncio.sleep(3)  # in which it tries some times more
             [line] = listener.logs()

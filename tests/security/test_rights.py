@@ -192,7 +192,9 @@ class TestPasswordHashes:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(self.HASHES.encode())
 
-    async def test_one_is_seen_while_somebody_signs_in_and_none_afterwards(self, database_url: str, platform: Platform) -> None:
+    async def test_one_is_seen_while_somebody_signs_in_and_none_afterwards(
+        self, database_url: str, platform: Platform
+    ) -> None:
         engine = open_engine(WEB.url(database_url), application_name="test", keep_connections=1)
         async with engine.connect() as conn:
             assert await store.load_password_hash(conn, "ann") == "hash of ann"

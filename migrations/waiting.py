@@ -14,7 +14,10 @@ from database.connections import connect
 
 logger = logging.getLogger(__name__)
 
-LOOK_EVERY_SECONDS = 2.0
+FIRST_LOOK_SECONDS = 2.0
+"""Who waits for less isn't worth a line."""
+LOOK_EVERY_SECONDS = 0.5
+"""Tables are asked for in short tries."""
 TELL_AGAIN_SECONDS = 30.0
 """How often the same session is named while it is waited for."""
 
@@ -78,7 +81,7 @@ def telling_whom_we_wait_for(database_url: str, application_name: str) -> Iterat
         yield
     finally:
         ended.set()
-        thread.join(LOOK_EVERY_SECONDS)
+        thread.join(FIRST_LOOK_SECONDS)
 
 
 @dataclass(slots=True)
@@ -88,7 +91,7 @@ class _Watch:
     told: dict[int, float] = field(default_factory=dict)
 
     def run(self, ended: threading.Event) -> None:
-        if ended.wait(LOOK_EVERY_SECONDS):
+        if ended.wait(FIRST_LOOK_SECONDS):
             return
         try:
             with connect(self.database_url, application_name=f"{self.application_name}-watch") as connection:

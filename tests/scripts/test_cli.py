@@ -13,10 +13,11 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import text
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from database.connections import connection_options
+from database.connections import connection_options, open_engine
 from scripts.cli import app
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.platform import Platform
@@ -324,10 +325,12 @@ async def test_options_in_the_url_count_unless_correctness_needs_ours(
     database_url: str, options: str, setting: str, value: str
 ) -> None:
     url = make_conninfo(database_url, options=options)
-    async with await psycopg.AsyncConnection.connect(url, **connection_options("test", url)) as connection:
-        shown = await (await connection.execute(f"SHOW {setting}".encode())).fetchone()
+    engine = open_engine(url, application_name="test")
+    async with engine.connect() as conn:
+        shown = await conn.scalar(text(f"SHOW {setting}"))
+    await engine.dispose()
 
-    assert shown == (value,)
+    assert shown == value
 
 
 def test_times_to_wait_in_the_url_count() -> None:

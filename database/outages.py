@@ -2,7 +2,7 @@
 
 import logging
 import re
-import time
+from time import monotonic
 
 from database.errors import PooledError
 
@@ -35,7 +35,7 @@ class Outage:
         that level in the last minute.
         """
         level = logging.ERROR if is_permanent(error) else logging.WARNING
-        now = time.monotonic()
+        now = monotonic()
         if now - self._told.get(level, -TOLD_EVERY_SECONDS) < TOLD_EVERY_SECONDS:
             return logging.DEBUG
         self._told[level] = now

@@ -19,7 +19,7 @@ READ_ONLY = (
 )
 ROWS_HIDDEN = (
     "Row-level security hides rows from the database's role ({}), and nothing is done on a part of them: "
-    "give it BYPASSRLS, or run this as the tables' owner, with no FORCE ROW LEVEL SECURITY on them"
+    "give it BYPASSRLS, or run this as the tables' owner, with no FORCE ROW LEVEL SECURITY on them (see docs/rights.md)"
 )
 NO_RIGHT = "The database's role may not do that ({}): see docs/rights.md"
 NOT_THERE = (

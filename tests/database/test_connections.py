@@ -73,6 +73,7 @@ async def by_listening(url: str, name: str) -> str:
     connection = await connect_to_listen(url, psycopg.AsyncConnection, application_name="test")
     async with connection:
         row = await (await connection.execute(shown(name).encode())).fetchone()
+    assert row
     return str(row[0])
 
 

@@ -7,7 +7,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from database import outages, subscription
+from database import subscription
 from database.outages import Outage, is_permanent
 from database.subscription import NotificationHandler, listen
 from tests.scripts.command import PATIENCE_SECONDS, eventually
@@ -56,7 +56,7 @@ async def test_an_outage_is_told_once_however_often_it_is_tried(
 def test_it_is_told_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     outage, away = Outage(), OSError("away")
     clock = iter([1000.0, 1030.0, 1059.0, 1060.0])
-    monkeypatch.setattr(outages.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("database.outages.monotonic", lambda: next(clock))
 
     levels = [outage.level(away) for _ in range(4)]
 

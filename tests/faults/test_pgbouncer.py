@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from database.connections import open_engine
+from database.connections import ConnectionFactory, engine_from, open_engine
 from tests.faults.dashboard import browser, dashboard
 from tests.listener.surroundings import alerted, has_settled, is_up, no_shows
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
@@ -64,6 +64,32 @@ async def test_every_transaction_has_our_settings_and_leaves_none_behind(databas
 
     assert found == {("UTC", "ISO, DMY", "15s", "read committed")}
     assert left_behind(database_url, LISTENER.url(pooled_url)) == set()
+
+
+async def test_statements_in_autocommit_mode_have_them_too(database_url: str, pooled_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        connection.execute("INSERT INTO tutorwatch.api_tokens (name, token_hash) VALUES ('reports', '')")
+    query = "SELECT current_setting('timezone'), current_setting('search_path'), current_setting('row_security')"
+    connections = ConnectionFactory(WEB.url(pooled_url), "tutorwatch-test")
+    engine = engine_from(connections, keep_connections=2)
+    statements = engine.execution_options(isolation_level="AUTOCOMMIT")
+    lone = await connections.connect()
+    await lone.set_autocommit(True)
+    found = set()
+    for _ in range(ROUNDS):
+        async with statements.begin() as conn:
+            found.add(tuple((await conn.execute(text(query))).one()))
+            await conn.execute(text("UPDATE tutorwatch.api_tokens SET last_used_at = now()"))
+        async with connections.statement(lone):
+            found.add(await (await lone.execute(query.encode())).fetchone())
+    await lone.close()
+    await engine.dispose()
+
+    assert found == {("UTC", "pg_catalog, pg_temp", "off")}
+    with psycopg.connect(database_url) as connection:
+        used = connection.execute("SELECT count(last_used_at) FROM tutorwatch.api_tokens").fetchone()
+    assert used == (1,)
+    assert left_behind(database_url, WEB.url(pooled_url)) == set()
 
 
 async def test_listeners_share_the_work_through_it(database_url: str, pooled_url: str, platform: Platform) -> None:

@@ -106,6 +106,23 @@ async def test_pages_read_from_the_replica_and_say_so(own_server: OwnServer, sta
         await eventually(lambda: open_site.shows("Ann Renamed", "/tutors"))
 
 
+async def test_ddl_under_plans_that_the_replica_keeps_is_noticed_by_nobody(
+    own_server: OwnServer, standby: OwnServer
+) -> None:
+    async with site(own_server, standby) as open_site:
+        await open_alert(open_site.platform, "To be seen")
+        await eventually(open_site.is_on_replica)
+        for _ in range(8):  # the driver has a statement prepared when it comes for the sixth time
+            await open_site.shows("Ann Lee", "/tutors/ann")
+        await open_site.platform.connection.execute("ALTER TABLE users ALTER name TYPE varchar(300)")
+
+        await eventually(open_site.is_on_replica)
+        for path in ("/tutors/ann", "/tutors", "/alerts") * 3:
+            assert await open_site.shows("Ann Lee", path)
+        assert await open_site.is_on_replica()
+        assert open_site.warnings() == []
+
+
 async def test_what_was_announced_is_shown_although_the_replica_lags(own_server: OwnServer, standby: OwnServer) -> None:
     async with site(own_server, standby) as open_site:
         await eventually(open_site.is_on_replica)

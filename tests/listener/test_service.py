@@ -439,6 +439,7 @@ async def test_worker_connection_killed_in_a_batch_gives_the_batch_back(database
 async def test_database_that_goes_away_meanwhile_is_waited_for(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.DEBUG, logger="listener.worker")  # the subscription tells of it
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1) as listener:

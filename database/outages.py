@@ -4,7 +4,7 @@ import logging
 import re
 from time import monotonic
 
-from database.errors import PooledError
+from database.errors import PooledError, first_line
 
 TOLD_EVERY_SECONDS = 60.0
 
@@ -19,24 +19,32 @@ _PERMANENT = re.compile(
 taken for one that is away: it is told as often, but as a WARNING."""
 
 
-def is_permanent(error: BaseException | None) -> bool:
+def is_permanent(error: BaseException) -> bool:
     """Whether connecting fails until a person mends the URL, the role or the server's settings."""
-    return isinstance(error, PooledError) or _PERMANENT.search(str(error or "")) is not None
+    return isinstance(error, PooledError) or _PERMANENT.search(str(error)) is not None
 
 
 class Outage:
     """What was told last of an outage; one for each thing that may be away."""
 
     def __init__(self) -> None:
-        self._told: dict[int, float] = {}
+        self._told_at: dict[int | str, float] = {}
 
-    def level(self, error: BaseException | None) -> int:
-        """At which level to log: ERROR for what a person must mend, WARNING for the rest; DEBUG for what was told at
-        that level in the last minute.
+    def level(self, error: BaseException) -> int:
+        """At which level to log: ERROR for what a person must mend, WARNING for the rest, each once a minute.
+
+        In between, INFO for another reason than before, and DEBUG for what was told in the last minute.
         """
         level = logging.ERROR if is_permanent(error) else logging.WARNING
+        is_new_reason = self._is_due(first_line(error))
+        if self._is_due(level):
+            return level
+        return logging.INFO if is_new_reason else logging.DEBUG
+
+    def _is_due(self, what: int | str) -> bool:
         now = monotonic()
-        if now - self._told.get(level, -TOLD_EVERY_SECONDS) < TOLD_EVERY_SECONDS:
-            return logging.DEBUG
-        self._told[level] = now
-        return level
+        self._told_at = {each: at for each, at in self._told_at.items() if now - at < TOLD_EVERY_SECONDS}
+        if what in self._told_at:
+            return False
+        self._told_at[what] = now
+        return True

@@ -100,7 +100,7 @@ async def listen(
             handler.deaf()
             is_lost = True
             logger.log(
-                subscription.outage.level(None),
+                subscription.outage.level(error),
                 "Lost the connection that hears notifications (%s); connecting again",
                 first_line(error),
                 extra={"action": "deaf"},
@@ -155,7 +155,7 @@ class _Subscription:
         error = state.outcome.exception() if state.outcome else None
         delay = state.next_action.sleep if state.next_action else 0.0
         logger.log(
-            self.outage.level(error),
+            self.outage.level(error) if error else logging.WARNING,
             "The database can't be reached (%s); trying again, next in %.1f s",
             first_line(error) if error else "unknown",
             delay,

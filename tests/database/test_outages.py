@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from functools import partial
 
 import psycopg
 import pytest
@@ -55,12 +56,20 @@ async def test_an_outage_is_told_once_however_often_it_is_tried(
 
 def test_it_is_told_again_after_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     outage, away = Outage(), OSError("away")
-    clock = iter([1000.0, 1030.0, 1059.0, 1060.0])
-    monkeypatch.setattr("database.outages.monotonic", lambda: next(clock))
-
-    levels = [outage.level(away) for _ in range(4)]
+    levels = []
+    for now in (1000.0, 1030.0, 1059.0, 1060.0):
+        monkeypatch.setattr("database.outages.monotonic", partial(float, now))
+        levels.append(outage.level(away))
 
     assert levels == [logging.WARNING, logging.DEBUG, logging.DEBUG, logging.WARNING]
+
+
+def test_another_reason_is_told_without_another_warning() -> None:
+    outage = Outage()
+
+    levels = [outage.level(OSError(reason)) for reason in ("lost", "refused", "refused", "starting up")]
+
+    assert levels == [logging.WARNING, logging.INFO, logging.DEBUG, logging.INFO]
 
 
 @pytest.mark.parametrize(

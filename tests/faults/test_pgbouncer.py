@@ -81,7 +81,8 @@ async def test_statements_in_autocommit_mode_have_them_too(database_url: str, po
             found.add(tuple((await conn.execute(text(query))).one()))
             await conn.execute(text("UPDATE tutorwatch.api_tokens SET last_used_at = now()"))
         async with connections.statement(lone):
-            found.add(await (await lone.execute(query.encode())).fetchone())
+            row = await (await lone.execute(query.encode())).fetchone()
+            found.add(row or ())
     await lone.close()
     await engine.dispose()
 

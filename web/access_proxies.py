@@ -11,6 +11,9 @@ from web.settings import Network, WebSettings
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
+LONGEST_ADDRESS = 80
+"""Characters: an IPv6 address with brackets, zone and port has fewer."""
+
 
 def comes_from_proxy(request: web.BaseRequest, settings: WebSettings) -> bool:
     """Whether the connection itself comes from one of the trusted proxies."""
@@ -20,21 +23,23 @@ def comes_from_proxy(request: web.BaseRequest, settings: WebSettings) -> bool:
     return address is not None and _is_in(address, settings.web_trusted_proxies)
 
 
-def client_address(request: web.Request) -> str:
-    """The browser's address: through trusted proxies, the last one that none of them vouches for."""
+def client_address(request: web.Request) -> str | None:
+    """The browser's address: through trusted proxies, the last one that none of them vouches for.
+
+    None where the trusted proxies don't say it, or not in a form that is understood: it could be anybody's.
+    """
     settings = request.app[SETTINGS]
-    peer = _peer(request)
+    address = _parse(_peer(request))
     if not comes_from_proxy(request, settings):
-        return peer
-    hops = [hop.strip() for value in request.headers.getall("X-Forwarded-For", []) for hop in value.split(",")]
+        return str(address) if address else None
+    hops = _hops(request)
+    if not hops:
+        return None
     for hop in reversed(hops):
         address = _parse(hop)
-        if address is None:
+        if address is None or not _is_in(address, settings.web_trusted_proxies):
             break
-        peer = str(address)
-        if not _is_in(address, settings.web_trusted_proxies):
-            break
-    return peer
+    return str(address) if address else None
 
 
 def is_https(request: web.Request) -> bool:
@@ -57,19 +62,38 @@ def forwarded_identity(request: web.Request) -> str | None:
     return values[0].strip() or None if len(values) == 1 else None
 
 
+def _hops(request: web.Request) -> list[str]:
+    """What X-Forwarded-For lists, however many of that header came; a proxy that appends to none leaves an empty one."""
+    values = request.headers.getall("X-Forwarded-For", [])
+    return [hop for value in values for part in value.split(",") if (hop := part.strip(" \t\""))]
+
+
 def _peer(request: web.BaseRequest) -> str:
     peername = request.transport.get_extra_info("peername") if request.transport else None
     return str(peername[0]) if isinstance(peername, tuple) else ""
 
 
-@lru_cache(maxsize=256)  # a proxy asks again and again, and each request looks several times
 def _parse(text: str) -> Address | None:
-    try:
-        address = ipaddress.ip_address(text.partition("%")[0].strip("[]"))
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address
+    """The address, with or without a port; None if it is none, such as `unknown`."""
+    return _parse_short(text) if len(text) <= LONGEST_ADDRESS else None
+
+
+@lru_cache(maxsize=256)  # a proxy asks again and again, and each request looks several times
+def _parse_short(text: str) -> Address | None:
+    for candidate in (text, _without_port(text)):
+        try:
+            address = ipaddress.ip_address(candidate.strip("[]").partition("%")[0])
+        except ValueError:
+            continue
+        mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+        return mapped or address
+    return None
+
+
+def _without_port(text: str) -> str:
+    """Some gateways write `address:port`: IPv6 in brackets, or with all its groups."""
+    address, _, port = text.rpartition(":")
+    return address if port.isdecimal() else text
 
 
 def _is_in(address: Address, networks: Sequence[Network]) -> bool:

@@ -36,17 +36,21 @@ class TooManyAttemptsError(Exception):
         self.seconds = math.ceil(seconds)
 
 
-async def begin_attempt(conn: AsyncConnection, *, email: str, address: str) -> Attempt:
+async def begin_attempt(conn: AsyncConnection, *, email: str, address: str | None) -> Attempt:
     """Notes an attempt, before anything is said about it; the caller commits.
 
+    An address that isn't known (None) slows down nobody: it would be everybody's. The account still does.
     Raises TooManyAttemptsError, whether or not there is such an account.
     """
-    account, client = _digest("account", email.strip().casefold()), _digest("address", _network(address))
-    by_account, by_address = await store.load_failures(conn, [account, client], WINDOW)
-    wait = max(_wait(by_account, FREE_BY_ACCOUNT), _wait(by_address, FREE_BY_ADDRESS))
+    account = _digest("account", email.strip().casefold())
+    free = {account: FREE_BY_ACCOUNT}
+    if address is not None:
+        free[_digest("address", _network(address))] = FREE_BY_ADDRESS
+    failures = await store.load_failures(conn, list(free), WINDOW)
+    wait = max(map(_wait, failures, free.values()))
     if wait > 0:
         raise TooManyAttemptsError(wait)
-    return Attempt(account, tuple(await store.insert_failures(conn, [account, client])))
+    return Attempt(account, tuple(await store.insert_failures(conn, list(free))))
 
 
 async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:

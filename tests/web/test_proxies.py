@@ -10,6 +10,7 @@ from rules.settings import Thresholds
 from tests.web.conftest import Browser, post
 from web.access_cookies import FORM, SIGN_IN
 from web.access_proxies import client_address
+from web.access_slowdown import FREE_BY_ACCOUNT, FREE_BY_ADDRESS
 from web.app import create_app
 from web.settings import WebSettings
 
@@ -103,22 +104,77 @@ class TestHttps:
 @pytest.mark.parametrize(
     ("forwarded", "peer", "expected"),
     [
-        pytest.param([], "10.0.0.1", "10.0.0.1", id="proxy itself"),
+        pytest.param([], "10.0.0.1", None, id="proxy doesn't say"),
         pytest.param(["203.0.113.7"], "10.0.0.1", "203.0.113.7", id="through one proxy"),
         pytest.param(["203.0.113.7, 10.0.0.2"], "10.0.0.1", "203.0.113.7", id="through two"),
+        pytest.param(["10.0.0.3, 10.0.0.2"], "10.0.0.1", "10.0.0.3", id="from the proxies' own network"),
         pytest.param(["198.51.100.1, 203.0.113.7"], "10.0.0.1", "203.0.113.7", id="forged by the client"),
         pytest.param(["198.51.100.1", "203.0.113.7"], "10.0.0.1", "203.0.113.7", id="forged in a header of its own"),
         pytest.param(["203.0.113.7"], "192.0.2.9", "192.0.2.9", id="not from a proxy"),
-        pytest.param(["nonsense"], "10.0.0.1", "10.0.0.1", id="nonsense"),
         pytest.param(["203.0.113.7"], "::ffff:10.0.0.1", "203.0.113.7", id="IPv4 in IPv6"),
+        pytest.param(["::ffff:203.0.113.7"], "10.0.0.1", "203.0.113.7", id="IPv4 in IPv6, forwarded"),
+        pytest.param(["203.0.113.7:50123"], "10.0.0.1", "203.0.113.7", id="with a port"),
+        pytest.param(["203.0.113.7:50123, 10.0.0.2:443"], "10.0.0.1", "203.0.113.7", id="with ports, through two"),
+        pytest.param(["[2001:db8::9]:50123"], "10.0.0.1", "2001:db8::9", id="IPv6 with a port"),
+        pytest.param(["[2001:db8::9]"], "10.0.0.1", "2001:db8::9", id="IPv6 in brackets"),
+        pytest.param(["2001:db8::9"], "10.0.0.1", "2001:db8::9", id="IPv6"),
+        pytest.param(["2001:db8:0:0:0:0:0:9:50123"], "10.0.0.1", "2001:db8::9", id="IPv6 in full, with a port"),
+        pytest.param(["[::ffff:203.0.113.7]:50123"], "10.0.0.1", "203.0.113.7", id="IPv4 in IPv6 with a port"),
+        pytest.param(["fe80::1%eth0"], "10.0.0.1", "fe80::1", id="zone"),
+        pytest.param(["[fe80::1%25eth0]:443"], "10.0.0.1", "fe80::1", id="zone and port"),
+        pytest.param(['"203.0.113.7"'], "10.0.0.1", "203.0.113.7", id="quoted"),
+        pytest.param([' "[2001:db8::9]:443" '], "10.0.0.1", "2001:db8::9", id="quoted, with a port"),
+        pytest.param(["\t203.0.113.7 ,  10.0.0.2\t"], "10.0.0.1", "203.0.113.7", id="whitespace"),
+        pytest.param(["203.0.113.7,, ", ""], "10.0.0.1", "203.0.113.7", id="empty elements"),
+        pytest.param(["nonsense"], "10.0.0.1", None, id="nonsense"),
+        pytest.param(["203.0.113.7, unknown, 10.0.0.2"], "10.0.0.1", None, id="a proxy that doesn't know"),
+        pytest.param(["unknown, 203.0.113.7"], "10.0.0.1", "203.0.113.7", id="unknown behind a stranger"),
+        pytest.param(["203.0.113.7:http"], "10.0.0.1", None, id="no port"),
+        pytest.param(["1" * 60_000], "10.0.0.1", None, id="far too long"),
     ],
 )
-async def test_address_is_that_of_the_last_stranger(forwarded: list[str], peer: str, expected: str) -> None:
+async def test_address_is_that_of_the_last_stranger(forwarded: list[str], peer: str, expected: str | None) -> None:
     app = create_app("", WebSettings(web_trusted_proxies=ELSEWHERE), Thresholds(), version="1")
     request = make_mocked_request("GET", "/", headers=[("X-Forwarded-For", each) for each in forwarded], app=app)
     request.transport.get_extra_info.side_effect = lambda name, *_: (peer, 1234) if name == "peername" else None  # type: ignore[union-attr]
 
     assert client_address(request) == expected
+
+
+@pytest.mark.usefixtures("people")
+class TestSlowdown:
+    @pytest.fixture
+    def settings(self) -> WebSettings:
+        return WebSettings(web_port=0, web_trusted_proxies=HERE)
+
+    @pytest.mark.parametrize(
+        ("guessing", "other"),
+        [
+            pytest.param("203.0.113.9:50123", "198.51.100.7:40000", id="ports"),
+            pytest.param("[2001:db8::9]:50123", "[2001:db8:1::7]:40000", id="IPv6 with ports"),
+            pytest.param("unknown", "unknown", id="proxy that says of nobody who it is"),
+            pytest.param("", "", id="proxy that says nothing"),
+        ],
+    )
+    async def test_one_persons_guesses_slow_down_nobody_else(self, guessing: str, other: str, nobody: Browser) -> None:
+        for number in range(FREE_BY_ADDRESS):
+            assert await guess(nobody, f"guess-{number}@example.test", guessing) == 401
+
+        assert await guess(nobody, "somebody-else@example.test", other) == 401
+
+    async def test_account_is_guarded_wherever_guesses_come_from(self, nobody: Browser) -> None:
+        said = [await guess(nobody, "dana@example.test", "unknown") for _ in range(FREE_BY_ACCOUNT + 1)]
+
+        assert said == [401] * FREE_BY_ACCOUNT + [429]
+
+
+async def guess(browser: Browser, email: str, address: str) -> int:
+    """The answer's status to a wrong password, with the proxy saying that it comes from there."""
+    headers = {"X-Forwarded-For": address, "Accept": "application/json"}
+    async with await post(
+        browser, "/sign-in", page="/sign-in", headers=headers, email=email, password="wrong"
+    ) as response:
+        return response.status
 
 
 @pytest.mark.parametrize(

@@ -63,9 +63,9 @@ def forwarded_identity(request: web.Request) -> str | None:
 
 
 def _hops(request: web.Request) -> list[str]:
-    """What X-Forwarded-For lists, however many of that header came; a proxy that appends to none leaves an empty one."""
+    """What X-Forwarded-For lists, in however many headers; without empty elements."""
     values = request.headers.getall("X-Forwarded-For", [])
-    return [hop for value in values for part in value.split(",") if (hop := part.strip(" \t\""))]
+    return [hop for value in values for part in value.split(",") if (hop := part.strip(' \t"'))]
 
 
 def _peer(request: web.BaseRequest) -> str:

@@ -25,9 +25,12 @@ SILENT_SECONDS = 75.0
 none of them sends one just as it is closed."""
 UNREAD_SECONDS = 45.0
 """How long what was sent to a browser may stay unread without a byte of progress."""
+LARGEST_FIELD = 64 * 1024
+"""Bytes of a header: all cookies of a domain that others use too, or a ticket of a directory with many groups."""
 SERVING: dict[str, Any] = {
     "auto_decompress": False,  # a compressed body stays as it is: a little could unfold into very much
     "keepalive_timeout": SILENT_SECONDS,
+    "max_field_size": LARGEST_FIELD,
     "logger": ServerLog(logging.getLogger("web.server")),
 }
 """How the server reads requests."""

@@ -157,7 +157,7 @@ async def test_body_that_nobody_reads_is_no_request(server: TestServer) -> None:
     ("start", "rest"),
     [
         pytest.param(b"GET /" + b"a" * 10_000, b"", id="endless path"),
-        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 10_000, b"", id="endless header"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"a" * 70_000, b"", id="endless header"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n", b"X: a\r\n" * 100_000, id="endless headers"),
         pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nCookie: ", b"a=b; " * 100_000, id="endless cookies"),
     ],
@@ -166,6 +166,29 @@ async def test_head_without_an_end_is_cut_off(start: bytes, rest: bytes, server:
     answer = await send(server, start, rest)
 
     assert (answer.status, answer.is_closed) == (400, True)
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        pytest.param("Cookie: " + "; ".join(f"sso_{n}={'x' * 3900}" for n in range(3)), id="cookies of others"),
+        pytest.param("Authorization: Negotiate " + "A" * 12_000, id="ticket"),
+        pytest.param("X-Large: " + "a" * 64_000, id="as large as may be"),
+    ],
+)
+async def test_large_header_of_somebody_elses_is_read(header: str, server: TestServer) -> None:
+    """Other applications of the same domain leave cookies in the browser, and a directory its ticket."""
+    answer = await send(server, request("/sign-in", header))
+
+    assert answer.status == 200
+
+
+async def test_header_that_is_too_large_is_refused_in_words(server: TestServer) -> None:
+    answer = await send(server, request("/sign-in", "Cookie: sso=" + "x" * 70_000))
+
+    assert (answer.status, answer.headers["Content-Type"]) == (400, "text/plain; charset=utf-8")
+    assert answer.body.startswith(b"Got more than 65536 bytes")
+    assert len(answer.body) < 200
 
 
 async def test_body_without_an_end_is_cut_off(

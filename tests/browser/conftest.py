@@ -31,6 +31,9 @@ PATIENCE_MS = 60_000
 """How long a browser waits for what it is told to do, to find or to expect."""
 expect.set_options(timeout=PATIENCE_MS)
 
+ANY_NAME = "--host-resolver-rules=MAP *.test 127.0.0.1"
+"""Leads to this machine by names that are no secure context, as those of an intranet without TLS."""
+
 Visitor = Callable[..., Awaitable[Person]]
 
 
@@ -68,7 +71,7 @@ async def chromium() -> AsyncIterator[Browser]:
     if path is None:
         pytest.fail("no Chromium: `make browser` installs it, or set TUTORWATCH_TEST_BROWSER to one")
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", ANY_NAME])
         yield browser
         await browser.close()
 
@@ -84,13 +87,14 @@ async def visitor(
     visitors: list[Person] = []
     async with AsyncExitStack() as stack:
 
-        async def open_browser(user_id: str | None = None, **options: Any) -> Person:
-            context = await chromium.new_context(base_url=str(server.make_url("/")), **options)
+        async def open_browser(user_id: str | None = None, *, host: str = server.host, **options: Any) -> Person:
+            address = str(server.make_url("/").with_host(host))
+            context = await chromium.new_context(base_url=address, **options)
             context.set_default_timeout(PATIENCE_MS)
             stack.push_async_callback(context.close)
             if user_id:
                 await context.add_cookies(
-                    [{"name": SIGN_IN, "value": await _signed_in(engine, user_id), "url": str(server.make_url("/"))}]
+                    [{"name": SIGN_IN, "value": await _signed_in(engine, user_id), "url": address}]
                 )
             person = Person(await context.new_page())
             visitors.append(person)

@@ -1,22 +1,22 @@
 // Hears from the server that something changed. Browsers allow six connections to a server over HTTP/1.1, and an
-// event stream takes one for as long as it is open: so of all pages of this browser one listens, and tells the rest.
+// event stream takes one for as long as it is open: so one worker holds it for all pages of this browser. Where there
+// are no shared workers (some phones), a page holds one of its own, while it is looked at.
 
-const SILENCE_MS = 100_000; // the server says something every minute
-const RETRY_FIRST_MS = 1_000;
-const RETRY_LONGEST_MS = 30_000;
+import { Stream } from "./stream.js";
+
+const WORKER = new URL("./events-worker.js", import.meta.url);
+const SILENCE_MS = 120_000; // longer than the worker waits for the server
 
 export class Events {
   #url;
   #heard;
   #lost;
   #refused;
+  #worker = null;
   #stream = null;
   #hears = false;
-  #heardAt = Date.now();
-  #retryMs = RETRY_FIRST_MS;
-  #retryTimer = 0;
-  #stopListening = null;
-  #pages = "BroadcastChannel" in window ? new BroadcastChannel("tutorwatch-events") : null;
+  #heardAt = 0;
+  #watchTimer = 0;
 
   // `heard` is called when something may have changed, `lost` when from now on changes may be missed, and `refused`
   // when the server's answer was no stream, as after the sign-in has ended.
@@ -25,92 +25,85 @@ export class Events {
     this.#heard = heard;
     this.#lost = lost;
     this.#refused = refused;
-    this.#pages?.addEventListener("message", ({ data }) => this.#passOn(data));
   }
 
   get hears() {
     return this.#hears;
   }
 
-  // Listens as soon as no other page does.
   start() {
-    this.#pages?.postMessage("asks");
-    if (!navigator.locks || !this.#pages) this.#connect();
-    else navigator.locks.request("tutorwatch-events", () => this.#listenUntilStopped());
-    setInterval(() => this.#watch(), 5_000);
+    if ("SharedWorker" in window) this.#share();
+    else this.#listenAlone();
   }
 
   stop() {
     this.#hears = false;
+    this.#leave();
     this.#stream?.close();
-    this.#stream = null;
-    clearTimeout(this.#retryTimer);
-    this.#stopListening?.();
-    this.#stopListening = null;
+    document.removeEventListener("visibilitychange", this.#listenWhileVisible);
   }
 
   // For when there is reason to believe that the connection is dead, or could be had again.
   reconnect() {
     this.#lose();
-    if (this.#stream) this.#connect();
-    else this.#pages?.postMessage("asks");
+    this.#worker?.port.postMessage("reconnect");
+    this.#stream?.reconnect();
   }
 
-  #listenUntilStopped() {
-    return new Promise((resolve) => {
-      this.#stopListening = resolve;
-      this.#connect();
-    });
-  }
-
-  #connect() {
-    this.#stream?.close();
+  #share() {
     this.#heardAt = Date.now();
-    this.#stream = new EventSource(this.#url);
-    for (const name of ["alerts", "resync"]) this.#stream.addEventListener(name, () => this.#tell("heard"));
-    this.#stream.addEventListener("deaf", () => this.#tell("lost"));
-    this.#stream.addEventListener("error", () => this.#fail());
+    this.#worker = new SharedWorker(WORKER, { type: "module", name: this.#url });
+    this.#worker.port.onmessage = ({ data }) => this.#take(data);
+    this.#worker.onerror = () => this.#listenAlone();
+    this.#watchTimer = setInterval(() => this.#watch(), 5_000);
   }
 
-  // The browser reconnects by itself, except after an answer that is no stream.
-  #fail() {
-    this.#tell("lost");
-    if (this.#stream?.readyState !== EventSource.CLOSED) return;
-    this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.75 + Math.random() / 2));
-    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
-    this.#refused();
+  #leave() {
+    clearInterval(this.#watchTimer);
+    if (!this.#worker) return;
+    this.#worker.onerror = this.#worker.port.onmessage = null;
+    this.#worker.port.postMessage("leaves");
+    this.#worker = null;
   }
 
-  #tell(news) {
-    this.#pages?.postMessage(news);
-    this.#take(news);
+  // Nobody says so when a worker has crashed.
+  #watch() {
+    if (Date.now() - this.#heardAt < SILENCE_MS) return;
+    this.#lose();
+    this.#leave();
+    this.#share();
   }
 
-  #passOn(news) {
-    if (news !== "asks") this.#take(news);
-    else if (this.#stream) this.#pages.postMessage(this.#hears ? "heard" : "lost");
+  #listenAlone() {
+    this.#leave();
+    this.#stream = new Stream(this.#url, (news) => this.#take(news));
+    document.addEventListener("visibilitychange", this.#listenWhileVisible);
+    this.#listenWhileVisible();
   }
+
+  #listenWhileVisible = () => {
+    if (document.visibilityState === "visible") {
+      this.#stream.open();
+    } else {
+      this.#stream.close();
+      this.#lose();
+    }
+  };
 
   #take(news) {
     this.#heardAt = Date.now();
     if (news === "lost") {
       this.#lose();
-      return;
+    } else if (news === "refused") {
+      this.#refused();
+    } else {
+      this.#hears = true;
+      this.#heard();
     }
-    this.#hears = true;
-    this.#retryMs = RETRY_FIRST_MS;
-    this.#heard();
   }
 
   #lose() {
     this.#hears = false;
     this.#lost();
-  }
-
-  // A connection can be dead without an error, as after a laptop's sleep.
-  #watch() {
-    if (Date.now() - this.#heardAt < SILENCE_MS) return;
-    this.#heardAt = Date.now();
-    this.reconnect();
   }
 }

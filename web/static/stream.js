@@ -1,0 +1,90 @@
+// The stream of the server's events, kept open: connected again after every loss.
+
+const SILENCE_MS = 100_000; // the server says something every minute
+const RETRY_FIRST_MS = 1_000;
+const RETRY_LONGEST_MS = 30_000;
+const RECONNECT_GAP_MS = 500; // all pages of a browser learn at once that it is online again
+
+export class Stream {
+  #url;
+  #tell;
+  #source = null;
+  #news = null;
+  #openedAt = 0;
+  #heardAt = 0;
+  #retryMs = RETRY_FIRST_MS;
+  #retryTimer = 0;
+  #watchTimer = 0;
+
+  // `tell` is called with "heard" when something may have changed, "lost" when from now on changes may be missed, and
+  // "refused" when the server's answer was no stream, as after the sign-in has ended.
+  constructor(url, tell) {
+    this.#url = url;
+    this.#tell = tell;
+  }
+
+  get isOpen() {
+    return this.#source !== null;
+  }
+
+  // "heard" while changes are heard of, "lost" while they may be missed; null before either is known.
+  get news() {
+    return this.#news;
+  }
+
+  open() {
+    this.close();
+    this.#connect();
+    this.#watchTimer = setInterval(() => this.#watch(), 5_000);
+  }
+
+  close() {
+    this.#source?.close();
+    this.#source = null;
+    this.#news = null;
+    clearTimeout(this.#retryTimer);
+    clearInterval(this.#watchTimer);
+  }
+
+  // For when there is reason to believe that the connection is dead, or could be had again.
+  reconnect() {
+    if (!this.isOpen) return;
+    if (Date.now() - this.#openedAt >= RECONNECT_GAP_MS) {
+      this.#take("lost");
+      this.#connect();
+    } else if (this.#news) {
+      this.#tell(this.#news);
+    }
+  }
+
+  #connect() {
+    clearTimeout(this.#retryTimer);
+    this.#source?.close();
+    this.#openedAt = this.#heardAt = Date.now();
+    this.#source = new EventSource(this.#url);
+    for (const name of ["alerts", "resync"]) this.#source.addEventListener(name, () => this.#take("heard"));
+    this.#source.addEventListener("deaf", () => this.#take("lost"));
+    this.#source.addEventListener("error", () => this.#fail());
+  }
+
+  // The browser reconnects by itself, except after an answer that is no stream.
+  #fail() {
+    this.#take("lost");
+    if (this.#source?.readyState !== EventSource.CLOSED) return;
+    this.#retryTimer = setTimeout(() => this.#connect(), this.#retryMs * (0.75 + Math.random() / 2));
+    this.#retryMs = Math.min(this.#retryMs * 2, RETRY_LONGEST_MS);
+    this.#tell("refused");
+  }
+
+  #take(news) {
+    this.#heardAt = Date.now();
+    this.#news = news;
+    if (news === "heard") this.#retryMs = RETRY_FIRST_MS;
+    this.#tell(news);
+  }
+
+  // A connection can be dead without an error, as after a laptop's sleep.
+  #watch() {
+    if (Date.now() - this.#heardAt >= SILENCE_MS) this.reconnect();
+  }
+}

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.schema_version import check_schema
 from scripts.errors import CommandError, UsageError
+from scripts.one_line import one_line
 from web import store
 from web.access_cookies import digest, new_token
 from web.access_passwords import LONGEST, hash_password
@@ -72,7 +73,7 @@ async def list_tokens(engine: AsyncEngine) -> None:
     if not tokens:
         typer.echo("There are no tokens.")
     for token in tokens:
-        rights = f"acts for {token.user}" if token.user else "reads"
+        rights = f"acts for {one_line(token.user)}" if token.user else "reads"
         typer.echo(f"{token.name}: {rights}, created {_day(token.created_at)}, {_use(token)}")
 
 

@@ -22,6 +22,7 @@ from rules.settings import Thresholds
 from rules.tutors import every_tutor, load_names
 from scripts.errors import CommandError
 from scripts.explanations import explain_database
+from scripts.one_line import one_line
 
 T = TypeVar("T")
 
@@ -100,9 +101,9 @@ async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str
         raise CommandError(explain_database(error) or f"The database can't be reached: {error}") from error
     unknown = [tutor_id for tutor_id in options.tutor_ids if tutor_id not in names]
     if unknown:
-        raise CommandError("No such tutor: " + ", ".join(unknown))
+        raise CommandError("No such tutor: " + ", ".join(map(one_line, unknown)))
     if others := [f"{name} ({user_id})" for user_id, name in names.items() if user_id not in tutors]:
-        raise CommandError("No tutor, by role, profile or session: " + ", ".join(others))
+        raise CommandError("No tutor, by role, profile or session: " + ", ".join(map(one_line, others)))
     return dict(list(names.items())[: options.limit])
 
 
@@ -161,9 +162,9 @@ def _report(
     summary.failed |= failed
     for tutor_id in batch:
         summary.tutors += 1
-        head = f"Tutor {summary.tutors}/{len(names)}: {names[tutor_id]} - "
+        head = f"Tutor {summary.tutors}/{len(names)}: {one_line(names[tutor_id])} - "
         if tutor_id in failed:
-            yield f"{head}failed: {failures.describe(failed[tutor_id]).splitlines()[0]}"
+            yield f"{head}failed: {one_line(failures.describe(failed[tutor_id]).splitlines()[0])}"
         else:
             yield f"{head}{alerts[tutor_id]} alerts, {insights[tutor_id]} insights generated"
 

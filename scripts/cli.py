@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from scripts import output
 from scripts.errors import CommandError
-from scripts.log_format import LogFormat
+from scripts.log_format import LogFormat, LogLevel
+from scripts.one_line import one_line
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,6 +48,7 @@ def _checked_text(given: str | list[str] | None) -> str | list[str] | None:
 
 
 Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
+LeastLevel = Annotated[LogLevel, typer.Option("--log-level", envvar="TUTORWATCH_LOG_LEVEL", help="The least logged.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 TokenName = Annotated[str, typer.Argument(callback=_checked_text, help="The program's name.")]
 AutomationOff = Annotated[
@@ -53,17 +56,33 @@ AutomationOff = Annotated[
 ]
 
 
+def _print_version(is_asked: bool) -> None:
+    if is_asked:
+        typer.echo(f"tutorwatch {_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def tutorwatch(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Stands in front of all commands; Typer's own help text stays."""
+
+
 @app.command()
 def run(
     demo: Annotated[bool, typer.Option(help="Fill an empty database with demo data and go on writing to it.")] = True,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions of the demo.")] = 4.0,
     log_format: Logs = LogFormat.AUTO,
+    log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
     """Everything in one process: schema, demo data where the database is empty, listener, dashboard.
 
     Without TUTORWATCH_DATABASE_URL it starts an embedded PostgreSQL, kept in .data/.
     """
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     from listener.settings import ListenerSettings
     from rules.settings import Thresholds
     from scripts import environment
@@ -75,9 +94,9 @@ def run(
 
 
 @app.command()
-def listen(log_format: Logs = LogFormat.AUTO) -> None:
+def listen(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.INFO) -> None:
     """The listener alone. Start as many as you like, on as many machines: they share the work."""
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     import asyncio
 
     from listener.service import run_listener
@@ -95,9 +114,9 @@ def listen(log_format: Logs = LogFormat.AUTO) -> None:
 
 
 @app.command("web")
-def serve_web(log_format: Logs = LogFormat.AUTO) -> None:
+def serve_web(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.INFO) -> None:
     """The dashboard alone. Start as many as you like, behind a proxy that ends TLS."""
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     import asyncio
 
     from rules.settings import Thresholds
@@ -120,12 +139,13 @@ def migrate(
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
     automation_off: AutomationOff = False,
     log_format: Logs = LogFormat.AUTO,
+    log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
     """Brings the database's schema up to date: creates it, joins the platform's, or mends what was damaged since.
 
     Safe beside running clients, safe to interrupt and run again; running it twice changes nothing.
     """
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     from migrations import upgrade
     from scripts import environment
 
@@ -180,9 +200,10 @@ def backfill(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
     log_format: Logs = LogFormat.AUTO,
+    log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
     """Generates alerts and insights for every tutor, from history. Can be run again, and beside listeners."""
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     from rules.settings import Thresholds
     from scripts import environment
     from scripts.backfill import Options
@@ -194,7 +215,7 @@ def backfill(
     async def work(engine: "AsyncEngine") -> None:
         summary = await run_backfill(engine, limits, options, out=sys.stdout)
         if summary.failed:
-            raise CommandError(f"Failed for {len(summary.failed)} tutors: {', '.join(summary.failed)}")
+            raise CommandError(f"Failed for {len(summary.failed)} tutors: {', '.join(map(one_line, summary.failed))}")
 
     _with_engine(work)
 
@@ -337,9 +358,10 @@ def demo(
     write: Annotated[bool, typer.Option("--write", help="Go on writing a new session every few seconds.")] = False,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions.")] = 4.0,
     log_format: Logs = LogFormat.AUTO,
+    log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
     """Fills an empty database with the demo data: 10 tutors, 40 students, about 200 sessions."""
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     import asyncio
 
     from scripts import environment
@@ -375,9 +397,10 @@ def uninstall(
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
     log_format: Logs = LogFormat.AUTO,
+    log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
     """Removes everything of Tutorwatch from the database. The platform's tables and their rows stay."""
-    _configure_logs(log_format)
+    _configure_logs(log_format, log_level)
     from migrations.uninstall import step_aside
     from migrations.uninstall import uninstall as remove
 
@@ -396,6 +419,7 @@ def uninstall(
 
 def main() -> None:
     """The console script: runs the command, and turns expected errors into one message and an exit code."""
+    output.prepare()
     try:
         app()
     except CommandError as error:
@@ -422,10 +446,10 @@ def _version() -> str:
     return installed_version("tutorwatch")
 
 
-def _configure_logs(log_format: LogFormat) -> None:
+def _configure_logs(log_format: LogFormat, log_level: LogLevel) -> None:
     from scripts.logs import configure
 
-    configure(log_format)
+    configure(log_format, log_level)
 
 
 def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:

@@ -24,6 +24,7 @@ from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
 from scripts.narration import Narrator
+from scripts.one_line import one_line
 from scripts.signals import stop_on_signals
 from web.service import run_web
 from web.settings import WebSettings
@@ -144,7 +145,7 @@ async def play_demo(url: str, *, write: bool, pause: float) -> None:
         print("The demo data is there already.", flush=True)
     if write:
         stop = stop_on_signals()
-        writing = asyncio.create_task(write_demo_sessions(url, print, pause))
+        writing = asyncio.create_task(write_demo_sessions(url, lambda line: print(one_line(line)), pause))
         await asyncio.wait({writing, asyncio.create_task(stop.wait())}, return_when=asyncio.FIRST_COMPLETED)
         if writing.done():
             writing.result()

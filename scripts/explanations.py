@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError, PendingRollbackError
 
 from database.errors import TransientError, TutorwatchError, first_line
 from migrations.upgrade import SchemaError
+from scripts import output
 from web.service import AddressError
 
 INTERRUPTED = "Interrupted; run the command again to go on"
@@ -41,7 +42,7 @@ _BY_CODE = {
 
 
 def explain(error: BaseException) -> str | None:
-    """What to tell of an error of the other packages or of the database; None for our own bugs."""
+    """What to tell of an error of the other packages, of the database or of stdout; None for our own bugs."""
     if _was_interrupted(error):
         return INTERRUPTED
     is_transient = isinstance(error, TransientError)  # then it is the database's answer that explains it
@@ -51,6 +52,8 @@ def explain(error: BaseException) -> str | None:
         return message
     if is_transient:
         return REFUSED.format(first_line(error))
+    if isinstance(error, OSError):
+        return output.explain(error)
     if isinstance(error, PendingRollbackError):  # what Alembic makes of a connection lost in its middle
         return LOST
     if isinstance(error, OperationalError | psycopg.OperationalError):

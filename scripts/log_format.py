@@ -1,4 +1,4 @@
-"""The choice of `--log-format`, apart from `scripts.logs` so that --help needs no logging library."""
+"""The choices of `--log-format` and `--log-level`, apart from `scripts.logs`: --help needs no logging library."""
 
 from enum import StrEnum
 
@@ -9,3 +9,12 @@ class LogFormat(StrEnum):
     AUTO = "auto"
     TEXT = "text"
     JSON = "json"
+
+
+class LogLevel(StrEnum):
+    """The least that is logged."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.errors import TransientError, translating_errors
 from listener.batch import Batch
 from rules.tutors import load_names
+from scripts.one_line import one_line
 
 
 class Narrator:
@@ -43,7 +44,7 @@ class Narrator:
 
     @staticmethod
     def _say(kind: str, what: str) -> None:
-        print(f"{datetime.now().astimezone():%H:%M:%S}  {kind:<8} {what}", flush=True)
+        print(f"{datetime.now().astimezone():%H:%M:%S}  {kind:<8} {one_line(what)}", flush=True)
 
 
 def _events(batch: Batch) -> Iterator[tuple[str, str, str]]:

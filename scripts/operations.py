@@ -15,6 +15,7 @@ from listener import failures
 from migrations.automation import Automation
 from rules.tutors import load_names
 from scripts.errors import CommandError
+from scripts.one_line import one_line
 
 _STATUS = text(f"""
     SELECT (SELECT count(*) FROM tutorwatch.listeners
@@ -58,7 +59,8 @@ async def print_failures(engine: AsyncEngine) -> None:
     for failure in failing:
         name = f"{failure.name} ({failure.tutor_id})" if failure.name else failure.tutor_id
         outlook = _outlook(failure)
-        typer.echo(f"{name}: {outlook}, {failure.attempts} attempts, last error: {failure.last_error.splitlines()[0]}")
+        error = failure.last_error.splitlines()[0]
+        typer.echo(one_line(f"{name}: {outlook}, {failure.attempts} attempts, last error: {error}"))
 
 
 async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
@@ -68,7 +70,7 @@ async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
         if tutor_ids is not None:
             known = {*await load_names(conn, tutor_ids), *[failure.tutor_id for failure in await failures.load(conn)]}
             if unknown := [tutor_id for tutor_id in tutor_ids if tutor_id not in known]:
-                raise CommandError("No such tutor: " + ", ".join(unknown))
+                raise CommandError("No such tutor: " + ", ".join(map(one_line, unknown)))
         retried = await retry_failing(conn, tutor_ids)
     typer.echo(f"Failing tutors that the next free listener will generate: {retried}")
 

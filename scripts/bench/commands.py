@@ -3,7 +3,6 @@
 Importing this imports all of them: do so only when a benchmark is asked for.
 """
 
-import logging
 import signal
 import sys
 from importlib import import_module
@@ -14,7 +13,7 @@ import typer
 
 from scripts.bench import benchmarks
 from scripts.bench.benchmark import Benchmark, JsonFile, MarkdownFile, Quick, run_all
-from scripts.log_format import LogFormat
+from scripts.log_format import LogFormat, LogLevel
 from scripts.logs import configure
 
 app = typer.Typer(
@@ -37,7 +36,7 @@ def every_benchmark() -> list[Benchmark[Any]]:
 @app.callback()
 def prepare() -> None:
     """Logs warnings only, and lets SIGTERM end a benchmark like Ctrl-C: its database goes too."""
-    configure(LogFormat.AUTO, level=logging.WARNING)
+    configure(LogFormat.AUTO, LogLevel.WARNING)
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
 
 

@@ -11,6 +11,7 @@ from database.errors import PooledError
 from listener.settings import ListenerSettings
 from scripts.doctor import rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
+from scripts.one_line import one_line
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
 OF_THE_SCHEMA: tuple[Check, ...] = (
@@ -41,7 +42,7 @@ def print_examination(
     for finding in examine(url, listener, version=version, pooled_url=pooled_url):
         findings.append(finding)
         if not as_json:
-            typer.echo(str(finding))
+            typer.echo(one_line(str(finding)))
     is_well = all(finding.is_ok for finding in findings)
     if as_json:
         typer.echo(json.dumps({"is_ok": is_well, "checks": [finding.as_json() for finding in findings]}, indent=2))

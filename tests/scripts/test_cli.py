@@ -7,6 +7,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from tests.scripts.command import (
 )
 
 NOWHERE = f"postgresql://tim:{SECRET}@127.0.0.1:1/none"
+ISO_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"
 ON_A_DATABASE = [
     ["listen"],
     ["migrate"],
@@ -61,7 +63,7 @@ def words(command: list[str]) -> str:
     [
         ([], ["TUTORWATCH_DATABASE_URL", "stdout", "stderr", "Exit code", "listen", "backfill", "uninstall"]),
         (["run"], [".data/", "--no-demo", "--every", "demo data"]),
-        (["listen"], ["--log-format", "share the work"]),
+        (["listen"], ["--log-format", "--log-level", "share the work"]),
         (["migrate"], ["--check", "--sql", "--automation-off", "exit 1", "changes nothing"]),
         (["backfill"], ["--tutor", "--limit", "--dry-run", "--batch-size", "run again"]),
         (["status"], ["exit 1", "--host"]),
@@ -282,8 +284,9 @@ async def test_logs_are_json_or_text_on_stderr(
     for line in listener.err:
         if as_json:
             assert {"time", "level", "logger", "message"} <= json.loads(line).keys()
+            assert re.fullmatch(ISO_TIME, json.loads(line)["time"])
         else:
-            assert re.match(r"\d\d:\d\d:\d\d INFO    \w", line)
+            assert re.match(rf"{ISO_TIME} INFO    \w", line)
 
 
 def test_unknown_log_format_is_a_usage_error() -> None:
@@ -297,8 +300,37 @@ def test_variable_sets_the_log_format_of_every_command(database_url: str) -> Non
     filled = tutorwatch("demo", url=database_url, log_format="text")
     removed = tutorwatch("uninstall", "--yes", url=database_url, log_format="text")
 
-    assert re.match(r"\d\d:\d\d:\d\d INFO    Filled the empty database", filled.err)
-    assert re.match(r"\d\d:\d\d:\d\d INFO    Dropping index", removed.err)
+    assert re.match(rf"{ISO_TIME} INFO    Filled the empty database", filled.err)
+    assert re.match(rf"{ISO_TIME} INFO    Dropping index", removed.err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "is_told"),
+    [
+        pytest.param([], {}, True, id="info, unless told otherwise"),
+        pytest.param([], {"log_level": "warning"}, False, id="by variable"),
+        pytest.param(["--log-level", "error"], {"log_level": "debug"}, False, id="the option wins"),
+    ],
+)
+def test_log_level_is_the_least_that_is_told(
+    database_url: str, arguments: list[str], settings: dict[str, Any], is_told: bool
+) -> None:
+    filled = tutorwatch("demo", *arguments, url=database_url, **settings)
+
+    assert ("Filled the empty database" in filled.err) is is_told
+
+
+def test_unknown_log_level_is_a_usage_error() -> None:
+    done = tutorwatch("listen", url=NOWHERE, log_level="loud")
+
+    assert (done.code, done.out) == (2, "")
+    assert "loud" in done.err
+
+
+def test_version_is_printed_without_any_setting() -> None:
+    done = tutorwatch("--version", batch_size="rubbish")
+
+    assert (done.code, done.out, done.err) == (0, f"tutorwatch {version('tutorwatch')}\n", "")
 
 
 # Connections

@@ -22,7 +22,7 @@ class ListenerSettings(BaseSettings):
         description="Changes claimed in one transaction, and with them later ones of the same tutors",
     )
     poll_seconds: float = Field(30, gt=0, le=3600, description="Longest time between two looks into the outbox")
-    deaf_poll_seconds: float = Field(1, gt=0, le=60, description="The same while the LISTEN connection is down")
+    fallback_poll_seconds: float = Field(1, gt=0, le=60, description="The same while the subscription is lost")
     heartbeat_seconds: float = Field(10, gt=0, le=300, description="Time between two heartbeats of LISTEN")
     sweep_hours: float = Field(24, gt=0, le=24 * 31, description="Time between two sweeps over all tutors")
     transient_attempts: int = Field(5, ge=1, le=20, description="Attempts at a batch that meets a passing error")

@@ -119,7 +119,7 @@ class Worker:
                 pause = await self._drain()
                 self._is_cut_off = False
             except TransientError as error:
-                pause = self._settings.deaf_poll_seconds
+                pause = self._settings.fallback_poll_seconds
                 self._log_cut_off(error)
             self._is_long_at = None
             await self._wait(pause)
@@ -299,7 +299,7 @@ class Worker:
 
     def _plan(self, claim: outbox.Claim) -> float:
         """When to look again without being woken."""
-        pause = self._settings.poll_seconds if self._hears() else self._settings.deaf_poll_seconds
+        pause = self._settings.poll_seconds if self._hears() else self._settings.fallback_poll_seconds
         pause = min(pause, max(self._sweep_due_at - time.monotonic(), 0.0))
         if claim.attempt_in_seconds is not None:
             pause = min(pause, max(claim.attempt_in_seconds, 0.0))

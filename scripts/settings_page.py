@@ -5,12 +5,16 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from scripts.environment import FOR_THE_COMMAND_LINE, ROOMS, variable
+from scripts.environment import FILE_SUFFIX, FOR_THE_COMMAND_LINE, RENAMED, ROOMS, is_secret, variable
 
 HEAD = """# Settings
 
 Environment variables, read and checked at start; a mistake or a misspelled name ends the command with exit
 code 2 and a line each. This page is the output of `tutorwatch settings`.
+
+What may hold a password or token can be given in a file, too, named by the variable with `_FILE` at its end:
+`TUTORWATCH_DATABASE_URL_FILE=/run/secrets/tutorwatch`. A line break at the file's end doesn't count. libpq's own ways
+work as well: `PGPASSFILE` (or `~/.pgpass`) for the password alone, `PGSERVICEFILE` and `service=NAME` as the URL.
 """
 
 
@@ -18,8 +22,15 @@ def settings_page() -> str:
     """All settings of all rooms with defaults and meaning, as Markdown."""
     parts = [HEAD]
     parts += [_table(_summary(room), [_row(name, field) for name, field in _fields(room)]) for room in ROOMS]
+    parts.append(_renamed())
     parts.append(_table("For the command line and the tests", [(n, "", d) for n, d in FOR_THE_COMMAND_LINE.items()]))
     return "\n".join(parts).rstrip("\n")
+
+
+def _renamed() -> str:
+    rows = [f"| `{old}` | `{new}` |" for old, new in RENAMED.items()]
+    head = ["## Deprecated names, which go on working\n", "| variable | is called now |", "|---|---|"]
+    return "\n".join([*head, *rows, ""])
 
 
 def _fields(room: type[BaseSettings]) -> list[tuple[str, FieldInfo]]:
@@ -31,7 +42,8 @@ def _summary(room: type[BaseSettings]) -> str:
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:
-    return variable(name), _shown(field.default), field.description or ""
+    also = f"; in a file: `{variable(name)}{FILE_SUFFIX}`" if is_secret(field) else ""
+    return variable(name), _shown(field.default), f"{field.description or ''}{also}"
 
 
 def _shown(default: Any) -> str:

@@ -210,7 +210,7 @@ async def test_clients_commit_and_are_heard_by_polling_with_the_queue_full(
     async with await psycopg.AsyncConnection.connect(small_queue, autocommit=True) as connection:
         platform = Platform(connection)
         async with filled_queue(small_queue):
-            with Running("listen", url=LISTENER.url(small_queue), deaf_poll_seconds=0.5, poll_seconds=1):
+            with Running("listen", url=LISTENER.url(small_queue), fallback_poll_seconds=0.5, poll_seconds=1):
                 await no_shows(platform, 5)
                 async with connection.transaction():
                     await no_shows(platform, 5, first=6)

@@ -271,7 +271,9 @@ async def test_change_missed_while_the_connection_was_cut_is_found_after_the_rec
 ) -> None:
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
-        async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60) as listener:
+        async with listening(
+            database_url, listen_url=proxy.url, poll_seconds=NEVER, fallback_poll_seconds=60
+        ) as listener:
             await logged(caplog, "listening")
             await proxy.close()
             await logged(caplog, "unreachable")
@@ -285,7 +287,7 @@ async def test_change_missed_while_the_connection_was_cut_is_found_after_the_rec
 
 
 async def test_killed_notification_connection_loses_nothing(database_url: str, platform: Platform) -> None:
-    async with listening(database_url, poll_seconds=NEVER, deaf_poll_seconds=60):
+    async with listening(database_url, poll_seconds=NEVER, fallback_poll_seconds=60):
         await is_up(platform)
         for number in (1, 2, 3):
             assert await terminate(platform, "tutorwatch-listen") == 1
@@ -299,7 +301,7 @@ async def test_deaf_listener_says_so_polls_and_recovers(
 ) -> None:
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
-        async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1):
+        async with listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, fallback_poll_seconds=0.1):
             await logged(caplog, "listening")  # before that it has no connection to lose, and would say something else
 
             await proxy.close()
@@ -323,7 +325,7 @@ async def test_listener_that_never_hears_generates_by_polling(
     (tutor,) = await no_shows(platform, 1)
     async with (
         Proxy(LISTENER.url(database_url)) as proxy,
-        listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1),
+        listening(database_url, listen_url=proxy.url, poll_seconds=NEVER, fallback_poll_seconds=0.1),
     ):
         assert (await logged(caplog, "unreachable"))[0].levelname == "WARNING"
 
@@ -339,7 +341,7 @@ async def test_connection_that_fell_silent_is_found_out_and_replaced(
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
         async with listening(
-            database_url, listen_url=proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.3
+            database_url, listen_url=proxy.url, poll_seconds=NEVER, fallback_poll_seconds=60, heartbeat_seconds=0.3
         ):
             await logged(caplog, "listening")
 
@@ -356,7 +358,7 @@ async def test_network_that_fell_silent_under_all_connections_costs_no_more_than
 ) -> None:
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
-        async with listening(proxy.url, poll_seconds=NEVER, deaf_poll_seconds=60, heartbeat_seconds=0.5):
+        async with listening(proxy.url, poll_seconds=NEVER, fallback_poll_seconds=60, heartbeat_seconds=0.5):
             await is_up(platform)
             await no_shows(platform, 1, first=1)
             await has_alert(platform, "tutor-0001")
@@ -442,7 +444,7 @@ async def test_database_that_goes_away_meanwhile_is_waited_for(
     caplog.set_level(logging.DEBUG, logger="listener.worker")  # the subscription tells of it
     async with Proxy(LISTENER.url(database_url)) as proxy:
         await proxy.open()
-        async with listening(proxy.url, poll_seconds=NEVER, deaf_poll_seconds=0.1) as listener:
+        async with listening(proxy.url, poll_seconds=NEVER, fallback_poll_seconds=0.1) as listener:
             await is_up(platform)
             await proxy.close()
             await no_shows(platform, 1)
@@ -719,6 +721,6 @@ async def test_listener_that_connects_elsewhere_keeps_its_password_to_itself(
     database_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     nowhere = make_conninfo("", host="127.0.0.1", port=1, user="tim", password="k9-open-sesame")
-    async with listening(database_url, listen_url=nowhere, deaf_poll_seconds=0.1):
+    async with listening(database_url, listen_url=nowhere, fallback_poll_seconds=0.1):
         await logged(caplog, "unreachable", 2)
     assert "k9-open-sesame" not in caplog.text

@@ -418,8 +418,8 @@ async def test_change_that_another_listener_gave_back_is_found_without_a_wake_up
 @pytest.mark.parametrize(
     ("hears", "settings"),
     [
-        pytest.param(True, {"poll_seconds": 0.2, "deaf_poll_seconds": 60}, id="hearing"),
-        pytest.param(False, {"poll_seconds": 60, "deaf_poll_seconds": 0.2}, id="deaf"),
+        pytest.param(True, {"poll_seconds": 0.2, "fallback_poll_seconds": 60}, id="hearing"),
+        pytest.param(False, {"poll_seconds": 60, "fallback_poll_seconds": 0.2}, id="deaf"),
     ],
 )
 async def test_idle_worker_asks_little(

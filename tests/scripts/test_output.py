@@ -37,7 +37,7 @@ ENCODINGS = [
     ids=ascii,
 )
 def test_line_holds_what_it_can_and_escapes_the_rest(text: str, shown: str) -> None:
-    assert one_line(text) == shown
+    assert ascii(one_line(text)) == ascii(shown)  # half a character can't be reported
 
 
 # Names

@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -32,6 +33,16 @@ class DrizzleProject:
     def push(self, *options: str) -> str:
         """What `drizzle-kit push` prints. Nobody is there to answer its questions."""
         return self._run("drizzle-kit", "push", *options)
+
+    def pull(self) -> None:
+        """Writes the database's schema into the folder `pulled`."""
+        self._run("drizzle-kit", "pull")
+
+    def declare_pulled_indexes(self) -> None:
+        """Makes the pulled schema the project's, without operator classes."""
+        pulled = (self.folder / "pulled" / "schema.ts").read_text(encoding="utf-8")
+        declared = re.sub(r'(?<=\))\.op\("\w+"\)', "", pulled)
+        (self.folder / "schema.ts").write_text(declared, encoding="utf-8")
 
     def script(self, name: str, *arguments: str) -> None:
         """Runs one of the project's scripts."""

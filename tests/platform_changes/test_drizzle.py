@@ -78,6 +78,14 @@ async def test_push_of_the_unchanged_schema_drops_our_indexes_and_nothing_else(
     assert [await platform.rows(query) for query in (INDEXES, TRIGGERS, TABLES)] == [[], triggers, tables]
 
 
+def test_push_leaves_indexes_alone_that_the_schema_declares_as_pulled(drizzle: DrizzleProject) -> None:
+    """As docs/orm.md advises: what `pull` prints, without the operator classes that it gets wrong."""
+    drizzle.pull()
+    drizzle.declare_pulled_indexes()
+
+    assert "No changes detected" in drizzle.push()
+
+
 async def test_alerts_go_on_after_a_push_and_migrate_repairs_the_indexes(
     drizzle: DrizzleProject, platform: Platform, database_url: str
 ) -> None:

@@ -4,6 +4,7 @@ import { defineConfig } from "drizzle-kit";
 export default defineConfig({
   dialect: "postgresql",
   schema: "./schema.ts",
+  out: "./pulled",
   dbCredentials: { url: process.env.DATABASE_URL! },
   verbose: true,
 });

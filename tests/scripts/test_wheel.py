@@ -17,7 +17,7 @@ def test_wheel_holds_every_file_of_every_room(tmp_path: Path) -> None:
     for room in project["tool"]["importlinter"]["root_packages"]:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     ours = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
-    for name in ("pyproject.toml", "README.md"):
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
 
     built = subprocess.run([sys.executable, "-c", BUILD, tmp_path], cwd=source, capture_output=True, text=True)
@@ -25,4 +25,6 @@ def test_wheel_holds_every_file_of_every_room(tmp_path: Path) -> None:
     assert built.returncode == 0, built.stderr
     with ZipFile(tmp_path / built.stdout.splitlines()[-1]) as wheel:
         packed = {name for name in wheel.namelist() if ".dist-info/" not in name}
+        licences = [name for name in wheel.namelist() if name.endswith(".dist-info/licenses/LICENSE")]
     assert sorted(ours ^ packed) == []
+    assert len(licences) == 1

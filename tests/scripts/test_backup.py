@@ -15,7 +15,7 @@ from tests.conftest import database_on
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.migrations.catalog import snapshot
 from tests.platform import Platform
-from tests.roles import WEB
+from tests.roles import LISTENER, WEB
 from tests.scripts.command import find_program, psql, tutorwatch
 from tests.scripts.test_doctor import ALIVE, troubles
 from tests.web.conftest import post
@@ -81,6 +81,34 @@ async def test_a_restored_database_goes_on_where_the_original_stood(
             await has_settled(restored)
         assert await alerted(restored) == early + late + new, "what is written from now on"
     assert await signs_in(restored_url)
+
+
+async def test_our_own_schema_can_be_put_back_after_an_uninstall(
+    database_url: str, platform: Platform, tmp_path: Path
+) -> None:
+    """How one goes back to the version before: docs/operations.md, "Upgrading from 0.1.0"."""
+    backup = str(tmp_path / "backup")
+    tutors = await no_shows(platform, 2)
+    async with listening(database_url):
+        await has_settled(platform)
+    evidence = await platform.rows("SELECT alert_id, session_ids FROM tutorwatch.alert_evidence ORDER BY alert_id")
+
+    program("pg_dump", "--format=custom", "--schema=tutorwatch", f"--file={backup}", database_url)
+    assert tutorwatch("uninstall", "--yes", url=database_url).code == 0
+    program("pg_restore", "--exit-on-error", f"--dbname={database_url}", backup)
+    assert tutorwatch("migrate", url=database_url).code == 0
+    assert tutorwatch("rights", "--listener", LISTENER.name, "--web", WEB.name, url=database_url).code == 0
+
+    assert len(evidence) == len(tutors)
+    assert evidence == await platform.rows(
+        "SELECT alert_id, session_ids FROM tutorwatch.alert_evidence ORDER BY alert_id"
+    )
+    psql(database_url, ALIVE)
+    assert troubles(tutorwatch("doctor", url=database_url)) == []
+    later = await no_shows(platform, 1, first=3)
+    async with listening(database_url):
+        await has_settled(platform)
+    assert await alerted(platform) == tutors + later
 
 
 async def signs_in(url: str) -> bool:

@@ -39,7 +39,7 @@ $(VENV)/installed: requirements-dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-bench: setup ## The figures of the README; `tutorwatch bench --help` tells more
+bench: setup ## The figures of benchmarks.md; `tutorwatch bench --help` tells more
 	@$(BIN)/tutorwatch bench all
 
 lock: setup ## Renew the lock files after a change of pyproject.toml

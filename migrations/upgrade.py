@@ -247,7 +247,9 @@ WHERE datname = current_database() AND application_name IN ('tutorwatch-listen',
 
 
 _OLDER_SERVICES = """
-    SELECT DISTINCT format('%s as role %s from %s', application_name, usename, coalesce(host(client_addr), 'this host'))
+    SELECT DISTINCT format(
+        '%%s as role %%s from %%s', application_name, usename, coalesce(host(client_addr), 'this host')
+    )
     FROM pg_stat_activity
     WHERE datname = current_database()
       AND application_name IN ('tutorwatch-listen', 'tutorwatch-worker', 'tutorwatch-web', 'tutorwatch-web-listen')

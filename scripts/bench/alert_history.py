@@ -39,12 +39,12 @@ def fill(url: str, size: Size, history: AlertHistory, now: datetime) -> None:
     }
     with psycopg.connect(url) as connection:
         skip_key_checks(connection)  # and no trigger announces what is filled in
-        for statement in (_ALERTS, _EVIDENCE, _RESOLUTIONS, _INSIGHTS):
+        for statement in (_ALERTS, _EVIDENCE, _CONSUMED, _RESOLUTIONS, _INSIGHTS):
             connection.execute(statement, values)
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(
             "VACUUM (ANALYZE) public.alerts, public.tutor_insights, tutorwatch.alert_evidence,"
-            " tutorwatch.alert_resolutions"
+            " tutorwatch.alert_resolutions, tutorwatch.consumed_sessions"
         )
         with suppress(psycopg.errors.InsufficientPrivilege):
             connection.execute("CHECKPOINT")
@@ -82,8 +82,8 @@ _ALERTS: LiteralString = """
 
 _EVIDENCE: LiteralString = """
     INSERT INTO tutorwatch.alert_evidence
-        (alert_id, tutor_id, value, threshold, session_ids, counted_session_ids, refreshed_at)
-    SELECT md5('bench-alert-' || n)::uuid, 'bench-tutor-' || t, 3, 2, behind, behind, %(now)s::timestamp
+        (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
+    SELECT md5('bench-alert-' || n)::uuid, 'bench-tutor-' || t, 3, 2, behind, %(now)s::timestamp
     FROM generate_series(1, %(total)s::int) AS n,
          LATERAL (SELECT 1 + (n - 1) %% %(tutors)s::int AS t) AS tutor,
          LATERAL (
@@ -91,6 +91,12 @@ _EVIDENCE: LiteralString = """
              FROM generate_series(0, 2) AS i
          ) AS sessions (behind)
     ORDER BY n DESC
+"""
+
+_CONSUMED: LiteralString = """
+    INSERT INTO tutorwatch.consumed_sessions (session_id, alert_type, alert_id)
+    SELECT unnest(session_ids), alert_type::text, id FROM tutorwatch.alert_evidence JOIN public.alerts ON id = alert_id
+    ON CONFLICT DO NOTHING
 """
 
 _RESOLUTIONS: LiteralString = """

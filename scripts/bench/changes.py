@@ -8,10 +8,10 @@ from database.channels import CHANGES
 from migrations import automation
 
 REMOVE_RESULTS: tuple[LiteralString, ...] = (
-    "TRUNCATE public.alerts, public.tutor_insights, tutorwatch.alert_evidence",
+    "TRUNCATE public.alerts, public.tutor_insights, tutorwatch.alert_evidence, tutorwatch.consumed_sessions",
     "DELETE FROM tutorwatch.outbox",
 )
-"""Every alert, insight and piece of evidence; then the changes that our own trigger makes of that."""
+"""Every alert, insight and piece of evidence; then the changes that our own triggers make of that."""
 
 
 def switch_on(url: str) -> None:

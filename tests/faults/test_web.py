@@ -195,8 +195,7 @@ async def test_admins_who_act_at_once_beside_the_listener_each_learn_what_became
         "SELECT count(*) FROM alerts WHERE NOT resolved GROUP BY tutor_id, alert_type HAVING count(*) > 1"
     )
     unseen = await platform.rows(
-        "SELECT count(*) FROM sessions WHERE id NOT IN"
-        " (SELECT unnest(counted_session_ids) FROM tutorwatch.alert_evidence)"
+        "SELECT count(*) FROM sessions WHERE id NOT IN (SELECT session_id FROM tutorwatch.consumed_sessions)"
     )
     # The last no-show alone opens nothing where all before it have counted: it may be unseen only then.
     fault_record("admins racing each other and the listener", injected=len(statuses), doubled=len(duplicates))

@@ -325,7 +325,7 @@ async def test_statistics_alone_are_read_by_the_plans_of_a_generation(
             found = await conn.execute(
                 text(
                     "SELECT generic_plans > 0, custom_plans > 0 FROM pg_prepared_statements"
-                    " WHERE statement LIKE '%uncounted_no_shows%' AND statement NOT LIKE '%pg_prepared%'"
+                    " WHERE statement LIKE '%unconsumed_no_shows%' AND statement NOT LIKE '%pg_prepared%'"
                 )
             )
             return tuple(found.one())

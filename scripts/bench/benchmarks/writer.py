@@ -23,6 +23,7 @@ import psycopg
 import typer
 from psycopg import sql
 
+from database.recording import STATEMENT_TRIGGERS
 from migrations import automation
 from scripts.bench.benchmark import Benchmark, JsonFile, Quick
 from scripts.bench.consumption import Stopwatch, difference, listener_processor_seconds
@@ -107,6 +108,9 @@ def measure(server_url: str, options: Options) -> Report:
         filled_database(server_url, "writer", Size(options.tutors, ROWS_EACH)) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
+        automation.switch(connection, on=True)
+        _enable(connection, "DISABLE")
+        connection.execute("TRUNCATE tutorwatch.outbox")
         connection.execute(_KEEP_ROWS, [options.copy_rows])
         say("Loading sessions in bulk, with and without triggers")
         figures = [*_copies(connection, options), *_inserts(connection, options)]
@@ -346,14 +350,19 @@ def _pair(name: str, what: str, unit: str, found: Mapping[str, Samples]) -> list
 
 @contextmanager
 def _triggers(connection: psycopg.Connection, *, on: bool) -> Iterator[None]:
-    """Tutorwatch's triggers, switched on while the block runs; they are off otherwise."""
+    """Tutorwatch's triggers on sessions, enabled while the block runs; they are disabled otherwise."""
     if on:
-        automation.switch(connection, on=True)
+        _enable(connection, "ENABLE ALWAYS")
     try:
         yield
     finally:
         if on:
-            automation.switch(connection, on=False)
+            _enable(connection, "DISABLE")
+
+
+def _enable(connection: psycopg.Connection, action: LiteralString) -> None:
+    for trigger in STATEMENT_TRIGGERS:
+        connection.execute(f"ALTER TABLE public.sessions {action} TRIGGER {trigger}".encode())
 
 
 @contextmanager

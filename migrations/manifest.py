@@ -26,6 +26,8 @@ FUNCTIONS = (
     "announce_alerts",
     "wake_dashboards",
     "end_duplicate_alerts",
+    "password_hash_of",
+    "renew_password_hash",
 )
 """Each is `migrations/sql/functions/<name>.sql`. A function comes after those that it calls."""
 

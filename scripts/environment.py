@@ -14,7 +14,8 @@ from pydantic import SecretStr, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from database.connections import DatabaseSettings, DatabaseUrl
+from database.connections import DatabaseSettings
+from database.urls import DatabaseUrl
 from listener.settings import ListenerSettings
 from rules.settings import Thresholds
 from scripts.errors import UsageError

@@ -59,6 +59,10 @@ class Token:
     revoked_at: datetime | None
 
 
+_OWN = func.tutorwatch
+"""Functions of our schema."""
+
+
 async def find_account(conn: AsyncConnection, email: str) -> Account | None:
     """The user with this e-mail address, whatever its case; None if there is none, or several but for case."""
     query = select(users.c.id, users.c.name, users.c.role)
@@ -69,19 +73,9 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
     return Account(found[0].id, found[0].name, found[0].role) if len(found) == 1 else None
 
 
-_SIGNING_IN = text("""
-    SELECT set_config('tutorwatch.signing_in', :user_id, true), set_config('row_security', 'on', true)
-""")
-"""Until _SIGNED_IN the dashboard's role sees this user's password hash: of nobody else, and never else."""
-_SIGNED_IN = text("SELECT set_config('row_security', 'off', true)")
-
-
 async def load_password_hash(conn: AsyncConnection, user_id: str) -> str | None:
     """The hash that the account's password must match; None where none was set."""
-    await conn.execute(_SIGNING_IN, {"user_id": user_id})
-    query = select(credentials.c.password_hash).where(credentials.c.user_id == user_id)
-    found: str | None = await conn.scalar(query)
-    await conn.execute(_SIGNED_IN)
+    found: str | None = await conn.scalar(select(_OWN.password_hash_of(user_id)))
     return found
 
 
@@ -99,13 +93,7 @@ async def store_password_hash(conn: AsyncConnection, user_id: str, password_hash
 
 async def renew_password_hash(conn: AsyncConnection, user_id: str, kept: str, renewed: str) -> None:
     """Puts a stronger hash of the same password in the place of `kept`, unless the password has changed since."""
-    await conn.execute(_SIGNING_IN, {"user_id": user_id})
-    await conn.execute(
-        update(credentials)
-        .where(credentials.c.user_id == user_id, credentials.c.password_hash == kept)
-        .values(password_hash=renewed)
-    )
-    await conn.execute(_SIGNED_IN)
+    await conn.execute(select(_OWN.renew_password_hash(user_id, kept, renewed)))
 
 
 async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name: str, now: datetime) -> None:

@@ -92,18 +92,7 @@ _LACKING = """
 """
 
 
-_MAY_SIGN_PEOPLE_IN = """
-    SELECT pg_has_role(%s::name, relowner, 'USAGE') OR relrowsecurity AND EXISTS (
-        SELECT FROM pg_policy JOIN pg_roles ON pg_roles.oid = ANY(polroles)
-        WHERE polrelid = pg_class.oid AND polname = 'signing_in' AND rolname = %s)
-    FROM pg_class WHERE oid = 'tutorwatch.credentials'::regclass
-"""
-"""It sees the password's hash of the one account that somebody signs in to, and no other."""
-
-
 def _lacking(patient: Patient, role: str, service: str) -> list[str]:
     privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *needed(service), strict=True)
     rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
-    if service == "web" and not patient.row(_MAY_SIGN_PEOPLE_IN, role, role)[0]:
-        rows.append(("policy signing_in", "tutorwatch.credentials", None))
     return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))

@@ -60,8 +60,10 @@ DAMAGES = [
         f"REVOKE ALL ON ALL TABLES IN SCHEMA tutorwatch FROM {WEB.name}",
         rf"rights +{WEB.name}, as web, .+ and \d+ more: ",
     ),
-    ("DROP POLICY signing_in ON tutorwatch.credentials", r"rights +.+, as web, lacks policy signing_in on tutorwatch"),
-    ("ALTER TABLE tutorwatch.credentials DISABLE ROW LEVEL SECURITY", r"rights +.+, as web, lacks policy signing_in"),
+    (
+        f"REVOKE EXECUTE ON FUNCTION tutorwatch.password_hash_of FROM {WEB.name}",
+        rf"rights +{WEB.name}, as web, lacks EXECUTE on FUNCTION tutorwatch.password_hash_of: ",
+    ),
     (PARKED, r"failures +1 tutors parked: mend what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
     (
@@ -147,7 +149,7 @@ def test_a_switch_that_is_off_is_told_and_no_trigger_missed(healthy_url: str) ->
 
     (told,) = troubles(doctor(healthy_url))
 
-    assert re.match(r"automation +off: .*`tutorwatch automation on`", told)
+    assert re.match(r"automation +off since .*`tutorwatch automation on`", told)
 
 
 def test_several_troubles_are_a_line_each(healthy_url: str) -> None:

@@ -71,7 +71,7 @@ def words(command: list[str]) -> str:
         (["failures"], ["parked"]),
         (["retry"], ["TUTOR", "--all"]),
         (["automation"], ["on", "off", "status"]),
-        (["automation", "on"], ["every tutor"]),
+        (["automation", "on"], ["all tutors"]),
         (["automation", "off"], ["switching on again"]),
         (["demo"], ["--write", "--every", "empty database"]),
         (["uninstall"], ["--yes", "stay"]),
@@ -584,14 +584,6 @@ async def test_automation_off_records_nothing_and_on_catches_up(database_url: st
         await eventually(are_alerted)
 
 
-def test_automation_status_tells_of_an_interrupted_switch(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute("ALTER TABLE alerts DISABLE TRIGGER tutorwatch_update")
-
-    assert tutorwatch("automation", "status", url=database_url).out == "Automation is partly on.\n"
-    assert tutorwatch("automation", "on", url=database_url).out == "Automation is on.\n"
-
-
 @pytest.mark.parametrize(
     ("statement", "told"),
     [
@@ -608,17 +600,14 @@ def test_status_says_of_the_automation_what_is_so(database_url: str, statement: 
     assert re.fullmatch(f"Automation: {told}", tutorwatch("status", url=database_url).out.splitlines()[-1])
 
 
-def test_automation_can_be_switched_off_even_where_a_trigger_is_missing(database_url: str) -> None:
+def test_automation_can_be_switched_even_where_a_trigger_is_missing(database_url: str) -> None:
+    """The switch is one thing, whether everything is recorded another: `status` and the doctor tell of that."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP TRIGGER tutorwatch_insert ON sessions")
 
-    assert tutorwatch("automation", "status", url=database_url).out == (
-        "Automation is missing: run `tutorwatch migrate`.\n"
-    )
-    assert tutorwatch("automation", "off", url=database_url).out == "Automation is off.\n"
-    on = tutorwatch("automation", "on", url=database_url)
-    assert (on.code, on.out) == (1, "")
-    assert on.err == "Some of the triggers aren't there: run `tutorwatch migrate`\n"
+    for state in ("off", "on"):
+        assert tutorwatch("automation", state, url=database_url).out == f"Automation is {state}.\n"
+        assert tutorwatch("automation", "status", url=database_url).out.startswith(f"Automation is {state}")
 
 
 # status

@@ -467,7 +467,7 @@ class Machine(RuleBasedStateMachine):
     @rule(tutor=chosen_tutor, which=st.integers(0, 5), quiet=st.booleans())
     def reopen_alert(self, tutor: str, which: int, quiet: bool) -> None:
         remembered = self.tutors[tutor]
-        resolved = [a for a in remembered.alerts if a.resolved_at and a.alert_type not in remembered.open_alerts()]
+        resolved = [alert for alert in remembered.alerts if alert.resolved_at]
         if resolved:
             alert = resolved[which % len(resolved)]
             alert.resolved_at = None
@@ -477,10 +477,19 @@ class Machine(RuleBasedStateMachine):
             self.concerned.add(tutor)
         self._look(quiet=quiet)
 
+    @rule(tutor=chosen_tutor, heir=chosen_tutor, which=st.integers(0, 5), quiet=st.booleans())
+    def move_alert(self, tutor: str, heir: str, which: int, quiet: bool) -> None:
+        """As where accounts are merged; its sessions may follow, or have gone before."""
+        alerts = self.tutors[tutor].alerts
+        if alerts and tutor != heir:
+            alert = alerts.pop(which % len(alerts))
+            self.tutors[heir].alerts.append(alert)
+            self.run(self._about_alert("UPDATE alerts SET tutor_id = %s WHERE id = %s", heir, alert.id))
+            self.concerned |= {tutor, heir}
+        self._look(quiet=quiet)
+
     @rule(tutor=chosen_tutor, alert_type=st.sampled_from(ALERT_TYPES), resolved_age=st.one_of(st.none(), ages))
     def find_an_alert_of_others(self, tutor: str, alert_type: str, resolved_age: timedelta | None) -> None:
-        if resolved_age is None and alert_type in self.tutors[tutor].open_alerts():
-            return
         resolved_at = None if resolved_age is None else self.now - resolved_age
         number = UUID(int=next(self.around.numbers))
         alert = model.Alert(alert_type, opened_at=self.now, resolved_at=resolved_at, id=number)
@@ -806,6 +815,7 @@ class Machine(RuleBasedStateMachine):
             title="From before",
             description="From before",
             triggered_date=naive(self.now),
+            created_at=naive(self.now),
             resolved=alert.resolved_at is not None,
             resolved_at=alert.resolved_at and naive(alert.resolved_at),
         )

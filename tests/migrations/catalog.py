@@ -16,7 +16,8 @@ SELECT format('relation %s: kind %s, persistence %s, owned by %s, options %s, ri
 FROM relations
 UNION ALL
 SELECT format('column %s.%s: number %s, %s, not null %s, default %s, identity %s, generated %s',
-              name, attname, row_number() OVER (PARTITION BY r.oid ORDER BY attnum), format_type(atttypid, atttypmod), attnotnull,
+              name, attname, row_number() OVER (PARTITION BY r.oid ORDER BY attnum),
+              format_type(atttypid, atttypmod), attnotnull,
               pg_get_expr(adbin, adrelid), attidentity, attgenerated)
 FROM relations AS r
 JOIN pg_attribute AS a ON a.attrelid = r.oid AND attnum > 0 AND NOT attisdropped

@@ -72,6 +72,10 @@ class Alert:
     key: int = field(default_factory=itertools.count().__next__)
     """Its own, also in copies."""
 
+    def is_open_of(self, alert_type: str) -> bool:
+        """Whether it is open, and of that type."""
+        return self.resolved_at is None and self.alert_type == alert_type
+
     def consumed_until(self, at: datetime) -> bool:
         """Whether it is a resolved one from before Tutorwatch, which consumed all that is dated up to then."""
         return self.resolved_at is not None and self.sessions is None and at <= self.resolved_at
@@ -112,6 +116,8 @@ class Tutor:
     def generate(self, sessions: Sequence[TutoringSession], now: datetime, others: Sequence["Tutor"] = ()) -> None:
         """Brings alerts and insights up to date; `others` may have had some of the sessions before."""
         self._ledgers = [self.ledger, *(other.ledger for other in others)]
+        for alert_type in (*COUNTING, *AVERAGING):
+            self._end_duplicates([alert for alert in self.alerts if alert.is_open_of(alert_type)], now)
         for alert_type, (behind, value, may_open) in self._findings(sessions, now).items():
             alert = self.open_alerts().get(alert_type)
             if alert is None:
@@ -126,6 +132,16 @@ class Tutor:
             alert.value = value
             alert.names = behind[0] if alert_type == "poor_first_session" else None
         self._keep_insights(_insights(sessions, now), now)
+
+    def _end_duplicates(self, alerts: list["Alert"], now: datetime) -> None:
+        """An acknowledged one stays before an untouched one, else the oldest."""
+        alerts.sort(key=lambda alert: (alert.acknowledged_at is None, alert.opened_at, alert.id))
+        for alert in alerts[1:]:
+            alert.resolved_at, alert.sessions, alert.value = now, [], None
+            alert.counted.clear()
+            for ledger in self._ledgers:
+                for keys in ledger.values():
+                    keys.discard(alert.key)
 
     def _keep_insights(self, found: dict[str, Insight], now: datetime) -> None:
         for category in sorted(self.insights.keys() - found.keys()):

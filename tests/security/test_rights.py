@@ -122,7 +122,7 @@ FORBIDDEN_TO_BOTH = [
     "ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert",
     "DROP TABLE tutorwatch.outbox",
     "ALTER TABLE tutorwatch.credentials DISABLE ROW LEVEL SECURITY",
-    "SELECT tutorwatch.record_metrics_of_v1('{}', false)",
+    "SELECT tutorwatch.record_metrics_of('{}', false)",
     "INSERT INTO tutorwatch.service_roles VALUES ('web', 'eve')",
     "SET ROLE pg_read_all_data",
     "SET session_replication_role = replica",

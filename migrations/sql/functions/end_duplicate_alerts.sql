@@ -20,7 +20,7 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_secu
     ), evidence AS (
         INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at)
         SELECT id, tutor_id, '{}', clock_timestamp() FROM ended
-        ON CONFLICT (alert_id) DO NOTHING
+        ON CONFLICT (alert_id) DO UPDATE SET value = NULL, threshold = NULL, session_ids = '{}'
     ), resolution AS (
         INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, outcome, resolved_at)
         SELECT id, tutor_id, 'duplicate', resolved_at FROM ended

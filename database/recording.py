@@ -102,10 +102,14 @@ BROKEN_TRIGGERS = f"""
     FROM (VALUES {_expected()}) AS expected (whole, trigger, function, fires, on_partitions)
     CROSS JOIN LATERAL (
         SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
-        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE c.oid = to_regclass('public.' || expected.whole)
-           OR expected.on_partitions
-              AND c.oid IN (SELECT relid FROM pg_partition_tree(to_regclass('public.' || expected.whole)))
+        FROM (
+            SELECT to_regclass('public.' || expected.whole)::oid AS oid
+            UNION
+            SELECT relid::oid FROM pg_partition_tree(to_regclass('public.' || expected.whole))
+            WHERE expected.on_partitions
+        ) AS recorded
+        JOIN pg_catalog.pg_class AS c ON c.oid = recorded.oid
+        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
     ) AS tables
     LEFT JOIN pg_catalog.pg_trigger AS found ON found.tgrelid = tables.oid AND found.tgname = expected.trigger
     LEFT JOIN pg_catalog.pg_proc AS called

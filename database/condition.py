@@ -7,6 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.errors import SchemaMismatchError
+from database.liveness import IS_FRESH
+from database.recording import BROKEN_TRIGGERS, OFF_SINCE
+from database.schema_version import check_schema
+
 
 class Check(StrEnum):
     """What is looked at, in the order in which it is told."""
@@ -58,3 +66,49 @@ class Condition:
     def is_well(self) -> bool:
         """Whether pages may say that all is well."""
         return not self.problems
+
+
+_STATE = text(f"""
+    SELECT (SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}) AS listeners,
+           (SELECT max(seen_at) FROM tutorwatch.listeners) AS heard_at,
+           (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
+           (SELECT min(recorded_at) FROM tutorwatch.outbox) AS oldest_waiting_at,
+           (SELECT count(*) FROM tutorwatch.failures WHERE attempts > 0 AND parked_at IS NULL) AS failing,
+           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS dead_lettered,
+           (SELECT min(parked_at) FROM tutorwatch.failures) AS dead_lettered_at,
+           (SELECT max(swept_at) FROM tutorwatch.sweep) AS swept_at,
+           (SELECT min(recorded_at) < clock_timestamp() - interval '1 minute' FROM tutorwatch.outbox) AS waits_long,
+           ({OFF_SINCE}) AS off_since,
+           (SELECT min(trigger || ' of ' || table_name || ' ' || problem) FROM ({BROKEN_TRIGGERS}) AS b) AS broken,
+           EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.sessions')
+                   AND attname = 'overall_session_score') AS fits
+""")  # noqa: S608 - a constant of ours
+
+
+async def load_condition(conn: AsyncConnection) -> Condition:
+    """The condition, by the database's own clock."""
+    try:
+        await check_schema(conn)
+    except SchemaMismatchError as error:
+        return Condition((Problem(Check.SCHEMA, str(error)),), 0, 0, None, 0, 0, None)
+    row = (await conn.execute(_STATE)).one()
+    found = (
+        (not row.fits, Problem(Check.PLATFORM, "The platform's column sessions.overall_session_score is missing")),
+        (
+            row.off_since,
+            Problem(Check.RECORDING, "Changes aren't recorded: run `tutorwatch automation on`", row.off_since),
+        ),
+        (row.broken, Problem(Check.RECORDING, f"Trigger {row.broken}: run `tutorwatch migrate`")),
+        (not row.listeners, Problem(Check.LISTENERS, "No listener is alive: start `tutorwatch listen`", row.heard_at)),
+        (row.waits_long, Problem(Check.WAITING, "Changes wait for longer than a minute", row.oldest_waiting_at)),
+        (row.dead_lettered, Problem(Check.DEAD_LETTERED, "Tutors were given up on: see `tutorwatch failures`")),
+    )
+    return Condition(
+        tuple(problem for holds, problem in found if holds),
+        row.listeners,
+        row.waiting,
+        row.oldest_waiting_at,
+        row.failing,
+        row.dead_lettered,
+        row.swept_at,
+    )

@@ -3,6 +3,7 @@
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from database.liveness import HEARTBEAT_SECONDS
 from database.urls import DatabaseUrl
 
 
@@ -15,6 +16,10 @@ class ListenerSettings(BaseSettings):
         None,
         description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
     )
+    listener_host: str = Field("127.0.0.1", description="Address of the listener's own port")
+    listener_port: int | None = Field(
+        None, ge=0, le=65535, description="Port of the listener for /healthz, /readyz and /metrics (unset: none)"
+    )
     batch_size: int = Field(
         500,
         ge=1,
@@ -23,7 +28,9 @@ class ListenerSettings(BaseSettings):
     )
     poll_seconds: float = Field(30, gt=0, le=3600, description="Longest time between two looks into the outbox")
     fallback_poll_seconds: float = Field(1, gt=0, le=60, description="The same while the subscription is lost")
-    heartbeat_seconds: float = Field(10, gt=0, le=300, description="Time between two heartbeats of LISTEN")
+    heartbeat_seconds: float = Field(
+        HEARTBEAT_SECONDS, gt=0, le=300, description="Time between two heartbeats; after three without one it is dead"
+    )
     sweep_hours: float = Field(24, gt=0, le=24 * 31, description="Time between two sweeps over all tutors")
     transient_attempts: int = Field(5, ge=1, le=20, description="Attempts at a batch that meets a passing error")
     failure_attempts: int = Field(5, ge=1, le=100, description="Attempts at a failing tutor before it is parked")

@@ -58,7 +58,7 @@ GRANT EXECUTE ON FUNCTION tutorwatch.end_duplicate_alerts TO {listener};
 -- and keeps the records of its own work.
 GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.outbox, tutorwatch.failures, tutorwatch.listeners TO {listener};
 GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
-GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off TO {listener};
+GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off, tutorwatch.outbox_id_seq TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
 
 -- The dashboard reads what its pages show,

@@ -74,7 +74,7 @@ EXPECTED = {
     "tutorwatch.failures": May(WRITES, "SELECT, UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted)"),
     "tutorwatch.listeners": May(WRITES, READS),
     "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at)"),
-    "tutorwatch.outbox_id_seq": May(web=READS),
+    "tutorwatch.outbox_id_seq": May(READS, READS),
     "tutorwatch.service_roles": May(),
     "tutorwatch.sign_in_failures": May(web="SELECT, INSERT, DELETE"),
     "tutorwatch.sign_in_failures_id_seq": May(),
@@ -245,7 +245,8 @@ async def test_commands_take_the_role_that_the_document_says(
     await platform.session("ann")
     await accounts.create_token(engine, "mobile")
     await platform.connection.execute(
-        "INSERT INTO tutorwatch.listeners VALUES (gen_random_uuid(), 'here', 1, '1', now(), now())"
+        "INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)"
+        """ VALUES (gen_random_uuid(), 'here', 1, '1', now(), now(), '{"heartbeat_seconds": 300}')"""
     )
 
     def may(role: Role, command: str) -> bool:

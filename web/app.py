@@ -1,5 +1,6 @@
 """The application: what it holds, in which order it opens, and what every request passes through."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -14,12 +15,13 @@ from web.access import authorize, identify, lifetime
 from web.access_passwords import Passwords
 from web.access_sign_ins import SIGN_INS, SignInLookup
 from web.api import SUMMARY, SummaryCache
+from web.condition import condition_context
 from web.database import connections_for_pages, open_web_engine
 from web.figures import figures_context
 from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
 from web.live import HUB, close_streams, hub_context
-from web.observation import FIGURES, HttpFigures, observe
+from web.observation import HTTP_METRICS, HttpMetrics, observe
 from web.problems import OUTAGE, answer_errors
 from web.reading import READS, Reads
 from web.responses import complete, keep_cookies
@@ -39,14 +41,14 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
         client_max_size=LARGEST_BODY,
     )
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
-    app[FIGURES], app[PASSWORDS], app[SUMMARY], app[PAGES] = HttpFigures(), Passwords(), SummaryCache(), PageKeeper()
-    app[OUTAGE] = Outage()
+    app[HTTP_METRICS], app[PASSWORDS] = HttpMetrics(), Passwords()
+    app[SUMMARY], app[PAGES], app[OUTAGE] = SummaryCache(), PageKeeper(), Outage()
     static = StaticFiles()
     add_routes(app)
     static.add_to(app)
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
-    app.cleanup_ctx.extend([_engine_context, hub_context, _reads_context, figures_context])
+    app.cleanup_ctx.extend([_engine_context, hub_context, _reads_context, condition_context, figures_context])
     app.on_shutdown.append(close_streams)
     return app
 
@@ -78,6 +80,9 @@ async def _reads_context(app: web.Application) -> AsyncIterator[None]:
     read_url = app[SETTINGS].read_url
     replica = open_web_engine(read_url) if read_url else None
     app[READS] = Reads(app[ENGINE], replica, lambda: app[HUB].changes)
+    watching = asyncio.create_task(app[READS].watch_replica(), name="replica")
     yield
+    watching.cancel()
+    await asyncio.gather(watching, return_exceptions=True)
     if replica:
         await replica.dispose()

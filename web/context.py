@@ -9,7 +9,7 @@ from aiohttp import web
 
 from web.access_cookies import FORM, form_token, new_token, read_cookie, read_flash
 from web.identity import IDENTITY
-from web.keys import VERSION
+from web.keys import CONDITION, VERSION
 
 AS_OF: web.RequestKey[datetime | None] = web.RequestKey("as_of")
 """How old a page's content is, where it comes from a replica."""
@@ -25,6 +25,7 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "flash": flash_of(request),
         "path": request.path,
         "version": request.app[VERSION],
+        "condition": request.app[CONDITION].known,
         "as_of": request.get(AS_OF),
     }
     return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})

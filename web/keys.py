@@ -3,6 +3,7 @@
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.condition_keeper import ConditionKeeper
 from rules.settings import Thresholds
 from web.access_passwords import Passwords
 from web.settings import WebSettings
@@ -16,4 +17,5 @@ LIMITS = web.AppKey("limits", Thresholds)
 VERSION = web.AppKey("version", str)
 """The program's own version, for the system page and /metrics."""
 DATABASE_URL = web.AppKey("database_url", str)
+CONDITION = web.AppKey("condition", ConditionKeeper)
 PASSWORDS = web.AppKey("passwords", Passwords)

@@ -1,10 +1,10 @@
-"""What is noted of every request: an id, a line in the log, and the figures for /metrics."""
+"""What is noted of every request: an id, a line in the log, and the metrics."""
 
 import logging
 import re
 import secrets
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -12,6 +12,7 @@ from aiohttp.abc import AbstractAccessLogger
 from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
+from prometheus_client.core import Metric
 
 from web.access_proxies import comes_from_proxy
 from web.identity import IDENTITY
@@ -25,20 +26,33 @@ _ACCEPTABLE_ID = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 
-class HttpFigures:
+class HttpMetrics:
     """Requests counted by route and status, in a registry of the application's own."""
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)
         self.requests = Counter(
-            "tutorwatch_http_requests", "Requests answered", ["method", "route", "status"], registry=self.registry
+            "tutorwatch_http_requests",
+            "HTTP requests that were answered",
+            ["method", "route", "status"],
+            registry=self.registry,
         )
         self.seconds = Histogram(
-            "tutorwatch_http_request_seconds", "Time to the answer's end", ["route"], registry=self.registry
+            "tutorwatch_http_request_duration_seconds",
+            "Time from an HTTP request to the end of its answer",
+            ["route"],
+            registry=self.registry,
         )
         self._labelled: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
         """Looked up once: the library checks and locks anew each time."""
+
+    def families(self) -> Iterator[Metric]:
+        """All of them, the durations also by the name they had before."""
+        for family in self.registry.collect():
+            yield family
+            if family.name == "tutorwatch_http_request_duration_seconds":
+                yield _renamed(family, "tutorwatch_http_request_seconds")
 
     def count(self, request: web.Request, status: int, seconds: float) -> None:
         """Adds a request; unknown paths and methods share a label, so that nobody can make them many."""
@@ -53,7 +67,7 @@ class HttpFigures:
         labelled[1].observe(seconds)
 
 
-FIGURES = web.AppKey("figures", HttpFigures)
+HTTP_METRICS = web.AppKey("http_metrics", HttpMetrics)
 
 
 @web.middleware
@@ -68,8 +82,14 @@ async def observe(request: web.Request, handler: Handler) -> web.StreamResponse:
         status = error.status
         raise
     finally:
-        request.app[FIGURES].count(request, status, time.perf_counter() - started)
+        request.app[HTTP_METRICS].count(request, status, time.perf_counter() - started)
     return response
+
+
+def _renamed(family: Metric, name: str) -> Metric:
+    renamed = Metric(name, f"Deprecated: use {family.name}", family.type)
+    renamed.samples = [s._replace(name=s.name.replace(family.name, name)) for s in family.samples]
+    return renamed
 
 
 _LINE = "%s %s %d (%.0f ms)"

@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from jinja2 import Environment
+from markupsafe import Markup, escape
 
 from rules.decisions.statistics import Ratio, round_half_up
 from web.queries.dashboard import Compared
@@ -64,6 +65,7 @@ def register(environment: Environment) -> None:
         session_outcome=session_outcome,
         share=share,
         telling=telling,
+        with_code=with_code,
     )
     environment.globals.update(
         score_trend=score_trend,
@@ -112,6 +114,15 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 def iso(instant: datetime) -> str:
     """An instant for a `datetime` attribute."""
     return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_code(message: str) -> Markup:
+    """A message as HTML: what stands in backticks is code."""
+    words, *quoted = message.split("`")
+    parts = [escape(words)]
+    for index, part in enumerate(quoted):
+        parts.append(Markup("<code>{}</code>").format(part) if index % 2 == 0 else escape(part))
+    return Markup("").join(parts)
 
 
 def path_part(text: str) -> str:

@@ -87,6 +87,8 @@ class Reads:
         self._needed: Mark | None = None
         self._marking = asyncio.Lock()
         self._shunned_until = 0.0
+        self._asked_at = -SHUNNED_SECONDS
+        self._has_answered = False
         self._is_told = False
 
     @asynccontextmanager
@@ -113,16 +115,36 @@ class Reads:
 
     @property
     def is_replica_in_use(self) -> bool | None:
-        """None where there is none."""
-        return None if self._replica is None else not self._is_shunned()
+        """Whether the replica had an answer for whoever asked last; None where there is none."""
+        return None if self._replica is None else self._has_answered
+
+    async def watch_replica(self) -> None:
+        """Asks the replica from time to time, where no page does: so it is known whether it can be used."""
+        while self._replica is not None:
+            if time.monotonic() - self._asked_at >= SHUNNED_SECONDS:
+                await self._look(self._replica)
+            await asyncio.sleep(SHUNNED_SECONDS / 2)
+
+    async def _look(self, replica: AsyncEngine) -> None:
+        try:
+            async with AsyncExitStack() as stack:
+                source = await self._on_replica(replica, stack)
+                if source:
+                    await source.conn.commit()
+        except Exception as error:
+            self._has_answered = False
+            if not is_database_gone(error):
+                logger.exception("The replica could not be looked at", extra={"action": "replica_unknown"})
 
     def _is_shunned(self) -> bool:
         return time.monotonic() < self._shunned_until
 
     async def _on_replica(self, replica: AsyncEngine, stack: AsyncExitStack) -> Source | None:
         """None if it hasn't yet what was announced, or can't serve."""
+        self._asked_at = time.monotonic()
         needed = await self._mark()
         if needed is None:
+            self._has_answered = False
             return None
         try:
             source = await in_time(self._open(replica, needed), FIRST_ANSWER_SECONDS)
@@ -131,6 +153,7 @@ class Reads:
                 raise
             self._shun(error)
             return None
+        self._has_answered = source is not None
         if source:
             self._tell_of_return()
             stack.push_async_callback(source.conn.close)
@@ -186,6 +209,7 @@ class Reads:
             await asyncio.sleep(LOOK_AGAIN_SECONDS)
 
     def _shun(self, error: Exception) -> None:
+        self._has_answered = False
         self._shunned_until = time.monotonic() + SHUNNED_SECONDS
         logger.log(
             logging.DEBUG if self._is_told else logging.WARNING,

@@ -13,7 +13,7 @@ from rules.settings import Thresholds
 from web.app import create_app
 from web.live import LISTENING
 from web.observation import AccessLog, ServerLog
-from web.operations import exposition
+from web.operations import expose
 from web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
@@ -115,7 +115,7 @@ async def _until(stop: asyncio.Event, listening: asyncio.Task[None]) -> None:
 
 def _metrics_app(app: web.Application) -> web.Application:
     async def metrics(_request: web.Request) -> web.StreamResponse:
-        return await exposition(app)
+        return await expose(app)
 
     operators = web.Application()
     operators.router.add_get("/metrics", metrics)

@@ -45,7 +45,20 @@ class ServedAsUsual(TestServer):
 
 
 @pytest.fixture
-async def server(database_url: str, limits: Thresholds) -> AsyncIterator[TestServer]:
+async def seen_listener(platform: Platform) -> None:
+    """As far as the database knows, a listener is alive, and says so seldom: pages may claim that all is well."""
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)"
+        """ VALUES (gen_random_uuid(), 'host', 7, '9.9', now(), now(), '{"heartbeat_seconds": 300}')"""
+    )
+
+
+@pytest.fixture
+async def server(
+    database_url: str,
+    limits: Thresholds,
+    seen_listener: None,  # noqa: ARG001 - what the application finds
+) -> AsyncIterator[TestServer]:
     """The application, serving."""
     server = ServedAsUsual(create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9"))
     await server.start_server()

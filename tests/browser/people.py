@@ -1,5 +1,6 @@
 """Somebody in front of a browser, and the browser's complaints."""
 
+import re
 from dataclasses import dataclass, field
 
 from playwright.async_api import ConsoleMessage, Locator, Page
@@ -42,6 +43,10 @@ class Person:
     async def live(self) -> None:
         """Waits until the page says that it is live."""
         await self.page.locator("#live.is-live").wait_for()
+
+    async def connected(self) -> None:
+        """Waits until the page follows what happens, whether or not everything is evaluated."""
+        await self.page.locator("#live", has_text=re.compile(r"^(Live|Not all up to date)$")).wait_for()
 
     def row(self, text: str) -> Locator:
         """The alert that contains the text."""

@@ -23,6 +23,7 @@ from web import reading
 from web.access_cookies import FLASH, form_token
 from web.database import open_web_engine
 
+TOKEN = "a token for the scraper"
 FROM_REPLICA = "Read from a replica"
 
 
@@ -55,6 +56,17 @@ class Site:
     async def is_on_primary(self) -> bool:
         return not await self.is_on_replica()
 
+    async def is_in_use(self) -> float:
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"{self.served.address}/metrics", headers={"Authorization": f"Bearer {TOKEN}"}) as response,
+        ):
+            [line] = re.findall(r"^tutorwatch_web_replica_in_use (\S+)$", await response.text(), re.MULTILINE)
+        return float(line)
+
+    async def is_told_to_be_in_use(self) -> bool:
+        return await self.is_in_use() == 1
+
     def warnings(self) -> list[str]:
         """Of the replica; a server that has just been through another fault may be told of, too."""
         messages = [line["message"] for line in self.served.process.logs(level="WARNING")]
@@ -67,7 +79,9 @@ async def site(own_server: OwnServer, standby: OwnServer) -> AsyncIterator[Site]
         await platform.user("dana", role="admin", name="Dana Whitfield")
         await platform.user("ann", name="Ann Lee")
         token = await sign_in(platform, "dana")
-        with Running("web", url=WEB.url(own_server.url), read_url=WEB.url(standby.url), web_port=0) as process:
+        with Running(
+            "web", url=WEB.url(own_server.url), read_url=WEB.url(standby.url), web_port=0, web_metrics_token=TOKEN
+        ) as process:
             address = (await process.log(action="serving"))["message"].removeprefix("Serving on ")
             async with browser(token) as admin:
                 yield Site(Dashboard(process, address, token), admin, platform)
@@ -218,8 +232,13 @@ async def test_replica_that_is_gone_costs_no_page_and_is_used_again(own_server: 
         assert len(open_site.warnings()) == 1
         assert "The replica can't be read from" in open_site.warnings()[0]
 
+        assert await open_site.is_in_use() == 0
+        await asyncio.sleep(reading.SHUNNED_SECONDS + 1)  # it is left alone no more, and nobody asks for a page
+        assert await open_site.is_in_use() == 0
+
         await aside(standby.start)
 
+        await eventually(open_site.is_told_to_be_in_use)
         await eventually(open_site.is_on_replica)
         assert await open_site.served.process.log(action="replica_back")
 

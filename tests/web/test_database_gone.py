@@ -1,6 +1,7 @@
 """Without the database: an explanation within two seconds, and everything recovers by itself."""
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -76,6 +77,16 @@ async def test_pages_say_so_within_two_seconds_and_recover(
 
     for path in ("/", "/alerts", "/api/critical-alerts"):
         assert (await ask(admin, path))[0] == 200
+
+
+async def test_outage_is_one_warning_however_many_ask(
+    admin: Browser, door: DatabaseDoor, caplog: pytest.LogCaptureFixture
+) -> None:
+    await lose(door, "refused")
+    for _ in range(5):
+        assert (await ask(admin, "/alerts"))[0] == 503
+    warnings = [record for record in caplog.records if getattr(record, "action", "") == "database_gone"]
+    assert [record.levelno for record in warnings if record.levelno >= logging.WARNING] == [logging.WARNING]
 
 
 async def assert_pages_say_so(admin: Browser) -> None:

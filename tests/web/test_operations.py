@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import aiohttp
 import pytest
@@ -11,6 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from database.errors import SchemaMismatchError
+from database.recording import SWITCH_OFF
 from rules.settings import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB
@@ -25,20 +27,30 @@ LISTENER = """
 """
 
 
-async def test_ready_once_the_database_and_a_listener_are_there(nobody: Browser, platform: Platform) -> None:
+async def test_ready_without_a_listener_which_is_said(nobody: Browser, platform: Platform) -> None:
+    await condition_of(nobody, is_well=False)
     async with nobody.get("/readyz") as response:
-        assert (response.status, (await response.json())["listener"]) == (503, "none is alive")
+        told = await response.json()
+    assert (response.status, told["listener"]) == (200, "none is alive")
+    [problem] = told["condition"]["problems"]
+    assert (problem["check"], problem["since"]) == ("listeners", None)
+    assert "`tutorwatch listen`" in problem["message"]
 
-    await platform.connection.execute(LISTENER.encode(), [60, "{}"])
-    async with nobody.get("/readyz") as response:
-        assert response.status == 503
+    await platform.connection.execute(LISTENER.encode(), [0, '{"heartbeat_seconds": 60}'])
+    told = await condition_of(nobody, is_well=True)
+    assert told["problems"] == []
 
-    await platform.connection.execute(LISTENER.encode(), [5, "{}"])
-    async with nobody.get("/readyz") as response:
-        assert (response.status, await response.json()) == (
-            200,
-            {"database": "ok", "schema": "ok", "listener": "ok"},
-        )
+
+async def condition_of(browser: Browser, *, is_well: bool) -> dict[str, Any]:
+    """The condition that `/readyz` tells, as soon as it is well or not."""
+    async with asyncio.timeout(10):
+        while True:
+            async with browser.get("/readyz") as response:
+                told = await response.json()
+            if told["condition"]["is_well"] is is_well:
+                found: dict[str, Any] = told["condition"]
+                return found
+            await asyncio.sleep(0.1)
 
 
 async def test_not_ready_with_another_schema(nobody: Browser, platform: Platform) -> None:
@@ -47,6 +59,7 @@ async def test_not_ready_with_another_schema(nobody: Browser, platform: Platform
     async with nobody.get("/readyz") as response:
         assert response.status == 503
         assert "run `tutorwatch migrate`" in (await response.json())["schema"]
+        assert (await response.json())["listener"] == "unknown"
 
 
 async def test_metrics_are_not_there_unless_asked_for(nobody: Browser) -> None:
@@ -65,27 +78,94 @@ class TestMetrics:
             assert response.status == 401
 
     @pytest.mark.usefixtures("people", "hearing")
-    async def test_tell_of_the_listeners_through_the_database(self, admin: Browser, platform: Platform) -> None:
+    @pytest.mark.usefixtures("people", "hearing")
+    async def test_tell_what_the_database_knows(self, admin: Browser, platform: Platform) -> None:
         await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", severity="warning")
-        figures = '{"batches": 3, "generations": 9, "batch_seconds": 0.5, "alerts_opened": {"no_show_pattern": 2}}'
-        await platform.connection.execute(LISTENER.encode(), [0, figures])
+        await platform.connection.execute(LISTENER.encode(), [0, "{}"])
         await platform.connection.execute(
             "INSERT INTO tutorwatch.failures VALUES ('ann', 5, 'error', now(), now(), NULL, now())"
         )
+        await platform.connection.execute("SELECT nextval('tutorwatch.unrecorded')")
         async with admin.get("/alerts"), admin.get("/events"):
             text = await self.scrape(admin)
 
-        assert figure(text, "tutorwatch_changes_recorded_total") == figure(text, "tutorwatch_changes_waiting") == 1
+        assert figure(text, "tutorwatch_database_up") == 1
+        assert figure(text, "tutorwatch_changes_recorded_total") == figure(text, "tutorwatch_changes_waiting") == 3
+        assert figure(text, "tutorwatch_changes_unrecorded_total") >= 1
         assert figure(text, "tutorwatch_oldest_change_seconds") > 0
-        assert figure(text, "tutorwatch_tutors_parked") == 1
+        assert figure(text, "tutorwatch_sweep_age_seconds") >= 0
+        assert figure(text, "tutorwatch_outbox_dead_rows") >= 0
+        assert figure(text, "tutorwatch_tutors_dead_lettered") == 1
         assert figure(text, "tutorwatch_listeners_alive") == 1
+        assert figure(text, "tutorwatch_condition_ok", check="dead_lettered") == 0
+        assert figure(text, "tutorwatch_condition_ok", check="listeners") == 1
         assert figure(text, "tutorwatch_alerts_open", type="high_talk_ratio", severity="warning") == 1
         assert figure(text, "tutorwatch_alerts_opened_last_day", type="no_show_pattern") == 1
-        assert figure(text, "tutorwatch_listener_generations_total", listener="host:7") == 9
-        assert figure(text, "tutorwatch_listener_alerts_opened_total", type="no_show_pattern") == 2
         assert figure(text, "tutorwatch_browsers_connected") == 1
-        assert figure(text, "tutorwatch_web_hears") == 1
+        assert figure(text, "tutorwatch_web_subscription_connected") == 1
         assert figure(text, "tutorwatch_http_requests_total", route="/alerts", status="200") == 1
+        assert figure(text, "tutorwatch_http_request_duration_seconds_count", route="/alerts") == 1
+        assert "_created" not in text
+
+    @pytest.mark.usefixtures("people", "hearing")
+    async def test_are_still_there_by_their_deprecated_names(self, admin: Browser, platform: Platform) -> None:
+        noted = '{"batches": 3, "generations": 9, "batch_seconds": 0.5, "alerts_opened": {"no_show_pattern": 2}}'
+        for _process in range(2):
+            await platform.connection.execute(LISTENER.encode(), [0, noted])
+        await platform.connection.execute(
+            "INSERT INTO tutorwatch.failures VALUES ('ann', 5, 'error', now(), now(), NULL, now())"
+        )
+        async with admin.get("/alerts"):
+            text = await self.scrape(admin)
+
+        assert figure(text, "tutorwatch_tutors_parked") == 1
+        assert figure(text, "tutorwatch_web_hears") == 1
+        assert figure(text, "tutorwatch_web_reconnects_total") == 0
+        assert figure(text, "tutorwatch_http_request_seconds_count", route="/alerts") == 1
+        assert figure(text, "tutorwatch_http_request_seconds_bucket", route="/alerts", le="+Inf") == 1
+        assert figure(text, "tutorwatch_listener_generations_total", listener="host") == 18
+        assert figure(text, "tutorwatch_listener_alerts_opened_total", listener="host", type="no_show_pattern") == 4
+
+    async def test_tell_of_a_schema_that_is_not_ours(self, nobody: Browser, platform: Platform) -> None:
+        await platform.connection.execute("UPDATE tutorwatch.alembic_version SET version_num = '0001'")
+        text = await self.scrape(nobody)
+        assert figure(text, "tutorwatch_condition_ok", check="schema") == 0
+        assert "tutorwatch_changes_waiting" not in text
+
+    @pytest.mark.parametrize(
+        ("statement", "check"),
+        [
+            pytest.param(SWITCH_OFF, "switch", id="switched off"),
+            pytest.param("DROP TRIGGER tutorwatch_update ON sessions", "triggers", id="dropped"),
+            pytest.param("ALTER TABLE sessions DISABLE TRIGGER tutorwatch_update", "triggers", id="disabled"),
+            pytest.param(
+                "CREATE OR REPLACE TRIGGER tutorwatch_truncate AFTER TRUNCATE ON alerts"
+                " EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+                "functions",
+                id="of another function",
+            ),
+            pytest.param(
+                "ALTER TABLE sessions RENAME overall_session_score TO score", "platform_schema", id="renamed column"
+            ),
+        ],
+    )
+    async def test_tell_which_part_of_recording_is_broken(
+        self, nobody: Browser, platform: Platform, statement: str, check: str
+    ) -> None:
+        checks = ("switch", "triggers", "functions", "platform_schema", "rows")
+        text = await self.scrape(nobody)
+        assert [figure(text, "tutorwatch_recording_ok", check=each) for each in checks] == [1] * 5
+
+        await platform.connection.execute(statement.encode())
+
+        text = await self.scrape(nobody)
+        assert [each for each in checks if not figure(text, "tutorwatch_recording_ok", check=each)] == [check]
+
+    async def test_tell_the_rest_where_the_platform_has_changed(self, nobody: Browser, platform: Platform) -> None:
+        await platform.connection.execute("ALTER TABLE alerts RENAME severity TO gravity")
+        text = await self.scrape(nobody)
+        assert figure(text, "tutorwatch_changes_waiting") == 0
+        assert "tutorwatch_alerts_open{" not in text
 
     async def test_unknown_paths_and_methods_share_a_label(self, admin: Browser) -> None:
         for path in ("/a", "/b/c"):

@@ -44,7 +44,7 @@ async def read_alerts(conn: AsyncConnection) -> None:
         pytest.param(lambda conn: queries.tutors_page(conn, NOW), 3, id="tutors"),
         pytest.param(lambda conn: queries.platform_metrics(conn, NOW, Thresholds()), 1, id="metrics"),
         pytest.param(lambda conn: queries.recent_sessions(conn, NOW), 1, id="recent sessions"),
-        pytest.param(queries.system_state, 4, id="system"),
+        pytest.param(queries.system_state, 3, id="system"),
     ],
 )
 async def test_number_of_statements_is_constant(

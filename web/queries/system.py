@@ -2,22 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Row, TextClause, text
+from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.liveness import IS_FRESH
-from database.recording import BROKEN_TRIGGERS, OFF_SINCE
-
-
-class Automation(StrEnum):
-    """Whether changes are recorded; `partly` where a trigger is missing or switched off."""
-
-    ON = "on"
-    OFF = "off"
-    PARTLY = "partly on"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,23 +37,12 @@ class FailingTutor:
 
 @dataclass(frozen=True, slots=True)
 class SystemState:
-    """Everything the system page says. `oldest_at` is when the longest waiting change was recorded."""
+    """What the system page says beside the condition."""
 
     listeners: tuple[Listener, ...]
-    waiting: int
-    oldest_at: datetime | None
     failing: tuple[FailingTutor, ...]
-    failing_count: int
-    parked_count: int
-    automation: Automation
     database_version: str
     schema_revision: str | None
-    swept_at: datetime | None
-
-    @property
-    def is_listening(self) -> bool:
-        """Whether at least one listener is alive."""
-        return any(listener.is_fresh for listener in self.listeners)
 
 
 _LISTENERS = text(f"""
@@ -73,18 +52,14 @@ _LISTENERS = text(f"""
     LIMIT 20
 """)  # noqa: S608 - a constant of ours
 
-_WAITING = text("""
-    SELECT count(*) AS waiting, min(recorded_at) AS oldest_at,
-           (SELECT max(swept_at) FROM tutorwatch.sweep) AS swept_at,
-           current_setting('server_version') AS database_version,
+_VERSIONS = text("""
+    SELECT current_setting('server_version') AS database_version,
            (SELECT max(version_num) FROM tutorwatch.alembic_version) AS schema_revision
-    FROM tutorwatch.outbox
 """)
 
 _FAILING = text("""
     SELECT failure.tutor_id, tutor.name, failure.attempts, failure.last_error, failure.last_failed_at,
-           failure.next_attempt_at, failure.parked_at,
-           count(*) OVER () AS failing_count, count(failure.parked_at) OVER () AS parked_count
+           failure.next_attempt_at, failure.parked_at
     FROM tutorwatch.failures AS failure
     LEFT JOIN public.users AS tutor ON tutor.id = failure.tutor_id
     WHERE failure.attempts > 0
@@ -92,28 +67,17 @@ _FAILING = text("""
     LIMIT 100
 """)
 
-_RECORDING = text(f"""
-    SELECT ({OFF_SINCE}) AS off_since, (SELECT count(*) FROM ({BROKEN_TRIGGERS}) AS broken) AS broken
-""")  # noqa: S608 - constants of ours
-
 
 async def system_state(conn: AsyncConnection) -> SystemState:
-    """How things are now, by the database's own clock. Four statements."""
+    """How things are now, by the database's own clock. Three statements."""
     listeners = [Listener(**row) for row in await _all(conn, _LISTENERS)]
-    waiting = (await _all(conn, _WAITING))[0]
+    versions = (await _all(conn, _VERSIONS))[0]
     failing = await _all(conn, _FAILING)
-    recording = (await conn.execute(_RECORDING)).one()
     return SystemState(
         listeners=tuple(listeners),
-        waiting=waiting["waiting"],
-        oldest_at=waiting["oldest_at"],
         failing=tuple(_to_failing(row) for row in failing),
-        failing_count=failing[0]["failing_count"] if failing else 0,
-        parked_count=failing[0]["parked_count"] if failing else 0,
-        automation=_automation(recording),
-        database_version=waiting["database_version"],
-        schema_revision=waiting["schema_revision"],
-        swept_at=waiting["swept_at"],
+        database_version=versions["database_version"],
+        schema_revision=versions["schema_revision"],
     )
 
 
@@ -131,9 +95,3 @@ def _to_failing(row: Any) -> FailingTutor:
         next_attempt_at=row["next_attempt_at"],
         parked_at=row["parked_at"],
     )
-
-
-def _automation(recording: Row[Any]) -> Automation:
-    if recording.off_since:
-        return Automation.OFF
-    return Automation.PARTLY if recording.broken else Automation.ON

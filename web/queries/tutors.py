@@ -29,7 +29,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import NaiveUtc, coaching_notes, feedback, sessions, tutor_insights, tutors, users
+from database.tables import NaiveUtc, coaching_notes, failures, feedback, sessions, tutor_insights, tutors, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
 from rules.settings import Thresholds
@@ -119,6 +119,8 @@ class TutorOverview:
     tutor_id: str
     name: str
     member_since: date | None
+    failing_since: datetime | None
+    """Since when the tutor's generation fails; None: it doesn't."""
     figures: TutorFigures
     trend: tuple[TrendDay, ...]
     insights: tuple[InsightRow, ...]
@@ -223,6 +225,7 @@ async def tutor_overview(
         tutor_id=header.id,
         name=header.name,
         member_since=header.member_since,
+        failing_since=header.failing_since,
         figures=await _figures(conn, tutor_id, now, limits),
         trend=await _trend(conn, tutor_id, now),
         insights=await insights_of(conn, tutor_id),
@@ -298,8 +301,17 @@ async def coaching_notes_of(
 
 async def _header(conn: AsyncConnection, tutor_id: str) -> Row[Any] | None:
     query: Select[Any] = (
-        select(users.c.id, users.c.name, shown_on(tutors.c.member_since).label("member_since"))
-        .select_from(users.outerjoin(tutors, tutors.c.user_id == users.c.id))
+        select(
+            users.c.id,
+            users.c.name,
+            shown_on(tutors.c.member_since).label("member_since"),
+            failures.c.first_failed_at.label("failing_since"),
+        )
+        .select_from(
+            users.outerjoin(tutors, tutors.c.user_id == users.c.id).outerjoin(
+                failures, and_(failures.c.tutor_id == users.c.id, failures.c.attempts > 0)
+            )
+        )
         .where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
     )
     found: Row[Any] | None = (await conn.execute(query)).one_or_none()

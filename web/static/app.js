@@ -46,17 +46,25 @@ function countOn() {
 let trueAt = new Date();
 let isSignedOut = false;
 
-function say(text, isLive) {
+let isWell = true;
+
+function say(text, { isLive = false, isStale = false }) {
   status?.classList.toggle("is-live", isLive);
   status?.classList.toggle("is-lost", !isLive);
-  document.documentElement.classList.toggle("stale", !isLive);
+  document.documentElement.classList.toggle("stale", isStale);
   if (status && status.textContent !== text) status.textContent = text;
+}
+
+// The page is as the server knows it; whether that is all there is to know, the server said along with it.
+function sayFresh() {
+  if (isWell) say("Live", { isLive: true });
+  else say("Not all up to date", {});
 }
 
 function sayLost() {
   if (status?.querySelector("a")) return;
   const time = trueAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, false);
+  say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, { isStale: true });
   if (isSignedOut) offerSignIn();
 }
 
@@ -89,7 +97,7 @@ async function refresh() {
   refreshedAt = Date.now();
   const isFresh = await fetchPage().then(show, () => false);
   isRefreshing = false;
-  if (isFresh && events.hears) say("Live", true);
+  if (isFresh && events.hears) sayFresh();
   if (!isFresh) sayLost();
   const waitMs = retryMs;
   retryMs = isFresh ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_LONGEST_MS);
@@ -126,6 +134,7 @@ function show(page) {
   if (panel?.isConnected && !focused.isConnected) focusHeading(panel);
   announce(page.title);
   trueAt = new Date(refreshedAt);
+  isWell = page.getElementById("live")?.dataset.isWell !== "false";
   setClock(page.getElementById("live")?.dataset.asOf);
   countOn();
   return true;

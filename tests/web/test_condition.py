@@ -1,0 +1,106 @@
+"""What pages say of themselves: nothing is claimed that isn't known to be so."""
+
+import asyncio
+import logging
+import re
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from database import condition_keeper
+from database.condition import Check
+from tests.platform import Platform
+from tests.roles import WEB
+from tests.scripts.command import eventually
+from tests.web.conftest import Browser, SignIn, read_page
+from web import condition
+from web.keys import CONDITION
+
+NO_CLAIM = "No critical alert is known of, but not everything is evaluated"
+
+
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (condition, condition_keeper):
+        monkeypatch.setattr(module, "READ_AGAIN_SECONDS", 0.1)
+
+
+async def page_that_says(browser: Browser, path: str, what: str) -> str:
+    async def read() -> str | None:
+        page = await read_page(browser, path)
+        return page if what in page else None
+
+    return await eventually(read) or ""
+
+
+async def a_listener_is_alive(platform: Platform) -> None:
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at)"
+        " VALUES (gen_random_uuid(), 'host', 7, '1', now(), now())"
+    )
+
+
+@pytest.mark.usefixtures("people")
+async def test_no_tick_and_no_claim_without_a_listener(admin: Browser, platform: Platform) -> None:
+    await platform.connection.execute("DELETE FROM alerts")
+    page = await page_that_says(admin, "/", NO_CLAIM)
+    assert "✓" not in page
+    assert "No listener is alive: start <code>tutorwatch listen</code>" in page
+    assert 'data-is-well="false"' in page
+
+    await a_listener_is_alive(platform)
+    page = await page_that_says(admin, "/", "</span> No critical alerts")
+    assert "✓" in page
+    assert "Not everything is evaluated" not in page
+    assert 'data-is-well="true"' in page
+
+
+async def test_condition_that_cannot_be_read_is_not_well(
+    admin: Browser, platform: Platform, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    await a_listener_is_alive(platform)
+    await page_that_says(admin, "/alerts", 'data-is-well="true"')
+    monkeypatch.setattr(condition_keeper, "KNOWN_SECONDS", 3.0)
+    caplog.set_level(logging.WARNING, "database.condition_keeper")
+    await platform.connection.execute(f"REVOKE SELECT ON tutorwatch.listeners FROM {WEB.name}".encode())
+
+    page = await page_that_says(admin, "/alerts", "It isn't known whether everything is evaluated.")
+
+    assert "last known" in page
+    async with admin.get("/readyz") as response:
+        assert (response.status, (await response.json())["condition"]["is_well"]) == (200, None)
+    await asyncio.sleep(1)
+    assert len(caplog.records) == 1, "however often it is tried"
+
+
+async def test_system_page_has_a_line_for_each_check(admin: Browser, platform: Platform) -> None:
+    await platform.connection.execute("INSERT INTO tutorwatch.failures VALUES ('ann', 1, 'E', now(), now(), now())")
+    page = await page_that_says(admin, "/system", "1 tutor failing, and tried again by themselves.")
+    assert page.count('<li class="good">') + page.count('<li class="bad">') == len(Check)
+    assert "Every client's change is recorded" in page
+
+
+@pytest.mark.usefixtures("people")
+async def test_page_of_a_failing_tutor_says_since_when(sign_in: SignIn, platform: Platform) -> None:
+    await a_listener_is_alive(platform)
+    dana, ann = await sign_in("dana"), await sign_in("ann")
+    await page_that_says(dana, "/tutors/ann", 'data-is-well="true"')
+    assert "Not evaluated since" not in await read_page(dana, "/tutors/ann")
+
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.failures VALUES ('ann', 1, 'a secret', now() - interval '2 hours', now(), now())"
+    )
+
+    for browser in (dana, ann):
+        page = await read_page(browser, "/tutors/ann")
+        assert re.search(r"Not evaluated since <time [^>]*>\d+ \w+ \d{4}, \d\d:\d\d UTC</time>", page)
+    assert "a secret" not in page
+    assert "/system" not in page
+
+
+async def test_condition_is_read_once_for_all_who_ask(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(condition_keeper, "READ_AGAIN_SECONDS", 60.0)
+    keeper = server.app[CONDITION]
+    before = (await keeper.get(1.0)).read_at
+    found = await asyncio.gather(*(keeper.get(1.0) for _ in range(50)))
+    assert {known.read_at for known in found} == {before}

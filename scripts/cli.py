@@ -49,6 +49,7 @@ def _checked_text(given: str | list[str] | None) -> str | list[str] | None:
 
 Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
 LeastLevel = Annotated[LogLevel, typer.Option("--log-level", envvar="TUTORWATCH_LOG_LEVEL", help="The least logged.")]
+Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 TokenName = Annotated[str, typer.Argument(callback=_checked_text, help="The program's name.")]
 AutomationOff = Annotated[
@@ -225,18 +226,17 @@ def status(
     host: Annotated[
         str | None, typer.Option(callback=_checked_text, help="Ask for a listener on this host only.")
     ] = None,
+    as_json: Json = False,
 ) -> None:
-    """Says in a few lines how things stand; exit 1 unless a listener is alive."""
+    """Says how things stand, and what isn't evaluated; exit 1 if anything or, with --host, if no listener is alive."""
     from scripts import operations
 
-    alive = _with_engine(lambda engine: operations.print_status(engine, host=host))
-    raise typer.Exit(0 if alive else 1)
+    is_well = _with_engine(lambda engine: operations.print_status(engine, host=host, as_json=as_json))
+    raise typer.Exit(0 if is_well else 1)
 
 
 @app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
-) -> None:
+def doctor(as_json: Json = False) -> None:
     """Looks at everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
     from listener.settings import ListenerSettings
     from scripts import environment
@@ -249,11 +249,11 @@ def doctor(
 
 
 @app.command()
-def failures() -> None:
-    """Lists the tutors whose generation fails: those waiting for another attempt, and those parked."""
+def failures(as_json: Json = False) -> None:
+    """Lists the tutors whose generation fails: those waiting for another attempt, and those given up on."""
     from scripts import operations
 
-    _with_engine(operations.print_failures)
+    _with_engine(lambda engine: operations.print_failures(engine, as_json=as_json))
 
 
 @app.command()
@@ -284,13 +284,18 @@ def automation_off() -> None:
 
 
 @automation.command("status")
-def automation_status() -> None:
-    """Says whether changes are recorded."""
+def automation_status(as_json: Json = False) -> None:
+    """Says whether changes are recorded; exit 1 where Tutorwatch isn't installed."""
+    import json
+
     from migrations import automation as switch
 
     with _connection() as connection:
         state = switch.status(connection)
-    typer.echo(f"Automation is {state}{': run `tutorwatch migrate`' if state is switch.Automation.MISSING else ''}.")
+    is_missing = state is switch.Automation.MISSING
+    told = f"Automation is {state}{': run `tutorwatch migrate`' if is_missing else ''}."
+    typer.echo(json.dumps({"automation": state.value}) if as_json else told)
+    raise typer.Exit(1 if is_missing else 0)
 
 
 @app.command("create-admin")

@@ -1,59 +1,80 @@
 """What an operator asks of a running Tutorwatch: how it stands, what fails, and to try again."""
 
+import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 import typer
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.condition import Check, Condition, load_condition
+from database.condition_keeper import problem_as_json
 from database.liveness import IS_FRESH
-from database.recording import OFF_SINCE
 from database.retries import retry_failing
 from database.schema_version import check_schema
 from listener import failures
-from migrations.automation import Automation
 from rules.tutors import load_names
 from scripts.errors import CommandError
 from scripts.one_line import one_line
 
-_STATUS = text(f"""
-    SELECT (SELECT count(*) FROM tutorwatch.listeners
-            WHERE {IS_FRESH}
-              AND (CAST(:host AS text) IS NULL OR host = :host)) AS listeners,
-           (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
-           (SELECT extract(epoch FROM clock_timestamp() - min(recorded_at))::integer
-            FROM tutorwatch.outbox) AS oldest_seconds,
-           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL) AS failing,
-           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS parked
+_LISTENERS_ON = text(f"""
+    SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH} AND host = :host
 """)  # noqa: S608 - a constant of ours
 
-AUTOMATION = {
-    Automation.ON: "on",
-    Automation.OFF: "off: changes wait for the daily sweep, or for `tutorwatch automation on`",
-    Automation.MISSING: "not installed: run `tutorwatch migrate`",
-}
-"""Each state, and what to do about it."""
 
-
-async def print_status(engine: AsyncEngine, *, host: str | None) -> bool:
-    """Prints how things stand; returns whether a listener (of that host) is alive."""
+async def print_status(engine: AsyncEngine, *, host: str | None, as_json: bool) -> bool:
+    """Prints how things stand; returns whether everything is evaluated or, with a host, its listener is alive."""
     async with engine.connect() as conn:
-        await check_schema(conn)
-        now = (await conn.execute(_STATUS, {"host": host})).one()
-        state = Automation.OFF if await conn.scalar(text(OFF_SINCE)) else Automation.ON
-    typer.echo(f"Listeners alive: {now.listeners}")
-    typer.echo(f"Changes waiting: {now.waiting}" + (f" (oldest {now.oldest_seconds} s)" if now.waiting else ""))
-    typer.echo(f"Tutors failing: {now.failing} to be tried again, {now.parked} parked")
-    typer.echo(f"Automation: {AUTOMATION[state]}")
-    return bool(now.listeners)
+        condition = await load_condition(conn)
+        on_host = 0
+        if not (outdated := [each for each in condition.problems if each.check is Check.SCHEMA]) and host is not None:
+            on_host = (await conn.execute(_LISTENERS_ON, {"host": host})).scalar_one()
+    listeners = condition.listeners if host is None else on_host
+    if as_json:
+        typer.echo(json.dumps(_status_as_json(condition) | {"listeners": listeners}))
+    elif outdated:
+        raise CommandError(outdated[0].message)
+    else:
+        _print_condition(condition, listeners)
+    return condition.is_well if host is None else bool(on_host)
 
 
-async def print_failures(engine: AsyncEngine) -> None:
-    """Prints a line per failing tutor."""
+def _print_condition(condition: Condition, listeners: int) -> None:
+    since = condition.oldest_waiting_at
+    typer.echo(f"Listeners alive: {listeners}")
+    typer.echo(f"Changes waiting: {condition.waiting}" + (f" (oldest {_seconds_since(since)} s)" if since else ""))
+    typer.echo(f"Tutors failing: {condition.failing} to be tried again, {condition.dead_lettered} given up on")
+    if condition.swept_at:
+        typer.echo(f"All tutors last re-evaluated: {condition.swept_at:%Y-%m-%d %H:%M} UTC")
+    for problem in condition.problems:
+        typer.echo(f"Not evaluated: {problem.message}" + (f" (since {_utc(problem.since)})" if problem.since else ""))
+    if condition.is_well:
+        typer.echo("Everything is evaluated.")
+
+
+def _status_as_json(condition: Condition) -> dict[str, Any]:
+    return {
+        "is_well": condition.is_well,
+        "problems": [problem_as_json(problem) for problem in condition.problems],
+        "listeners": condition.listeners,
+        "waiting": condition.waiting,
+        "oldest_waiting_at": _iso(condition.oldest_waiting_at),
+        "failing": condition.failing,
+        "dead_lettered": condition.dead_lettered,
+        "swept_at": _iso(condition.swept_at),
+    }
+
+
+async def print_failures(engine: AsyncEngine, *, as_json: bool) -> None:
+    """Prints a line per failing tutor, or all of them as a JSON array."""
     async with engine.connect() as conn:
         await check_schema(conn)
         failing = await failures.load(conn)
+    if as_json:
+        typer.echo(json.dumps([_failure_as_json(failure) for failure in failing]))
+        return
     if not failing:
         typer.echo("No tutor is failing.")
     for failure in failing:
@@ -61,6 +82,18 @@ async def print_failures(engine: AsyncEngine) -> None:
         outlook = _outlook(failure)
         error = failure.last_error.splitlines()[0]
         typer.echo(one_line(f"{name}: {outlook}, {failure.attempts} attempts, last error: {error}"))
+
+
+def _failure_as_json(failure: failures.Failure) -> dict[str, Any]:
+    return {
+        "tutor_id": failure.tutor_id,
+        "name": failure.name,
+        "attempts": failure.attempts,
+        "last_error": failure.last_error,
+        "last_failed_at": _iso(failure.last_failed_at),
+        "next_attempt_at": _iso(failure.next_attempt_at),
+        "dead_lettered_at": _iso(failure.parked_at),
+    }
 
 
 async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
@@ -77,7 +110,19 @@ async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
 
 def _outlook(failure: failures.Failure) -> str:
     if failure.parked_at:
-        return f"parked since {failure.parked_at:%Y-%m-%d %H:%M} UTC"
+        return f"gave up on {failure.parked_at:%Y-%m-%d %H:%M} UTC"
     if failure.next_attempt_at and failure.next_attempt_at > datetime.now(UTC):
         return f"next attempt at {failure.next_attempt_at:%Y-%m-%d %H:%M:%S} UTC"
     return "about to be tried again"
+
+
+def _seconds_since(instant: datetime) -> int:
+    return max(int((datetime.now(UTC) - instant).total_seconds()), 0)
+
+
+def _utc(instant: datetime) -> str:
+    return f"{instant.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def _iso(instant: datetime | None) -> str | None:
+    return instant.astimezone(UTC).isoformat() if instant else None

@@ -19,6 +19,7 @@ from typer.main import get_command
 from typer.testing import CliRunner
 
 from database.connections import connection_options, open_engine
+from database.recording import SWITCH_OFF
 from scripts.cli import app
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.platform import Platform
@@ -66,9 +67,9 @@ def words(command: list[str]) -> str:
         (["listen"], ["--log-format", "--log-level", "share the work"]),
         (["migrate"], ["--check", "--sql", "--automation-off", "exit 1", "changes nothing"]),
         (["backfill"], ["--tutor", "--limit", "--dry-run", "--batch-size", "run again"]),
-        (["status"], ["exit 1", "--host"]),
+        (["status"], ["exit 1", "--host", "--json"]),
         (["doctor"], ["--json", "exit 1", "what to do"]),
-        (["failures"], ["parked"]),
+        (["failures"], ["given up", "--json"]),
         (["retry"], ["TUTOR", "--all"]),
         (["automation"], ["on", "off", "status"]),
         (["automation", "on"], ["all tutors"]),
@@ -408,7 +409,7 @@ def test_migrate_can_leave_the_automation_off(platform_url: str) -> None:
     assert tutorwatch("migrate", "--automation-off", url=platform_url).code == 0
 
     assert tutorwatch("automation", "status", url=platform_url).out == "Automation is off.\n"
-    assert "\nAutomation: off: changes wait for " in tutorwatch("status", url=platform_url).out
+    assert "`tutorwatch automation on`" in tutorwatch("status", url=platform_url).out
 
 
 def test_foreign_database_is_refused(empty_url: str) -> None:
@@ -436,6 +437,12 @@ def test_database_without_tutorwatch_is_told_what_to_run(platform_url: str, comm
     assert len(done.err.splitlines()) == 1
 
 
+def test_automation_status_is_an_error_where_tutorwatch_is_not_installed(platform_url: str) -> None:
+    assert tutorwatch("automation", "status", url=platform_url).code == 1
+    told = tutorwatch("automation", "status", "--json", url=platform_url)
+    assert (told.code, json.loads(told.out)) == (1, {"automation": "missing"})
+
+
 # failures and retry
 
 
@@ -453,9 +460,16 @@ async def test_failures_are_listed_with_their_outlook(database_url: str, platfor
 
     assert (listed.code, listed.err) == (0, "")
     assert listed.out.splitlines() == [
-        "Paula Parked (p): parked since 2026-03-01 12:30 UTC, 5 attempts, last error: KeyError: 1",
+        "Paula Parked (p): gave up on 2026-03-01 12:30 UTC, 5 attempts, last error: KeyError: 1",
         "gone: next attempt at 2027-01-01 08:00:05 UTC, 2 attempts, last error: TypeError: x",
     ]
+    for_programs = json.loads(tutorwatch("failures", "--json", url=database_url).out)
+    assert [(each["tutor_id"], each["name"], each["attempts"], each["last_error"]) for each in for_programs] == [
+        ("p", "Paula Parked", 5, "KeyError: 1"),
+        ("gone", None, 2, "TypeError: x"),
+    ]
+    assert for_programs[0]["dead_lettered_at"] == "2026-03-01T12:30:00+00:00"
+    assert for_programs[1]["next_attempt_at"] == "2027-01-01T08:00:05+00:00"
 
 
 async def test_failure_is_one_line_even_if_its_error_is_not(database_url: str, platform: Platform) -> None:
@@ -584,22 +598,6 @@ async def test_automation_off_records_nothing_and_on_catches_up(database_url: st
         await eventually(are_alerted)
 
 
-@pytest.mark.parametrize(
-    ("statement", "told"),
-    [
-        ("ALTER TABLE sessions DISABLE TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
-        ("ALTER TABLE sessions ENABLE REPLICA TRIGGER tutorwatch_insert", "partly on: .+`tutorwatch automation on`"),
-        ("DROP TRIGGER tutorwatch_delete ON session_audio_metrics", "triggers are missing, .+`tutorwatch migrate`"),
-        ("ALTER TABLE alerts DISABLE TRIGGER tutorwatch_announce_insert", "on"),
-    ],
-)
-def test_status_says_of_the_automation_what_is_so(database_url: str, statement: str, told: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        connection.execute(statement.encode())
-
-    assert re.fullmatch(f"Automation: {told}", tutorwatch("status", url=database_url).out.splitlines()[-1])
-
-
 def test_automation_can_be_switched_even_where_a_trigger_is_missing(database_url: str) -> None:
     """The switch is one thing, whether everything is recorded another: `status` and the doctor tell of that."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -613,14 +611,16 @@ def test_automation_can_be_switched_even_where_a_trigger_is_missing(database_url
 # status
 
 
-async def test_status_asks_for_a_living_listener(database_url: str, platform: Platform) -> None:
+async def test_status_tells_what_is_not_evaluated(database_url: str, platform: Platform) -> None:
     await no_shows(platform, 3)
     alone = tutorwatch("status", url=database_url)
     assert (alone.code, alone.err) == (1, "")
     lines = alone.out.splitlines()
     assert lines[0] == "Listeners alive: 0"
     assert re.fullmatch(r"Changes waiting: 3 \(oldest \d+ s\)", lines[1])
-    assert lines[2:] == ["Tutors failing: 0 to be tried again, 0 parked", "Automation: on"]
+    assert lines[2] == "Tutors failing: 0 to be tried again, 0 given up on"
+    assert re.fullmatch(r"All tutors last re-evaluated: [-0-9]+ [:0-9]+ UTC", lines[3])
+    assert lines[4:] == ["Not evaluated: No listener is alive: start `tutorwatch listen`"]
 
     async with listening(database_url):
         await is_up(platform)
@@ -630,26 +630,64 @@ async def test_status_asks_for_a_living_listener(database_url: str, platform: Pl
         elsewhere = tutorwatch("status", "--host", "elsewhere.example.test", url=database_url)
 
     assert (attended.code, attended.out.splitlines()[:2]) == (0, ["Listeners alive: 1", "Changes waiting: 0"])
+    assert attended.out.splitlines()[-1] == "Everything is evaluated."
     assert (here.code, elsewhere.code) == (0, 1)
     assert elsewhere.out.startswith("Listeners alive: 0\n")
     assert tutorwatch("status", url=database_url).code == 1
 
 
 @pytest.mark.parametrize(
+    ("statement", "check"),
+    [
+        (SWITCH_OFF, "recording"),
+        ("DROP TRIGGER tutorwatch_insert ON sessions", "recording"),
+        ("ALTER TABLE sessions RENAME overall_session_score TO score", "platform"),
+        (
+            "INSERT INTO tutorwatch.failures VALUES ('a', 5, 'E', now(), now(), NULL, '2026-03-01 12:30+00')",
+            "dead_lettered",
+        ),
+    ],
+)
+async def test_status_exits_1_for_whatever_is_wrong_beside_a_living_listener(
+    database_url: str, platform: Platform, statement: str, check: str
+) -> None:
+    await listener_heard_of(platform, ago="1 s", heartbeat=60)
+    assert tutorwatch("status", url=database_url).code == 0
+    await platform.connection.execute(statement.encode())
+
+    told, told_programs = (tutorwatch("status", *json_too, url=database_url) for json_too in ([], ["--json"]))
+
+    assert (told.code, told_programs.code) == (1, 1)
+    found = json.loads(told_programs.out)
+    [problem] = found["problems"]
+    assert (found["is_well"], problem["check"], found["listeners"]) == (False, check, 1)
+    assert f"Not evaluated: {problem['message']}" in told.out
+
+
+def test_status_of_a_database_without_tutorwatch_is_json_too(platform_url: str) -> None:
+    told = tutorwatch("status", "--json", url=platform_url)
+    [problem] = json.loads(told.out)["problems"]
+    assert (told.code, problem["check"]) == (1, "schema")
+
+
+@pytest.mark.parametrize(
     ("ago", "heartbeat", "is_alive"),
-    [("20 s", 10, True), ("31 s", 10, False), ("31 s", 1, False), ("160 s", 60, True), ("181 s", 60, False)],
+    [("10 s", 4, True), ("13 s", 4, False), ("13 s", 1, False), ("160 s", 60, True), ("181 s", 60, False)],
 )
 async def test_listener_is_alive_for_as_long_as_its_heartbeats_take(
     database_url: str, platform: Platform, ago: str, heartbeat: float, is_alive: bool
 ) -> None:
+    await listener_heard_of(platform, ago=ago, heartbeat=heartbeat)
+    assert tutorwatch("status", url=database_url).code == (0 if is_alive else 1)
+
+
+async def listener_heard_of(platform: Platform, *, ago: str, heartbeat: float) -> None:
     await platform.rows(
         "INSERT INTO tutorwatch.listeners VALUES (gen_random_uuid(), 'host', 1, '0', now() - interval '1 day',"
         " now() - %s::interval, jsonb_build_object('heartbeat_seconds', %s::float8)) RETURNING 1",
         ago,
         heartbeat,
     )
-
-    assert tutorwatch("status", url=database_url).code == (0 if is_alive else 1)
 
 
 # demo

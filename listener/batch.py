@@ -1,7 +1,9 @@
 """What a batch did: its figures, and what the log says of it."""
 
 import logging
-from collections import Counter
+import time
+from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,10 +67,89 @@ def log_last_attempt(begun: Failure) -> None:
     )
 
 
-def log_batch(batch: Batch) -> None:
+MANY_BATCHES = 10
+MANY_WITHIN_SECONDS = 10.0
+"""So many batches within so many seconds, and no line is written for each any more."""
+SUMMARY_SECONDS = 60.0
+"""How often a summary is written instead."""
+
+
+class BatchLog:
+    """What the log says of batches: a line for each or, where they come in quick succession, a summary each minute."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._latest: deque[float] = deque(maxlen=MANY_BATCHES)
+        self._summary: Summary | None = None
+
+    def add(self, batch: Batch) -> None:
+        """Writes the batch's lines, or counts it; alerts and failures have a line each in any case."""
+        now = self._clock()
+        are_many = len(self._latest) == MANY_BATCHES and now - self._latest[0] < MANY_WITHIN_SECONDS
+        self._latest.append(now)
+        if are_many:
+            self._summary = self._summary or Summary(now)
+            self._summary.add(batch)
+        _log_batch(batch, logging.DEBUG if are_many else logging.INFO)
+        self.tell_if_due()
+
+    def tell_if_due(self) -> None:
+        """Writes the summary once it is a minute old; to be called now and then, as after the last batch."""
+        now = self._clock()
+        if self._summary and now - self._summary.begun_at >= SUMMARY_SECONDS:
+            self._summary.log(now)
+            self._summary = None
+
+
+@dataclass(slots=True)
+class Summary:
+    """Batches that had no line each."""
+
+    begun_at: float
+    batches: int = 0
+    changes: int = 0
+    tutors: int = 0
+    alerts: int = 0
+    seconds: float = 0.0
+    oldest_seconds: float = 0.0
+
+    def add(self, batch: Batch) -> None:
+        """Counts it."""
+        self.batches += 1
+        self.changes += batch.changes
+        self.tutors += batch.tutors
+        self.alerts += len(batch.generated.alerts)
+        self.seconds += batch.seconds
+        self.oldest_seconds = max(self.oldest_seconds, batch.oldest_seconds)
+
+    def log(self, now: float) -> None:
+        """Writes its line."""
+        logger.info(
+            "In the last %.0f s: %d batches, %d changes, %d tutors, %d alerts opened (%.0f ms each on average;"
+            " the oldest change waited %.0f ms)",
+            now - self.begun_at,
+            self.batches,
+            self.changes,
+            self.tutors,
+            self.alerts,
+            self.seconds / self.batches * 1000,
+            self.oldest_seconds * 1000,
+            extra={
+                "action": "summary",
+                "batches": self.batches,
+                "changes": self.changes,
+                "tutors": self.tutors,
+                "alerts_opened": self.alerts,
+                "oldest_change_ms": round(self.oldest_seconds * 1000),
+            },
+        )
+
+
+def _log_batch(batch: Batch, level: int) -> None:
     """One line for the batch, one for each alert it opened, one for each tutor that failed."""
     generated = batch.generated
-    logger.info(
+    logger.log(
+        level,
         "%d changes, %d tutors: %d alerts opened, %d insights found, %d faded (%.0f ms)",
         batch.changes,
         batch.tutors,

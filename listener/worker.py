@@ -18,7 +18,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from database.errors import TransientError, UnreachableError, first_line, translating_errors
 from database.transactions import in_transaction
 from listener import failures, outbox
-from listener.batch import Batch, Figures, log_batch, log_last_attempt
+from listener.batch import Batch, BatchLog, Figures, log_last_attempt
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
@@ -86,6 +86,7 @@ class Worker:
         self._looked_at = 0.0
         self._vain_looks = 0
         self._follow_ups: list[float] = []
+        self._batch_log = BatchLog()
         self.figures = Figures()
 
     def wake(self) -> None:
@@ -122,6 +123,7 @@ class Worker:
                 pause = self._settings.fallback_poll_seconds
                 self._log_cut_off(error)
             self._is_long_at = None
+            self._batch_log.tell_if_due()
             await self._wait(pause)
 
     async def _let_newest_pass(self) -> None:
@@ -310,5 +312,5 @@ class Worker:
     def _report(self, batch: Batch) -> None:
         self.figures.add(batch)
         self._pace.note(batch.tutors, batch.seconds)
-        log_batch(batch)
+        self._batch_log.add(batch)
         self._on_batch(batch)

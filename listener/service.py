@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from uuid import uuid4
 
 from sqlalchemy.exc import DBAPIError
@@ -14,6 +15,7 @@ from database.errors import TransientError, translating_errors
 from database.schema_version import check_schema
 from database.subscription import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
 from listener.batch import Batch
+from listener.http import Listening, serving
 from listener.settings import ListenerSettings
 from listener.subscription import Subscription
 from listener.watchdog import watchdog
@@ -53,6 +55,7 @@ class _Listener:
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
+        self._version = version
         connections = ConnectionFactory(database_url, "tutorwatch-worker")
         self._engine = engine_from(connections, keep_connections=2)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
@@ -72,7 +75,7 @@ class _Listener:
         """Until `stop` is set."""
         try:
             with watchdog(self._settings.hang_seconds):
-                async with asyncio.TaskGroup() as tasks:
+                async with self._serving(), asyncio.TaskGroup() as tasks:
                     hearing = tasks.create_task(self._hear(), name="subscription")
                     working = tasks.create_task(self._work(), name="worker")
                     tasks.create_task(self._stop_in_order(stop, hearing, working), name="stop")
@@ -81,6 +84,20 @@ class _Listener:
         finally:
             await self._engine.dispose()
         logger.info("Stopped", extra={"action": "stopped"})
+
+    @asynccontextmanager
+    async def _serving(self) -> AsyncIterator[None]:
+        """Answers on the listener's own port, where one is set."""
+        own = Listening(
+            self._version,
+            self._worker.figures,
+            hears=lambda: self._subscription.hears,
+            times_lost=lambda: self._subscription.reconnects,
+        )
+        async with serving(self._settings.listener_host, self._settings.listener_port, self._fresh, own) as address:
+            if address:
+                logger.info("Serving on %s", address, extra={"action": "serving"})
+            yield
 
     async def _hear(self) -> None:
         await listen(

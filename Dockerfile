@@ -15,6 +15,8 @@ COPY --from=build /opt/tutorwatch /opt/tutorwatch
 ENV PATH="/opt/tutorwatch/bin:$PATH" PYTHONUNBUFFERED=1
 USER tutorwatch
 WORKDIR /tmp
-# Healthy: the database is reachable and this container's own listener has lately said that it is alive.
-HEALTHCHECK --interval=30s --timeout=10s --start-period=20s CMD tutorwatch status --host "$(hostname)"
+# Inside the container only, unless TUTORWATCH_LISTENER_HOST says otherwise. Healthy: this listener can evaluate.
+ENV TUTORWATCH_LISTENER_PORT=9108
+HEALTHCHECK --interval=30s --timeout=10s --start-period=20s \
+    CMD python -c "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['TUTORWATCH_LISTENER_PORT'] + '/readyz', timeout=8)"
 CMD ["tutorwatch", "listen"]

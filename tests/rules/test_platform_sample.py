@@ -27,18 +27,19 @@ TABLES = (
     "session_feedback",
 )
 
+EXPORTED_AT = naive(NOW)
 Row = dict[str, str | datetime | None]
 
 
-def read(table: str) -> Iterator[Row]:
-    """The table's rows, as exported at NOW."""
+def read(table: str, *, at: datetime = EXPORTED_AT) -> Iterator[Row]:
+    """The table's rows, as if exported at that instant."""
     with (SAMPLE / f"{table}.csv").open(newline="") as file:
         for values in csv.DictReader(file):
             row: Row = {}
             for column, value in values.items():
                 if column.endswith("_offset_s"):
                     offset = timedelta(seconds=int(value)) if value else None
-                    row[column.removesuffix("_offset_s")] = None if offset is None else naive(NOW + offset)
+                    row[column.removesuffix("_offset_s")] = None if offset is None else at + offset
                 else:
                     row[column] = value or None
             yield row

@@ -3,17 +3,19 @@
 `/readyz`, `/metrics`, `tutorwatch status`, `/system` and the bar on every page all show this, and nothing else.
 """
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.errors import SchemaMismatchError
 from database.liveness import IS_FRESH
+from database.platform import READ_SCHEMA, Comparison, HiddenRows, compare, find_hidden_rows
 from database.recording import BROKEN_TRIGGERS, OFF_SINCE
-from database.schema_version import check_schema
+from database.schema_version import explain_revision
 
 
 class Check(StrEnum):
@@ -68,47 +70,132 @@ class Condition:
         return not self.problems
 
 
-_STATE = text(f"""
-    SELECT (SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}) AS listeners,
-           (SELECT max(seen_at) FROM tutorwatch.listeners) AS heard_at,
+LONGEST_WAIT = timedelta(seconds=60)
+"""A change that waits for longer than this isn't evaluated in time."""
+
+_OWN_TABLES = ("alembic_version", "outbox", "failures", "sweep", "listeners", "automation_off")
+
+_READ_CATALOGS = f"""
+    SELECT ({READ_SCHEMA}) AS schema,
+           ARRAY(SELECT format('trigger %s on %s %s', trigger, table_name, problem)
+                 FROM ({BROKEN_TRIGGERS}) AS broken) AS broken_triggers,
+           ARRAY(SELECT name FROM unnest('{{{",".join(_OWN_TABLES)}}}'::text[]) AS name
+                 WHERE pg_catalog.to_regclass('tutorwatch.' || name) IS NULL) AS lost
+"""  # noqa: S608 - constants of ours
+_READ_OWN_TABLES = f"""
+    SELECT (SELECT max(version_num) FROM tutorwatch.alembic_version) AS revision,
            (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
            (SELECT min(recorded_at) FROM tutorwatch.outbox) AS oldest_waiting_at,
-           (SELECT count(*) FROM tutorwatch.failures WHERE attempts > 0 AND parked_at IS NULL) AS failing,
-           (SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL) AS dead_lettered,
-           (SELECT min(parked_at) FROM tutorwatch.failures) AS dead_lettered_at,
+           count(*) FILTER (WHERE failure.parked_at IS NULL AND failure.attempts > 0) AS failing,
+           count(failure.parked_at) AS dead_lettered,
+           min(failure.parked_at) AS dead_lettered_since,
            (SELECT max(swept_at) FROM tutorwatch.sweep) AS swept_at,
-           (SELECT min(recorded_at) < clock_timestamp() - interval '1 minute' FROM tutorwatch.outbox) AS waits_long,
            ({OFF_SINCE}) AS off_since,
-           (SELECT min(trigger || ' of ' || table_name || ' ' || problem) FROM ({BROKEN_TRIGGERS}) AS b) AS broken,
-           EXISTS (SELECT FROM pg_attribute WHERE attrelid = to_regclass('public.sessions')
-                   AND attname = 'overall_session_score') AS fits
-""")  # noqa: S608 - a constant of ours
+           clock_timestamp() AS now,
+           coalesce((SELECT json_agg(json_build_object(
+                         'is_alive', {IS_FRESH}, 'blocked', figures -> 'blocked',
+                         'seconds_silent', extract(epoch FROM clock_timestamp() - seen_at)))
+                     FROM tutorwatch.listeners), '[]') AS listeners
+    FROM tutorwatch.failures AS failure
+"""  # noqa: S608 - a constant of ours
 
 
 async def load_condition(conn: AsyncConnection) -> Condition:
-    """The condition, by the database's own clock."""
-    try:
-        await check_schema(conn)
-    except SchemaMismatchError as error:
-        return Condition((Problem(Check.SCHEMA, str(error)),), 0, 0, None, 0, 0, None)
-    row = (await conn.execute(_STATE)).one()
-    found = (
-        (not row.fits, Problem(Check.PLATFORM, "The platform's column sessions.overall_session_score is missing")),
-        (
-            row.off_since,
-            Problem(Check.RECORDING, "Changes aren't recorded: run `tutorwatch automation on`", row.off_since),
-        ),
-        (row.broken, Problem(Check.RECORDING, f"Trigger {row.broken}: run `tutorwatch migrate`")),
-        (not row.listeners, Problem(Check.LISTENERS, "No listener is alive: start `tutorwatch listen`", row.heard_at)),
-        (row.waits_long, Problem(Check.WAITING, "Changes wait for longer than a minute", row.oldest_waiting_at)),
-        (row.dead_lettered, Problem(Check.DEAD_LETTERED, "Tutors were given up on: see `tutorwatch failures`")),
+    """How things stand, by the database's clock. Three statements, which the roles of both services may run.
+
+    Raises what the driver raises where the database can't be reached.
+    """
+    plainly = {"no_parameters": True}
+    catalogs = (await conn.exec_driver_sql(_READ_CATALOGS, execution_options=plainly)).one()
+    if catalogs.lost:
+        return _unreadable(_explain_lost(catalogs.lost))
+    own = (await conn.exec_driver_sql(_READ_OWN_TABLES, execution_options=plainly)).one()
+    if outdated := explain_revision(own.revision):
+        return _unreadable(outdated)
+    comparison = compare(catalogs.schema)
+    alive = [each for each in own.listeners if each["is_alive"]]
+    problems = (
+        *_platform_problems(comparison, alive),
+        *[Problem(Check.ROWS, _sentence(each), _blocked_since(alive)) for each in await find_hidden_rows(conn)],
+        *_recording_problems(own.off_since, catalogs.broken_triggers),
     )
     return Condition(
-        tuple(problem for holds, problem in found if holds),
-        row.listeners,
-        row.waiting,
-        row.oldest_waiting_at,
-        row.failing,
-        row.dead_lettered,
-        row.swept_at,
+        problems=(*problems, *_listener_problems(own, alive, problems), *_work_problems(own)),
+        listeners=len(alive),
+        waiting=own.waiting,
+        oldest_waiting_at=own.oldest_waiting_at,
+        failing=own.failing,
+        dead_lettered=own.dead_lettered,
+        swept_at=own.swept_at,
     )
+
+
+def _unreadable(message: str) -> Condition:
+    """Where our own schema isn't this program's, nothing else can be told."""
+    return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None)
+
+
+def _explain_lost(lost: list[str]) -> str:
+    if "alembic_version" in lost:
+        return explain_revision(None)
+    return f"Tables of schema tutorwatch are gone ({', '.join(lost)}): restore them from a backup"
+
+
+def _platform_problems(comparison: Comparison, alive: list[Mapping[str, Any]]) -> Iterator[Problem]:
+    if comparison.differences:
+        yield Problem(Check.PLATFORM, explain_differences(comparison), _blocked_since(alive))
+
+
+def _sentence(hidden: HiddenRows) -> str:
+    words = str(hidden)
+    return words[0].upper() + words[1:]
+
+
+def explain_differences(comparison: Comparison) -> str:
+    """What keeps Tutorwatch from working, in a sentence."""
+    differences = "; ".join(map(str, comparison.differences))
+    return f"The platform's schema doesn't fit ({differences}): change it back, or install a version that knows it"
+
+
+def _blocked_since(alive: list[Mapping[str, Any]]) -> datetime | None:
+    """When the first of the listeners found out that it can't evaluate."""
+    return min((datetime.fromisoformat(each["blocked"]["since"]) for each in alive if each["blocked"]), default=None)
+
+
+def _recording_problems(off_since: datetime | None, broken: list[str]) -> Iterator[Problem]:
+    if off_since:
+        message = "Changes are not recorded, because automation is off: run `tutorwatch automation on`"
+        yield Problem(Check.RECORDING, message, off_since)
+    if broken:
+        more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
+        message = f"Changes go unrecorded, because {broken[0]}{more}: run `tutorwatch migrate`"
+        yield Problem(Check.RECORDING, message)
+
+
+def _listener_problems(
+    own: Row[Any], alive: list[Mapping[str, Any]], explained: tuple[Problem, ...]
+) -> Iterator[Problem]:
+    if not alive:
+        silent = min((each["seconds_silent"] for each in own.listeners if each["seconds_silent"] > 0), default=None)
+        since = None if silent is None else own.now - timedelta(seconds=silent)
+        yield Problem(Check.LISTENERS, "No listener is alive: start `tutorwatch listen`", since)
+        return
+    blocked = [each["blocked"] for each in alive if each["blocked"]]
+    is_explained = any(problem.check in (Check.PLATFORM, Check.ROWS) for problem in explained)
+    if len(blocked) == len(alive) and not is_explained:
+        yield Problem(Check.LISTENERS, str(blocked[0]["message"]), _blocked_since(alive))
+
+
+def _work_problems(own: Row[Any]) -> Iterator[Problem]:
+    if own.oldest_waiting_at and own.now - own.oldest_waiting_at > LONGEST_WAIT:
+        yield Problem(
+            Check.WAITING, "Changes are waiting to be evaluated: look into a listener's log", own.oldest_waiting_at
+        )
+    if own.dead_lettered:
+        tutors = "1 tutor is" if own.dead_lettered == 1 else f"{own.dead_lettered} tutors are"
+        yield Problem(
+            Check.DEAD_LETTERED,
+            f"{tutors} not evaluated any more, after too many attempts failed: see `tutorwatch failures`,"
+            " then run `tutorwatch retry`",
+            own.dead_lettered_since,
+        )

@@ -38,6 +38,10 @@ class SchemaMismatchError(TutorwatchError):
     """The database's schema isn't the one this program needs; the message says what to do."""
 
 
+class CannotEvaluateError(TutorwatchError):
+    """No tutor can be evaluated as the database is now: book it on nobody, leave the changes, and try again later."""
+
+
 _TRANSIENT_CLASSES = {
     "08",  # connection lost
     "40",  # rolled back: deadlock, serialization failure
@@ -102,6 +106,31 @@ def _kind_of(error: BaseException) -> type[TransientError]:
     if met_stale_plan(error):
         return StalePlanError
     return UnreachableError if _is_lost(error) else TransientError
+
+
+_SCHEMA_CODES = {
+    "22P02",  # an enum lacks a label
+    "23502",  # a column must not be NULL
+}
+
+
+def sqlstate_of(error: BaseException) -> str | None:
+    """The code of a database's error, however it is wrapped."""
+    return getattr(getattr(error, "orig", None) or error, "sqlstate", None)
+
+
+def is_about_schema(error: BaseException) -> bool:
+    """Whether a table, a column, a label or a right isn't as our statements need it, whoever they are about."""
+    code = sqlstate_of(error) or ""
+    return code.startswith("42") or code in _SCHEMA_CODES
+
+
+SCHEMA_ERRORS = frozenset(
+    kind.__name__
+    for kind in vars(psycopg.errors).values()
+    if isinstance(kind, type) and issubclass(kind, psycopg.Error) and is_about_schema(kind())
+)
+"""The names of such errors' classes, with which `failures.last_error` begins."""
 
 
 def first_line(error: BaseException) -> str:

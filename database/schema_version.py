@@ -14,14 +14,16 @@ async def check_schema(conn: AsyncConnection) -> None:
     found: str | None = None
     if await conn.scalar(text("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")):
         found = await conn.scalar(text("SELECT version_num FROM tutorwatch.alembic_version"))
+    if message := explain_revision(found):
+        raise SchemaMismatchError(message)
+
+
+def explain_revision(found: str | None) -> str:
+    """What is wrong with a database at this revision (None: Tutorwatch isn't installed there), or an empty string."""
     if found == REVISION:
-        return
+        return ""
     if found is None:
-        raise SchemaMismatchError("Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
+        return "Tutorwatch isn't installed in this database: run `tutorwatch migrate`"
     if found < REVISION:
-        raise SchemaMismatchError(
-            f"The database's schema ({found}) is older than this program ({REVISION}): run `tutorwatch migrate`"
-        )
-    raise SchemaMismatchError(
-        f"The database's schema ({found}) is newer than this program ({REVISION}): install the newer program"
-    )
+        return f"The database's schema ({found}) is older than this program ({REVISION}): run `tutorwatch migrate`"
+    return f"The database's schema ({found}) is newer than this program ({REVISION}): install the newer program"

@@ -143,8 +143,12 @@ SCREEN_METRICS = (
     "gaming_detected",
 )
 
-_BOOLEANS = ("tutor_uses_visual_aids", "messaging_app_detected", "gaming_detected")
-_MEASURED = ("_ratio", "_pct", "_score", "_delay")
+BOOLEAN_METRICS = ("tutor_uses_visual_aids", "messaging_app_detected", "gaming_detected")
+
+
+def is_measured(metric: str) -> bool:
+    """Whether the metric has decimals; the others count."""
+    return metric.endswith(("_ratio", "_pct", "_score", "_delay"))
 
 
 def _metrics_table(name: str, metrics: tuple[str, ...]) -> Table:
@@ -153,9 +157,9 @@ def _metrics_table(name: str, metrics: tuple[str, ...]) -> Table:
 
 
 def _type_of(metric: str) -> TypeEngine[Any]:
-    if metric in _BOOLEANS:
+    if metric in BOOLEAN_METRICS:
         return Boolean()
-    return Numeric() if metric.endswith(_MEASURED) else Integer()
+    return Numeric() if is_measured(metric) else Integer()
 
 
 audio = _metrics_table("session_audio_metrics", AUDIO_METRICS)

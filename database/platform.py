@@ -1,0 +1,317 @@
+"""The comparison of the platform's schema with what Tutorwatch needs of it (`database.platform_needs`).
+
+Compared is what is read or written: whatever is wider (a longer varchar, text in place of an enum, more labels, more
+columns) and whatever nothing needs makes no difference. Reads the catalogs only, which every role may.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from sqlalchemy import Connection
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.platform_needs import INSERTED, LEFT_EMPTY, NEEDED, RECORDED, TYPES, UNPARTITIONED, Feature, Kind, Need
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Something of the platform's that Tutorwatch can't work with. `message` is a sentence without its full stop."""
+
+    table: str
+    column: str | None
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, slots=True)
+class MissingFeature:
+    """Something that the database does without, and why."""
+
+    feature: Feature
+    why: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"no {self.feature}: {', '.join(self.why)}"
+
+
+@dataclass(frozen=True, slots=True)
+class MissingLabel:
+    """A rule that is off, because the column's enum lacks its label."""
+
+    table: str
+    column: str
+    label: str
+
+    def __str__(self) -> str:
+        return f"{self.label} is off: the type of {self.table}.{self.column} has no such label"
+
+
+@dataclass(frozen=True, slots=True)
+class RulesOff:
+    """Rules that are off: types of alerts, categories of insights."""
+
+    alerts: frozenset[str] = frozenset()
+    insights: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """What a database has of what is needed. `differences` keep Tutorwatch from working; the rest is information."""
+
+    differences: tuple[Difference, ...] = ()
+    missing_features: tuple[MissingFeature, ...] = ()
+    missing_labels: tuple[MissingLabel, ...] = ()
+    sessions_elsewhere: tuple[str, ...] = ()
+    """Schemas other than public in which the platform's tables seem to be."""
+
+    @property
+    def off(self) -> RulesOff:
+        """The rules whose label is missing."""
+        return RulesOff(self._off("alerts"), self._off("tutor_insights"))
+
+    def _off(self, table: str) -> frozenset[str]:
+        return frozenset(each.label for each in self.missing_labels if each.table == table)
+
+
+_NAMES = ", ".join(f"'{name}'" for name in NEEDED)
+
+READ_SCHEMA = f"""
+    WITH RECURSIVE found AS MATERIALIZED (
+        SELECT c.oid, n.nspname, c.relname, c.relkind
+        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+        WHERE c.relname IN ({_NAMES}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tutorwatch') AND n.nspname !~ '^pg_'
+    ), based AS (  -- a domain is as good as what it is based on
+        SELECT oid AS of, oid AS type, typbasetype, typtypmod FROM pg_catalog.pg_type WHERE typtype = 'd'
+        UNION ALL
+        SELECT based.of, t.oid, t.typbasetype, coalesce(nullif(based.typtypmod, -1), t.typtypmod)
+        FROM based JOIN pg_catalog.pg_type AS t ON t.oid = based.typbasetype
+    ), columns AS (
+        SELECT a.attrelid, pg_catalog.json_build_object(
+            'name', a.attname, 'type', t.typname, 'is_enum', t.typtype = 'e',
+            'shown', pg_catalog.format_type(a.atttypid, a.atttypmod),
+            'characters', CASE WHEN t.typname IN ('varchar', 'bpchar')
+                               THEN nullif(coalesce(nullif(a.atttypmod, -1), based.typtypmod, -1), -1) - 4 END,
+            'needs_value', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND own.typdefault IS NULL,
+            'not_null', a.attnotnull OR own.typnotnull,
+            'labels', CASE WHEN t.typtype = 'e' THEN
+                (SELECT pg_catalog.json_agg(enumlabel) FROM pg_catalog.pg_enum WHERE enumtypid = t.oid) END
+        ) AS facts
+        FROM found JOIN pg_catalog.pg_attribute AS a ON a.attrelid = found.oid AND a.attnum > 0 AND NOT a.attisdropped
+        JOIN pg_catalog.pg_type AS own ON own.oid = a.atttypid
+        LEFT JOIN based ON based.of = own.oid AND based.typbasetype = 0
+        JOIN pg_catalog.pg_type AS t ON t.oid = coalesce(based.type, own.oid)
+    )
+    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
+        'schema', nspname, 'name', relname, 'kind', relkind,
+        'columns', (SELECT pg_catalog.json_agg(facts) FROM columns WHERE attrelid = found.oid),
+        'children', (SELECT pg_catalog.json_agg(child.relname ORDER BY child.relname)
+                     FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class AS child ON child.oid = inhrelid
+                     WHERE inhparent = found.oid AND NOT child.relispartition)
+    )), '[]')
+    FROM found
+"""  # noqa: S608 - names of ours
+"""One row, of one JSON value, for `compare`; without parameters, for any kind of connection."""
+
+
+async def load_comparison(conn: AsyncConnection) -> Comparison:
+    """What the database has of what is needed. One statement."""
+    found = await conn.exec_driver_sql(READ_SCHEMA, execution_options={"no_parameters": True})
+    return compare(found.scalar_one())
+
+
+def read_comparison(connection: psycopg.Connection[Any] | Connection) -> Comparison:
+    """The same, for what isn't asynchronous."""
+    if isinstance(connection, Connection):
+        return compare(connection.exec_driver_sql(READ_SCHEMA, execution_options={"no_parameters": True}).scalar_one())
+    row = connection.execute(READ_SCHEMA.encode()).fetchone()
+    return compare(row[0] if row else [])
+
+
+def compare(tables: Iterable[Mapping[str, Any]]) -> Comparison:
+    """What is missing, too narrow or in the way in the tables that READ_SCHEMA has found."""
+    collected = _Collected()
+    found = list(tables)
+    for name, needs in NEEDED.items():
+        table = next((each for each in found if each["schema"] == "public" and each["name"] == name), None)
+        if table is None:
+            collected.add(name, None, _of_whole_table(needs), _missing_table(name, needs, found))
+        elif table["kind"] not in ("r", "p"):
+            what = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}[table["kind"]]
+            collected.add(name, None, _of_whole_table(needs), f"public.{name} is {what}, not a table")
+        else:
+            _compare_table(table, needs, collected)
+    return Comparison(
+        tuple(collected.differences),
+        tuple(MissingFeature(feature, tuple(why)) for feature, why in collected.features.items()),
+        tuple(collected.labels),
+        tuple(sorted({each["schema"] for each in found if _is_platforms_sessions(each)} - {"public"})),
+    )
+
+
+@dataclass(slots=True)
+class _Collected:
+    differences: list[Difference] = field(default_factory=list)
+    features: dict[Feature, list[str]] = field(default_factory=dict)
+    labels: list[MissingLabel] = field(default_factory=list)
+
+    def add(self, table: str, column: str | None, feature: Feature | None, message: str) -> None:
+        """Notes it as what it is: a difference, or the reason why a feature is missing."""
+        if feature is None:
+            self.differences.append(Difference(table, column, message))
+        else:
+            self.features.setdefault(feature, []).append(message)
+
+
+def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collected: _Collected) -> None:
+    name = table["name"]
+    columns = {column["name"]: column for column in table["columns"] or ()}
+    for column_name, need in needs.items():
+        column = columns.get(column_name)
+        if column is None:
+            message = f"column {name}.{column_name} is missing ({need.kind})"
+            collected.add(name, column_name, need.feature, message)
+            continue
+        for message in _too_narrow(column, need):
+            collected.add(name, column_name, need.feature, f"column {name}.{column_name} {message}")
+        if column["is_enum"]:
+            lacking = sorted(need.rules.difference(column["labels"] or ()))
+            collected.labels += [MissingLabel(name, column_name, label) for label in lacking]
+    for column_name, message in _unfilled(name, columns.values()):
+        collected.add(name, column_name, _of_whole_table(needs), f"column {name}.{column_name} {message}")
+    if name in UNPARTITIONED and table["kind"] == "p":
+        collected.add(name, None, None, f"table public.{name} is partitioned, which only sessions and metrics may be")
+    if name in RECORDED and table["children"]:
+        children = ", ".join(table["children"])
+        collected.add(
+            name, None, None, f"tables inherit from public.{name} ({children}): only partitions of it are recorded"
+        )
+
+
+def _too_narrow(column: Mapping[str, Any], need: Need) -> Iterator[str]:
+    shown = column["shown"].removeprefix("public.")  # told where public isn't in the search path
+    is_enum = column["is_enum"] and need.kind is Kind.LABEL
+    if not is_enum and column["type"] not in TYPES[need.kind]:
+        yield f"is {shown}, not {need.kind}"
+    elif column["characters"] is not None and column["characters"] < need.characters:
+        yield f"is {shown}, too short for {need.characters} characters"
+    elif is_enum and (lacking := need.labels.difference(column["labels"] or ())):
+        yield f"is {shown}, which lacks the label{'s' * (len(lacking) > 1)} {', '.join(sorted(lacking))}"
+
+
+def _unfilled(table: str, columns: Iterable[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    """Columns that make our INSERTs fail, and why."""
+    if table not in INSERTED:
+        return
+    for column in columns:
+        name = column["name"]
+        if (table, name) in LEFT_EMPTY:
+            if column["not_null"]:
+                yield name, "is NOT NULL, and Tutorwatch has no value for it: drop NOT NULL"
+        elif column["needs_value"] and name not in INSERTED[table]:
+            yield name, "is NOT NULL without a default, and Tutorwatch has no value for it: give it a default"
+
+
+def _missing_table(name: str, needs: Mapping[str, Need], found: Iterable[Mapping[str, Any]]) -> str:
+    schemas = sorted(each["schema"] for each in found if each["name"] == name and _has_half(each, needs))
+    where = f"; found in schema {', '.join(schemas)}" if schemas else ""
+    return f"table public.{name} is missing{where}"
+
+
+def _has_half(table: Mapping[str, Any], needs: Mapping[str, Need]) -> bool:
+    """Whether it looks like the platform's: other programs, too, have tables of users and sessions."""
+    names = {column["name"] for column in table["columns"] or ()}
+    return 2 * len(names & needs.keys()) >= len(needs)
+
+
+def _is_platforms_sessions(table: Mapping[str, Any]) -> bool:
+    return bool(table["name"] == "sessions") and _has_half(table, NEEDED["sessions"])
+
+
+def _of_whole_table(needs: Mapping[str, Need]) -> Feature | None:
+    """The feature that a table is for; None if more than that needs it."""
+    features = {need.feature for need in needs.values()}
+    return features.pop() if len(features) == 1 else None
+
+
+HOW_ROWS_ARE_SEEN = "ALTER ROLE {role} BYPASSRLS, or disable row-level security there"
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenRows:
+    """Tables whose rows row-level security hides from a role. No policy helps: it can't be known that it hides none."""
+
+    role: str
+    tables: tuple[str, ...]
+
+    def __str__(self) -> str:
+        tables = ", ".join(f"public.{table}" for table in self.tables)
+        cure = HOW_ROWS_ARE_SEEN.format(role=self.role)
+        return f"row-level security hides rows of {tables} from {self.role}: {cure}"
+
+
+_SEES_ALL = """
+    rolsuper OR rolbypassrls OR (pg_catalog.pg_has_role(role.oid, relowner, 'USAGE') AND NOT relforcerowsecurity)
+"""
+
+_HIDDEN_ROWS = f"""
+    SELECT role.rolname::text, pg_catalog.json_agg(c.relname::text ORDER BY c.relname)
+    FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.pg_roles AS role
+    WHERE c.relnamespace = pg_catalog.to_regnamespace('public') AND c.relname IN ({_NAMES}) AND c.relrowsecurity
+      AND role.rolname = ANY({{roles}}) AND NOT ({_SEES_ALL})
+      AND pg_catalog.has_any_column_privilege(role.oid, c.oid, 'SELECT')
+    GROUP BY role.rolname ORDER BY role.rolname
+"""  # noqa: S608 - names of ours
+
+_SERVICE_ROLES = """ARRAY(
+    SELECT usename FROM pg_catalog.pg_stat_activity
+    WHERE datname = pg_catalog.current_database() AND application_name ~ '^tutorwatch-(listen|worker|web)'
+    UNION
+    SELECT rolname FROM pg_catalog.pg_class AS own, pg_catalog.aclexplode(own.relacl) AS acl
+    JOIN pg_catalog.pg_roles AS role ON role.oid = acl.grantee
+    WHERE own.oid IN (pg_catalog.to_regclass('tutorwatch.outbox'), pg_catalog.to_regclass('tutorwatch.sign_ins'))
+      AND privilege_type = 'SELECT'
+    UNION
+    SELECT CURRENT_USER
+)"""
+"""Roles as which services run now or have been given rights, and our own."""
+
+
+def hidden_rows_query(role: str | None = None) -> str:
+    """The statement that finds what is hidden from a role; None: from our own and the services'."""
+    roles = _SERVICE_ROLES if role is None else f"ARRAY[{sql.Literal(role).as_string(None)}]"
+    return _HIDDEN_ROWS.replace("{roles}", roles)
+
+
+async def find_hidden_rows(
+    conn: AsyncConnection, role: str | None = None, *, tables: Collection[str] = tuple(NEEDED)
+) -> tuple[HiddenRows, ...]:
+    """What row-level security hides from the role, or from each of our own and the services'. One statement."""
+    rows = await conn.exec_driver_sql(hidden_rows_query(role), execution_options={"no_parameters": True})
+    return hidden_rows([tuple(row) for row in rows], tables)
+
+
+def read_hidden_rows(
+    connection: psycopg.Connection[Any] | Connection,
+    role: str | None = None,
+    *,
+    tables: Collection[str] = tuple(NEEDED),
+) -> tuple[HiddenRows, ...]:
+    """The same, for what isn't asynchronous."""
+    query = hidden_rows_query(role)
+    if isinstance(connection, Connection):
+        found = [tuple(row) for row in connection.exec_driver_sql(query, execution_options={"no_parameters": True})]
+    else:
+        found = connection.execute(query.encode()).fetchall()
+    return hidden_rows(found, tables)
+
+
+def hidden_rows(rows: Iterable[tuple[Any, ...]], tables: Collection[str] = tuple(NEEDED)) -> tuple[HiddenRows, ...]:
+    """What the rows of `hidden_rows_query` say of these tables."""
+    found = (HiddenRows(role, tuple(name for name in names if name in tables)) for role, names in rows)
+    return tuple(each for each in found if each.tables)

@@ -3,17 +3,22 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 
 from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import TransientError, translating_errors
+from database.platform import RulesOff
 from rules.decisions.alerts import decide_alerts
 from rules.decisions.insights import decide_insights
 from rules.evidence import load_alert_sessions, load_insight_samples
 from rules.settings import Thresholds
 from rules.statistics import load_statistics
 from rules.store import FadedInsight, FoundInsight, OpenedAlert, store_alerts, store_insights
+
+NOTHING_OFF = RulesOff()
+"""Every rule is on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +33,17 @@ class Generated:
         return Generated(self.alerts + other.alerts, self.insights + other.insights, self.faded + other.faded)
 
 
-async def generate(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds) -> Generated:
+async def generate(
+    conn: AsyncConnection,
+    tutor_ids: Sequence[str],
+    now: datetime,
+    limits: Thresholds,
+    *,
+    off: RulesOff = NOTHING_OFF,
+) -> Generated:
     """Brings the alerts and insights of these tutors up to date; the caller commits.
+
+    Rules that are `off`, because the platform has no label for them, open and write nothing.
 
     Idempotent, and safe beside itself: until the transaction ends it holds an advisory lock per tutor, so
     that of two generations of one tutor the later reads what the earlier wrote, and newer sessions. The
@@ -42,8 +56,9 @@ async def generate(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetim
     statistics = await load_statistics(conn, present, now, limits)
 
     decided = [(tutor, decision) for tutor in statistics for decision in decide_alerts(tutor, limits)]
-    decisions = [(tutor, decision) for tutor, decision in decided if decision.finding]
-    insights = [(tutor.tutor_id, insight) for tutor in statistics for insight in decide_insights(tutor, limits)]
+    decisions = [(t, decision) for t, decision in decided if decision.finding and decision.alert_type not in off.alerts]
+    shown = [(tutor.tutor_id, insight) for tutor in statistics for insight in decide_insights(tutor, limits)]
+    insights = [(tutor_id, insight) for tutor_id, insight in shown if insight.category not in off.insights]
 
     behind = await load_alert_sessions(conn, ((t.tutor_id, d.alert_type) for t, d in decisions), now, limits)
     samples = await load_insight_samples(conn, ((t, i.category) for t, i in insights), now, limits)
@@ -61,6 +76,7 @@ async def generate_each(
     limits: Thresholds,
     *,
     last_attempt: bool = False,
+    off: RulesOff = NOTHING_OFF,
 ) -> tuple[Generated, dict[str, Exception]]:
     """Like `generate`, but a tutor that fails doesn't stop the others: returns the failures by tutor id.
 
@@ -71,7 +87,7 @@ async def generate_each(
     try:
         with translating_errors():
             async with conn.begin_nested():
-                return await generate(conn, tutor_ids, now, limits), {}
+                return await generate(conn, tutor_ids, now, limits, off=off), {}
     except TransientError as error:
         if not last_attempt or conn.invalidated:
             raise
@@ -81,8 +97,9 @@ async def generate_each(
     if len(tutor_ids) <= 1:
         return Generated(), dict.fromkeys(tutor_ids, failure)
     middle = len(tutor_ids) // 2
-    first, first_failures = await generate_each(conn, tutor_ids[:middle], now, limits, last_attempt=last_attempt)
-    second, second_failures = await generate_each(conn, tutor_ids[middle:], now, limits, last_attempt=last_attempt)
+    each = partial(generate_each, conn, now=now, limits=limits, last_attempt=last_attempt, off=off)
+    first, first_failures = await each(tutor_ids[:middle])
+    second, second_failures = await each(tutor_ids[middle:])
     return first + second, first_failures | second_failures
 
 

@@ -213,7 +213,7 @@ _WRITE_INSIGHTS = text("""
         SELECT id, tutor_id, category,
                row_number() OVER (PARTITION BY tutor_id, category ORDER BY detected_at, id) AS place
         FROM public.tutor_insights
-        WHERE tutor_id = ANY(:tutor_ids) AND is_active
+        WHERE tutor_id = ANY(:tutor_ids) AND is_active AND category::text = ANY(:categories)  -- others are not ours
     ), confirmed AS (
         UPDATE public.tutor_insights AS held
         SET insight_type = insight.insight_type, display_text = insight.display_text,
@@ -239,7 +239,12 @@ _WRITE_INSIGHTS = text("""
     SELECT tutor_id, category::text, insight_type::text, display_text FROM added
     UNION ALL
     SELECT tutor_id, category::text, NULL, NULL FROM ended WHERE place = 1
-""").bindparams(bindparam("insights", type_=JSON), _TUTOR_IDS, _NOW)
+""").bindparams(
+    bindparam("insights", type_=JSON),
+    bindparam("categories", list(InsightCategory), type_=ARRAY(Text)),
+    _TUTOR_IDS,
+    _NOW,
+)
 
 
 async def store_insights(

@@ -4,7 +4,7 @@ Each further attempt is booked and committed before it is made (`begin_attempt`)
 `attempt_failed`): one that kills its listener counts like any other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import ARRAY, JSON, Row, String, any_, bindparam, delete, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.errors import TransientError
+from database.errors import SCHEMA_ERRORS, TransientError, is_about_schema
 from database.tables import failures, users
 
 LONGEST_DELAY_SECONDS = 3600.0
@@ -46,9 +46,10 @@ class Patience:
         """What follows the attempt of this number: `parks`, or the full `delay` in seconds, of which it is spread over
         the upper half, so that tutors that failed together don't come back together.
 
-        An error that passes by itself (a client's lock, a statement that took too long) never parks a tutor, and the
-        first attempts after it come soon. Nor does an attempt that is cut short park one, unless the one before it was,
-        too: that its listener ended may have had another cause. After the very first the next one comes soon.
+        An error that passes without the tutor's changing (a client's lock, a column that is missing) never parks a
+        tutor, and the first attempts after it come soon. Nor does an attempt that is cut short park one, unless the one
+        before it was, too: that its listener ended may have had another cause. After the very first the next one comes
+        soon.
         """
         first, longest = self.delay_seconds, LONGEST_DELAY_SECONDS
         if passing or (cut_short and attempts == 1):
@@ -80,7 +81,7 @@ async def record(conn: AsyncConnection, errors: Mapping[str, Exception], patienc
     """
     recorded: list[Failure] = []
     for passing in (True, False):
-        chosen = {tutor: describe(e) for tutor, e in errors.items() if isinstance(e, TransientError) is passing}
+        chosen = {tutor: describe(e) for tutor, e in errors.items() if _passes(e) is passing}
         if chosen:
             values = {"errors": chosen} | patience.after(1, passing=passing)
             recorded += map(_to_failure, await conn.execute(_RECORD, values))
@@ -151,9 +152,43 @@ _FAILED = text("""
 
 async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception, patience: Patience) -> list[Failure]:
     """Says why the attempt that was begun failed; empty if the tutor is no longer on record."""
-    outcome = patience.after(begun.attempts, passing=isinstance(error, TransientError))
+    outcome = patience.after(begun.attempts, passing=_passes(error))
     values = {"tutor_id": begun.tutor_id, "error": describe(error)} | outcome
     return [_to_failure(row) for row in await conn.execute(_FAILED, values)]
+
+
+def _passes(error: Exception) -> bool:
+    """Whether it may be cured by nothing that the tutor's own changes bring: then nobody is given up on for it."""
+    return isinstance(error, TransientError) or is_about_schema(error)
+
+
+# Parked by the booking itself is who was parked after its last failure was dated.
+_TAKE_BACK = text("""
+    UPDATE tutorwatch.failures SET
+        attempts = attempts - 1,
+        last_error = :error,
+        next_attempt_at = clock_timestamp(),
+        parked_at = CASE WHEN parked_at < last_failed_at THEN parked_at END,
+        unfinished = false
+    WHERE tutor_id = :tutor_id
+""")
+
+
+async def take_back(conn: AsyncConnection, begun: Failure, error: Exception) -> None:
+    """Undoes `begin_attempt`: the attempt came to nothing by an error that isn't the tutor's. It is due at once."""
+    await conn.execute(_TAKE_BACK, {"tutor_id": begun.tutor_id, "error": describe(error)})
+
+
+_FREE = text("""
+    UPDATE tutorwatch.failures SET
+        attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false, wanted = true
+    WHERE split_part(last_error, ':', 1) = ANY(:kinds) AND NOT unfinished
+""").bindparams(bindparam("kinds", type_=ARRAY(String)))
+
+
+async def free(conn: AsyncConnection, kinds: Collection[str] = SCHEMA_ERRORS) -> int:
+    """Gives tutors whose last error was of these kinds all their attempts again, at once; returns how many."""
+    return (await conn.execute(_FREE, {"kinds": sorted(kinds)})).rowcount
 
 
 _AGAIN = text("""

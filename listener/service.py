@@ -18,6 +18,7 @@ from listener.batch import Batch
 from listener.http import Listening, serving
 from listener.settings import ListenerSettings
 from listener.subscription import Subscription
+from listener.watch import PlatformWatch
 from listener.watchdog import watchdog
 from listener.worker import Worker
 from rules.settings import Thresholds
@@ -59,7 +60,15 @@ class _Listener:
         connections = ConnectionFactory(database_url, "tutorwatch-worker")
         self._engine = engine_from(connections, keep_connections=2)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
-        self._worker = Worker(self._engine, settings, limits, hears=lambda: self._subscription.hears, on_batch=on_batch)
+        self._watch = PlatformWatch(self._fresh)
+        self._worker = Worker(
+            self._engine,
+            settings,
+            limits,
+            watch=self._watch,
+            hears=lambda: self._subscription.hears,
+            on_batch=on_batch,
+        )
         self._subscription = Subscription(
             listener_id=uuid4(),
             version=version,
@@ -67,7 +76,11 @@ class _Listener:
             wake_for_new=self._worker.wake_for_new,
             check=self._check,
             give_up=connections.give_up,
-            figures=lambda: self._worker.figures.as_json() | {"heartbeat_seconds": settings.heartbeat_seconds},
+            figures=lambda: (
+                self._worker.figures.as_json()
+                | {"heartbeat_seconds": settings.heartbeat_seconds}
+                | self._watch.as_json()
+            ),
         )
         self._schema_is_right = False
 

@@ -13,15 +13,19 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.errors import TransientError, UnreachableError, first_line, translating_errors
+from database.errors import CannotEvaluateError, TransientError, UnreachableError, first_line, translating_errors
+from database.platform import RulesOff
 from database.transactions import in_transaction
 from listener import failures, outbox
 from listener.batch import Batch, BatchLog, Figures, log_last_attempt
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
+from listener.watch import PlatformWatch, raise_if_common, raise_if_curable, raise_unexplained
 from rules.generation import Generated, generate, generate_each
 from rules.settings import Thresholds
 
@@ -47,13 +51,19 @@ _Generate = Callable[..., Awaitable[tuple[Generated, dict[str, Exception]]]]
 
 
 async def _generate_together(
-    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds, *, last_attempt: bool
+    conn: AsyncConnection,
+    tutor_ids: Sequence[str],
+    now: datetime,
+    limits: Thresholds,
+    *,
+    last_attempt: bool,
+    off: RulesOff,
 ) -> tuple[Generated, dict[str, Exception]]:
     """Like `generate_each`, but without the savepoints that tell who failed, unless it is the last attempt."""
     if last_attempt:
-        return await generate_each(conn, tutor_ids, now, limits, last_attempt=True)
+        return await generate_each(conn, tutor_ids, now, limits, last_attempt=True, off=off)
     with translating_errors():
-        return await generate(conn, tutor_ids, now, limits), {}
+        return await generate(conn, tutor_ids, now, limits, off=off), {}
 
 
 class Worker:
@@ -65,6 +75,7 @@ class Worker:
         settings: ListenerSettings,
         limits: Thresholds,
         *,
+        watch: PlatformWatch,
         hears: Callable[[], bool],
         on_batch: Callable[[Batch], None] = lambda _batch: None,
     ) -> None:
@@ -72,6 +83,7 @@ class Worker:
         self._settings = settings
         self._limits = limits
         self._patience = failures.Patience(settings.failure_attempts, settings.failure_delay_seconds)
+        self._watch = watch
         self._hears = hears
         self._on_batch = on_batch
         self._woken = asyncio.Event()
@@ -117,7 +129,7 @@ class Worker:
             await self._keep_distance()
             self._woken.clear()  # before the claim: a wake-up during it means to look once more
             try:
-                pause = await self._drain()
+                pause = await self._drain_if_possible()
                 self._is_cut_off = False
             except TransientError as error:
                 pause = self._settings.fallback_poll_seconds
@@ -125,6 +137,23 @@ class Worker:
             self._is_long_at = None
             self._batch_log.tell_if_due()
             await self._wait(pause)
+
+    async def _drain_if_possible(self) -> float:
+        """Drains the outbox, unless nothing can be evaluated; returns the seconds to wait for a wake-up."""
+        await self._watch.look_if_due()
+        if not self._watch.allows_claims:
+            return self._watch.pause
+        try:
+            pause = await self._drain()
+            await self._watch.has_evaluated()
+        except CannotEvaluateError as error:
+            self._watch.hold(error)
+            await self._in_transaction(self._give_back)
+            return self._watch.pause
+        return min(pause, self._watch.pause)
+
+    async def _give_back(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
+        await outbox.give_back(conn, self._claims)
 
     async def _let_newest_pass(self) -> None:
         """Looks at the newest changes when there are new ones and a long batch is in flight; and once more, for
@@ -137,7 +166,8 @@ class Worker:
                 await asyncio.sleep(pause)
                 if not await self._batch_becomes_long():
                     break
-                with suppress(TransientError):  # they stay in the outbox: the batch in flight isn't the last
+                # They stay in the outbox: the batch in flight isn't the last.
+                with suppress(TransientError, CannotEvaluateError):
                     _, batch = await self._batch(outbox.claim_newest)
                     if batch:
                         self._report(batch)  # what it left to do, the other loop finds by looking again
@@ -184,7 +214,7 @@ class Worker:
         while not self._stopping:
             self._is_long_at = time.monotonic() + self._pace.long_after(0)
             if time.monotonic() >= self._sweep_due_at:
-                await self._in_transaction(self._sweep)
+                await self._explaining(self._in_transaction(self._sweep))
             has_attempted = self._attempts_are_due
             if has_attempted:
                 await self._attempt_failing()
@@ -197,6 +227,8 @@ class Worker:
                 self._vain_looks = 0
                 self._follow_ups = list(FOLLOW_UP_SECONDS)
                 self._report(batch)
+                if batch.tutors > len(batch.failed):
+                    await self._watch.has_evaluated()
             # What is due although it was just asked for, another listener is about to begin.
             if not self._leaves_work(claim, batch) and (has_attempted or not self._attempts_are_due):
                 return self._plan(claim)
@@ -225,13 +257,25 @@ class Worker:
         self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
 
     async def _batch(self, take: _Take) -> tuple[outbox.Claim, Batch | None]:
-        """A claim and what came of it; no batch of an empty claim. If a tutor fails, begins anew to find out who."""
+        """A claim and what came of it; no batch of an empty claim. If a tutor fails, begins anew to find out who.
+
+        Raises CannotEvaluateError, with nothing claimed and nobody booked a failure, if it isn't about single tutors.
+        """
         try:
             return await self._in_transaction(partial(self._claim_and_generate, take, _generate_together))
-        except TransientError:
+        except (TransientError, CannotEvaluateError):
             raise
-        except Exception:  # noqa: BLE001 - whatever a rule raises
-            return await self._in_transaction(partial(self._claim_and_generate, take, generate_each))
+        except Exception as error:  # noqa: BLE001 - whatever a rule raises
+            await self._watch.explain(error)
+            return await self._explaining(self._in_transaction(partial(self._claim_and_generate, take, generate_each)))
+
+    async def _explaining(self, work: Awaitable[T]) -> T:
+        """The work's result; a database's error that isn't about single tutors becomes a CannotEvaluateError."""
+        try:
+            return await work
+        except (DBAPIError, psycopg.Error) as error:
+            await self._watch.explain(error)
+            raise_unexplained(error)
 
     async def _claim_and_generate(
         self, take: _Take, generate: _Generate, conn: AsyncConnection, is_last_attempt: bool
@@ -245,12 +289,21 @@ class Worker:
         if claim.concerns_every_tutor:
             await outbox.add_every_tutor(conn)
         if claim.apart:
+            await self._watch.look()  # whoever gave them back may have found that nothing can be evaluated
             await failures.set_aside(conn, claim.apart)
         generated, failed = Generated(), []
         if claim.tutor_ids:
             generated, errors = await generate(
-                conn, claim.tutor_ids, claim.now, self._limits, last_attempt=is_last_attempt
+                conn,
+                claim.tutor_ids,
+                claim.now,
+                self._limits,
+                last_attempt=is_last_attempt,
+                off=self._watch.comparison.off,
             )
+            raise_if_common(errors, len(claim.tutor_ids))
+            if not is_last_attempt:
+                raise_if_curable(errors)
             failed = await failures.record(conn, errors, self._patience)
         age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
         batch = Batch(
@@ -270,16 +323,30 @@ class Worker:
         async def begin(conn: AsyncConnection, _is_last_attempt: bool) -> failures.Failure | None:
             return await failures.begin_attempt(conn, self._patience)
 
-        while not self._stopping and (begun := await self._in_transaction(begin)):
+        while not self._stopping and (begun := await self._explaining(self._in_transaction(begin))):
             if begun.next_attempt_at is None:
                 log_last_attempt(begun)
-            self._report(await self._in_transaction(partial(self._attempt, begun)))
+            try:
+                batch = await self._explaining(self._in_transaction(partial(self._attempt, begun)))
+            except CannotEvaluateError as error:
+                await self._in_transaction(partial(self._take_back, begun, error))
+                raise
+            self._report(batch)
+
+    async def _take_back(
+        self, begun: failures.Failure, error: CannotEvaluateError, conn: AsyncConnection, _is_last_attempt: bool
+    ) -> None:
+        await failures.take_back(conn, begun, error)
 
     async def _attempt(self, begun: failures.Failure, conn: AsyncConnection, is_last_attempt: bool) -> Batch:
         started = time.perf_counter()
         tutor_id, now = begun.tutor_id, begun.last_failed_at
-        generated, errors = await generate_each(conn, [tutor_id], now, self._limits, last_attempt=is_last_attempt)
+        generated, errors = await generate_each(
+            conn, [tutor_id], now, self._limits, last_attempt=is_last_attempt, off=self._watch.comparison.off
+        )
         if tutor_id in errors:
+            if not isinstance(errors[tutor_id], TransientError):
+                await self._watch.explain(errors[tutor_id])
             failed = await failures.attempt_failed(conn, begun, errors[tutor_id], self._patience)
         else:
             failed = []

@@ -12,10 +12,11 @@ from typing import Any, TextIO, TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.errors import TransientError, UnreachableError, first_line, translating_errors
-from database.schema_version import check_schema
+from database.platform import RulesOff
 from database.tables import users
 from database.transactions import in_transaction
 from listener import failures
+from listener.watch import explain, raise_if_common
 from rules.decisions.alerts import Severity
 from rules.generation import Generated, generate_each
 from rules.settings import Thresholds
@@ -69,9 +70,10 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     """Generates tutor by tutor in the order of their names, a line each; goes on when one fails.
 
     Each batch is a transaction of its own, AT_ONCE of them in flight: it can be stopped at any time and run again, and
-    can run beside a live listener. Raises CommandError for who is no tutor, an unreachable database, another schema.
+    can run beside a live listener. Raises CommandError for who is no tutor and an unreachable database,
+    SchemaMismatchError and CannotEvaluateError where nobody can be evaluated.
     """
-    names = await _choose_tutors(engine, options)
+    names, off = await _choose_tutors(engine, options)
     if options.dry_run:
         print("Dry run: nothing is written; the counts say what would be created.", file=out)
     print(f"Processing {len(names)} tutors...", file=out, flush=True)
@@ -79,7 +81,7 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     ids = list(names)
     batches = [ids[start : start + options.batch_size] for start in range(0, len(ids), options.batch_size)]
     with _progress(len(ids), out) as (say, advance):
-        generating = _ahead(batches, lambda batch: _generate(engine, limits, batch, summary, options))
+        generating = _ahead(batches, lambda batch: _generate(engine, limits, off, batch, summary, options))
         async with aclosing(generating):
             async for batch, (generated, failed) in generating:
                 for line in _report(batch, names, generated, failed, summary):
@@ -89,11 +91,13 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     return summary
 
 
-async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str]:
+async def _choose_tutors(engine: AsyncEngine, options: Options) -> tuple[dict[str, str], RulesOff]:
     try:
         with translating_errors():
             async with engine.connect() as conn:
-                await check_schema(conn)
+                reason, comparison = await explain(conn)
+                if reason:
+                    raise CommandError(f"Nothing can be evaluated: {reason}")
                 names = await load_names(conn, options.tutor_ids or None)
                 chosen = every_tutor().where(users.c.id.in_(options.tutor_ids))
                 tutors = set(await conn.scalars(chosen)) if options.tutor_ids else set(names)
@@ -104,7 +108,7 @@ async def _choose_tutors(engine: AsyncEngine, options: Options) -> dict[str, str
         raise CommandError("No such tutor: " + ", ".join(map(one_line, unknown)))
     if others := [f"{name} ({user_id})" for user_id, name in names.items() if user_id not in tutors]:
         raise CommandError("No tutor, by role, profile or session: " + ", ".join(map(one_line, others)))
-    return dict(list(names.items())[: options.limit])
+    return dict(list(names.items())[: options.limit]), comparison.off
 
 
 async def _ahead(
@@ -123,12 +127,18 @@ async def _ahead(
 
 
 async def _generate(
-    engine: AsyncEngine, limits: Thresholds, tutor_ids: Sequence[str], done: Summary, options: Options
+    engine: AsyncEngine,
+    limits: Thresholds,
+    off: RulesOff,
+    tutor_ids: Sequence[str],
+    done: Summary,
+    options: Options,
 ) -> tuple[Generated, dict[str, Exception]]:
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> tuple[Generated, dict[str, Exception]]:
         async with conn.begin_nested() as all_of_it:
             now = datetime.now(UTC)
-            generated, failed = await generate_each(conn, tutor_ids, now, limits, last_attempt=is_last_attempt)
+            generated, failed = await generate_each(conn, tutor_ids, now, limits, last_attempt=is_last_attempt, off=off)
+            raise_if_common(failed, len(tutor_ids))
             await failures.succeeded(conn, [tutor_id for tutor_id in tutor_ids if tutor_id not in failed])
             if options.dry_run:
                 await all_of_it.rollback()

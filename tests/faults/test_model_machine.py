@@ -23,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
 from listener.settings import ListenerSettings
+from listener.watch import PlatformWatch
 from listener.worker import Worker
 from rules.life import Outcome, acknowledge, resolve
 from rules.settings import Thresholds
@@ -545,7 +546,10 @@ class Machine(RuleBasedStateMachine):
             worker.stop()
             return True
 
-        worker = Worker(self.around.engine, _settings(batch_size, attempts), _limits(), hears=stop_when_idle)
+        engine = self.around.engine
+        worker = Worker(
+            engine, _settings(batch_size, attempts), _limits(), watch=PlatformWatch(engine), hears=stop_when_idle
+        )
         return worker
 
     def _expect_sweep(self) -> None:

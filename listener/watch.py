@@ -1,0 +1,203 @@
+"""Whether tutors can be evaluated at all: watches the platform's schema, and holds claims up while it doesn't fit."""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any, NoReturn
+
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+
+from database.condition import explain_differences
+from database.errors import (
+    SCHEMA_ERRORS,
+    CannotEvaluateError,
+    TransientError,
+    first_line,
+    is_about_schema,
+    sqlstate_of,
+    translating_errors,
+)
+from database.platform import Comparison, find_hidden_rows, load_comparison
+from database.platform_needs import READ_BY_RULES
+from database.schema_version import check_schema
+from listener import failures, outbox
+
+logger = logging.getLogger(__name__)
+
+LOOK_SECONDS = 60.0
+"""How often the platform's schema is compared while all is well."""
+RECHECK_SECONDS = 5.0
+"""How often while it doesn't fit."""
+FIRST_TRIAL_SECONDS = 1.0
+LONGEST_TRIAL_SECONDS = 60.0
+"""When a batch is tried again after an error that the comparison doesn't explain: later each time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """Why nothing is evaluated, and since when. Unless the schema explains it, only another try shows its end."""
+
+    message: str
+    since: datetime
+    is_explained: bool
+    error_kinds: frozenset[str] = SCHEMA_ERRORS
+
+
+async def explain(conn: AsyncConnection) -> tuple[str, Comparison]:
+    """Why no tutor can be evaluated by our role, or an empty string; and the comparison with the platform's schema.
+
+    Raises SchemaMismatchError if our own schema isn't this program's.
+    """
+    await check_schema(conn)
+    comparison = await load_comparison(conn)
+    role = (await conn.exec_driver_sql("SELECT current_user::text")).scalar_one()
+    hidden = await find_hidden_rows(conn, role, tables=READ_BY_RULES)
+    reasons = [explain_differences(comparison)] if comparison.differences else []
+    return "; ".join([*reasons, *map(str, hidden)]), comparison
+
+
+def raise_if_common(errors: Mapping[str, Exception], tutors: int) -> None:
+    """Raises CannotEvaluateError from the error that all of a batch failed with, if that is the database's.
+
+    A rule's own error, or one that a tutor of the batch doesn't share, is those tutors' affair.
+    """
+    if not errors or len(errors) < tutors:
+        return
+    found = list(errors.values())
+    if any(isinstance(error, TransientError) or sqlstate_of(error) is None for error in found):
+        return
+    is_shared = len(found) > 1 and len({sqlstate_of(error) for error in found}) == 1
+    if is_shared or all(map(is_about_schema, found)):
+        raise_unexplained(found[0])
+
+
+def raise_if_curable(errors: Mapping[str, Exception]) -> None:
+    """Raises TransientError from an error about the schema that others of the batch don't share: it may just have been
+    cured, between one tutor and the next.
+    """
+    for error in errors.values():
+        if is_about_schema(error):
+            raise TransientError(first_line(getattr(error, "orig", None) or error)) from error
+
+
+def raise_unexplained(error: Exception) -> NoReturn:
+    """Raises CannotEvaluateError from a database's error that concerns every tutor."""
+    told = first_line(getattr(error, "orig", None) or error)
+    raise CannotEvaluateError(f"Generation fails for every tutor ({told})") from error
+
+
+class PlatformWatch:
+    """Says whether changes may be claimed, and tells once when that changes."""
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._next_look = 0.0
+        self._distance = FIRST_TRIAL_SECONDS
+        self._has_looked = False
+        self.comparison = Comparison()
+        self.blocked: Blocked | None = None
+
+    @property
+    def pause(self) -> float:
+        """Seconds until it is to be looked again."""
+        return max(self._next_look - time.monotonic(), 0.0)
+
+    @property
+    def allows_claims(self) -> bool:
+        """Whether anything may be evaluated: also as a trial, if only that can show whether it goes again."""
+        return self.blocked is None or (not self.blocked.is_explained and self.pause == 0.0)
+
+    def as_json(self) -> dict[str, Any]:
+        """What a listener's heartbeat says of it."""
+        if self.blocked is None:
+            return {}
+        return {"blocked": {"message": self.blocked.message, "since": self.blocked.since.isoformat()}}
+
+    async def look_if_due(self) -> None:
+        """Compares the schema where that is due. Raises TransientError, SchemaMismatchError."""
+        if self.pause == 0.0 and (self.blocked is None or self.blocked.is_explained):
+            await self._look()
+
+    async def explain(self, error: Exception) -> None:
+        """Raises CannotEvaluateError from an error that the platform's schema explains; for others, does nothing."""
+        await self._look()
+        self._raise_if_explained(error)
+
+    async def look(self) -> None:
+        """The same without an error: raises CannotEvaluateError where the platform's schema doesn't fit."""
+        await self._look()
+        self._raise_if_explained()
+
+    def _raise_if_explained(self, error: Exception | None = None) -> None:
+        if self.blocked and self.blocked.is_explained:
+            raise CannotEvaluateError(self.blocked.message) from error
+
+    def hold(self, error: CannotEvaluateError) -> None:
+        """No more claims, for an error that the schema doesn't explain; tells so, once."""
+        if self.blocked and self.blocked.is_explained:
+            return
+        self._distance = min(self._distance * 2, LONGEST_TRIAL_SECONDS) if self.blocked else FIRST_TRIAL_SECONDS
+        self._next_look = time.monotonic() + self._distance
+        cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
+        kinds = SCHEMA_ERRORS | {type(cause).__name__}
+        self._block(Blocked(str(error), datetime.now(UTC), is_explained=False, error_kinds=kinds))
+
+    async def has_evaluated(self) -> None:
+        """Something was evaluated, or nothing is left to be: there is no reason any more to hold claims up."""
+        if self.blocked and not self.blocked.is_explained:
+            await self._unblock(self.blocked)
+
+    async def _look(self) -> None:
+        with translating_errors():
+            async with self._engine.connect() as conn:
+                reason, comparison = await explain(conn)
+                await conn.commit()
+        self._next_look = time.monotonic() + (RECHECK_SECONDS if reason else LOOK_SECONDS)
+        if reason:
+            self._block(Blocked(reason, datetime.now(UTC), is_explained=True))
+        elif self.blocked and self.blocked.is_explained:
+            await self._unblock(self.blocked)
+        elif not self._has_looked:
+            await self._free(SCHEMA_ERRORS)
+        await self._take(comparison)
+        self._has_looked = True
+
+    def _block(self, blocked: Blocked) -> None:
+        before = self.blocked
+        if before and before.message == blocked.message:
+            return
+        if before:
+            blocked = replace(blocked, since=before.since)
+        self.blocked = blocked
+        logger.error("Nothing is evaluated, changes wait: %s", blocked.message, extra={"action": "blocked"})
+
+    async def _unblock(self, blocked: Blocked) -> None:
+        await self._free(blocked.error_kinds)
+        self.blocked = None
+        seconds = (datetime.now(UTC) - blocked.since).total_seconds()
+        logger.info(
+            "Changes are evaluated again, after %.0f s", seconds, extra={"action": "unblocked", "seconds": seconds}
+        )
+
+    async def _free(self, kinds: frozenset[str]) -> None:
+        with translating_errors():
+            async with self._engine.begin() as conn:
+                freed = await failures.free(conn, kinds)
+        if freed:
+            logger.info("%d tutors that failed for that reason are tried again", freed, extra={"action": "freed"})
+
+    async def _take(self, comparison: Comparison) -> None:
+        """Rules whose label has come, or gone, concern every tutor."""
+        before, self.comparison = self.comparison, comparison
+        if self._has_looked and before.off != comparison.off:
+            with translating_errors():
+                async with self._engine.begin() as conn:
+                    await outbox.add_every_tutor(conn)
+        if before.off != comparison.off:
+            logger.warning(
+                "Rules are off because the platform has no label for them: %s",
+                ", ".join(str(each) for each in comparison.missing_labels) or "none any more",
+                extra={"action": "rules_off"},
+            )

@@ -37,13 +37,13 @@ def _rights(grant: re.Match[str]) -> Iterator[Right]:
 
 
 def rights(patient: Patient) -> Finding:
-    """Those of the roles that are on record or that services run as now. Where a service has neither, our own role
-    must do, and be good for one service at least."""
+    """Those of the roles that are on record or that services run as now. Where no service has either, our own role must
+    do, and be good for one service at least."""
     (me,) = patient.row("SELECT current_user::text")
     known = [(role, service) for service in SERVICES for role in sorted(_roles(patient, service))]
     unknown = [(me, service) for service in SERVICES if service not in {each for _, each in known}]
     lacking = {who: _lacking(patient, *who) for who in known + unknown}
-    if all(lacking[who] for who in unknown):
+    if not known and all(lacking[who] for who in unknown):
         known += unknown
     for role, service in known:
         if lacks := lacking[role, service]:
@@ -82,7 +82,11 @@ def _roles(patient: Patient, service: str) -> set[str]:
 _LACKING = """
     SELECT privilege, object, column_name
     FROM unnest(%s::text[], %s::text[], %s::text[]) WITH ORDINALITY AS needed (privilege, object, column_name, place)
-    WHERE CASE WHEN object LIKE 'SCHEMA %%' THEN has_schema_privilege(%s::name, substr(object, 8), privilege)
+    WHERE CASE WHEN object LIKE 'public.%%' AND NOT EXISTS (
+                   SELECT FROM pg_attribute WHERE attrelid = to_regclass(object) AND NOT attisdropped
+                     AND attname = coalesce(column_name, attname))
+                   THEN true  -- what the platform doesn't have, nobody needs a right on
+               WHEN object LIKE 'SCHEMA %%' THEN has_schema_privilege(%s::name, substr(object, 8), privilege)
                WHEN object LIKE 'FUNCTION %%'
                    THEN has_function_privilege(%s::name, to_regproc(substr(object, 10)), privilege)
                WHEN column_name IS NOT NULL

@@ -11,10 +11,12 @@ from sqlalchemy.exc import DBAPIError
 
 from database.connections import connect, connect_as_others, open_engine
 from database.errors import PooledError
+from database.platform_needs import NEEDED
 from migrations.deployed_schema import OLDEST_SERVER
 from scripts.doctor.findings import Finding, Patient, ok, reason, trouble, variable
 
 NEWEST_TESTED = 18
+MOST_NAMED = 3
 MOST_SKEW = timedelta(seconds=2)
 FULL_QUEUE = 0.5
 """From here on the triggers leave NOTIFY out, lest a client's COMMIT fail."""
@@ -81,13 +83,38 @@ def clock(patient: Patient) -> Finding:
 
 
 def time_zone(patient: Patient) -> Finding:
-    """Ours must be UTC, whatever the server's is: the platform's times are UTC without saying so."""
+    """Ours must be UTC, whatever the clients' is: the platform's times are UTC without saying so. Where a client leaves
+    one to its default, it should be UTC as well."""
     ours, theirs = patient.row("SHOW timezone")[0], _time_zone_of_clients(patient.url)
     if ours != "UTC":
         return trouble("time zone", f"our sessions get {ours} instead of UTC: the proxy between must pass `options` on")
-    return ok(
-        "time zone", "UTC" if theirs in ("UTC", "Etc/UTC") else f"ours is UTC; clients of this server get {theirs}"
+    others = sorted({theirs, *_time_zones_set(patient)} - {"UTC", "Etc/UTC"})
+    if not others:
+        return ok("time zone", "UTC")
+    columns = [column for (column,) in patient.rows(DEFAULTING_TO_NOW, list(NEEDED))]
+    filled = f", in which defaults of {', '.join(columns[:MOST_NAMED])} are filled" if columns else ""
+    return ok("time zone", f"ours is UTC; clients of this server get {', '.join(others)}{filled}: UTC would be right")
+
+
+DEFAULTING_TO_NOW = """
+    SELECT c.relname || '.' || a.attname
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
+    JOIN pg_attrdef AS d ON d.adrelid = c.oid AND d.adnum = a.attnum
+    WHERE c.relnamespace = to_regnamespace('public') AND c.relname = ANY(%s) AND a.atttypid = 'timestamp'::regtype
+      AND pg_get_expr(d.adbin, d.adrelid) ~ 'now\\(\\)|CURRENT_TIMESTAMP|LOCALTIMESTAMP'
+    ORDER BY c.relname <> 'alerts', 1
+"""
+"""Columns without a time zone of the platform's that a client may leave to the server's clock."""
+
+
+def _time_zones_set(patient: Patient) -> list[str]:
+    """Those that are set for this database or for single roles."""
+    found = patient.rows(
+        "SELECT DISTINCT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting"
+        " WHERE lower(split_part(setting, '=', 1)) = 'timezone' AND setdatabase IN"
+        " (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
     )
+    return [zone for (zone,) in found]
 
 
 def _time_zone_of_clients(url: str) -> str:

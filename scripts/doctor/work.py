@@ -14,20 +14,27 @@ def listeners(patient: Patient) -> Finding:
     """At least one is alive, and of this program's version."""
     rows = patient.rows(
         f"SELECT host || ':' || process_id, version, {IS_FRESH},"  # noqa: S608 - a constant of ours
-        " extract(epoch FROM clock_timestamp() - seen_at)::float8 FROM tutorwatch.listeners ORDER BY seen_at DESC"
+        " extract(epoch FROM clock_timestamp() - seen_at)::float8, figures #>> '{blocked,message}'"
+        " FROM tutorwatch.listeners ORDER BY seen_at DESC"
     )
-    alive = [(who, version) for who, version, is_fresh, _ in rows if is_fresh]
-    silent = [f"{who} for {duration(age)}" for who, _, is_fresh, age in rows if not is_fresh]
+    alive = [(who, version, blocked) for who, version, is_fresh, _, blocked in rows if is_fresh]
+    silent = [_since_when(who, age) for who, _, is_fresh, age, _ in rows if not is_fresh]
     unheard = f"not heard of {', '.join(silent[:MOST_NAMED])}" if silent else ""
     if not alive:
         return trouble("listeners", f"none is alive{': ' * bool(unheard)}{unheard}; start `tutorwatch listen`")
-    others = sorted({version for _, version in alive if version != patient.version})
+    if all(blocked for _, _, blocked in alive):
+        return trouble("listeners", f"{len(alive)} alive, but nothing is evaluated, changes wait: {alive[0][2]}")
+    others = sorted({version for _, version, _ in alive if version != patient.version})
     if others:
         return trouble(
             "listeners", f"of version {', '.join(others)}, not {patient.version}: install the same and restart them"
         )
-    names = ", ".join(who for who, _ in alive[:MOST_NAMED])
+    names = ", ".join(who for who, *_ in alive[:MOST_NAMED])
     return ok("listeners", f"{len(alive)} alive ({names})" + (f"; {unheard}: ended without a word" if unheard else ""))
+
+
+def _since_when(who: str, age: float) -> str:
+    return f"{who} for {duration(age)}" if age >= 0 else f"{who} since the clock was set back"
 
 
 def backlog(patient: Patient) -> Finding:

@@ -23,8 +23,8 @@ from tests.roles import LISTENER, WEB
 from tests.scripts.command import SECRET, Finished, tutorwatch
 
 ALIVE = f"""
-    INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at)
-    VALUES (gen_random_uuid(), 'host', 7, '{version("tutorwatch")}', now(), now() + interval '1 hour')
+    INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)
+    VALUES (gen_random_uuid(), 'host', 7, '{version("tutorwatch")}', now(), now(), '{{"heartbeat_seconds": 90}}')
 """
 DUPLICATES = """
     INSERT INTO alerts (tutor_id, alert_type, severity, title, description)
@@ -80,6 +80,26 @@ DAMAGES = [
         "UPDATE tutorwatch.listeners SET seen_at = now() - interval '5 minutes'",
         r"listeners +none is alive: not heard of host:7 for 5 min; start `tutorwatch listen`$",
     ),
+    (
+        "UPDATE tutorwatch.listeners SET seen_at = now() + interval '1 hour'",
+        r"listeners +none is alive: not heard of host:7 since the clock was set back; start `tutorwatch listen`$",
+    ),
+    (
+        """UPDATE tutorwatch.listeners SET figures = figures || '{"blocked": {"message": "no right"}}'""",
+        r"listeners +1 alive, but nothing is evaluated, changes wait: no right$",
+    ),
+    (
+        "ALTER TABLE sessions RENAME ai_summary TO summary; ALTER TABLE alerts RENAME severity TO gravity",
+        r"platform +column alerts.severity is missing \(an enum or text\); .+: change it back, or install a version",
+    ),
+    (
+        "ALTER TABLE alerts ADD organisation text NOT NULL",
+        r"platform +column alerts.organisation is NOT NULL without a default, and .+: give it a default: ",
+    ),
+    (
+        "ALTER TABLE session_feedback ENABLE ROW LEVEL SECURITY",
+        rf"rows +row-level security hides rows of public.session_feedback from {WEB.name}: ALTER ROLE .+ BYPASSRLS",
+    ),
     ("UPDATE tutorwatch.listeners SET version = '0.0.1'", r"listeners +of version 0\.0\.1, not .+: install the same"),
 ]
 """What somebody does to the database, and the line that tells it."""
@@ -88,8 +108,11 @@ BY_HAND = {
     "sweep": "DELETE FROM tutorwatch.sweep; INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())",
     "backlog": "TRUNCATE tutorwatch.outbox",
     "listeners": "DELETE FROM tutorwatch.listeners; " + ALIVE,
+    "platform": "ALTER TABLE alerts DROP IF EXISTS organisation;"
+    " DO $$ BEGIN ALTER TABLE alerts RENAME gravity TO severity; EXCEPTION WHEN undefined_column THEN NULL; END $$",
+    "rows": "ALTER TABLE session_feedback DISABLE ROW LEVEL SECURITY",
 }
-"""What a running listener does."""
+"""What a running listener does, or the platform's owner."""
 
 
 def run(url: str, *statements: str) -> None:
@@ -142,6 +165,40 @@ def test_each_damage_is_one_line_and_the_advice_mends_it(healthy_url: str) -> No
                 assert tutorwatch(*shlex.split(command), url=healthy_url).code == 0, command
         assert troubles(doctor(healthy_url)) == [], (statement, told)
         run(healthy_url, "TRUNCATE tutorwatch.outbox")
+
+
+def test_features_and_rules_that_are_off_are_told_and_are_no_trouble(healthy_url: str) -> None:
+    run(
+        healthy_url,
+        "DROP TABLE coaching_notes",
+        "ALTER TYPE insight_category RENAME VALUE 'low_engagement' TO 'dull'",
+    )
+
+    done = doctor(healthy_url)
+
+    assert troubles(done) == []
+    assert re.search(
+        r"^ok  platform +its schema fits; no coaching notes: table .+; low_engagement is off: ", done.out, re.M
+    )
+
+
+def test_time_zones_of_clients_are_told_where_times_are_left_to_defaults(healthy_url: str) -> None:
+    name = psycopg.conninfo.conninfo_to_dict(healthy_url)["dbname"]
+    run(healthy_url, f"ALTER DATABASE \"{name}\" SET timezone = 'America/New_York'")
+
+    out = doctor(healthy_url).out
+
+    assert re.search(
+        r"^ok  time zone +ours is UTC; clients .+ America/New_York, in which .+ alerts.created_at, ", out, re.M
+    )
+
+
+async def test_listeners_role_may_run_it_while_a_listener_runs(database_url: str, platform: Platform) -> None:
+    run(database_url, "DELETE FROM tutorwatch.service_roles")
+    async with listening(database_url):
+        await is_up(platform)
+
+        assert not [told for told in troubles(doctor(LISTENER.url(database_url))) if told.startswith("rights")]
 
 
 def test_a_switch_that_is_off_is_told_and_no_trigger_missed(healthy_url: str) -> None:

@@ -19,12 +19,14 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from database.connections import UNHURRIED, connect, sync_engine
 from database.errors import first_line
+from database.platform import read_comparison, read_hidden_rows
 from database.recording import REEVALUATE_ALL, SWITCH_OFF
 from database.retries import RETRY_ALL
 from migrations import deployed_schema, repair, rights
 from migrations.automation import reevaluate_all
 from migrations.indexes import Step
 from migrations.installed import Damage, Kind, find_damage
+from migrations.needs import estimate_index_bytes, find_missing_rights
 from migrations.waiting import holders, telling_whom_we_wait_for
 
 logger = logging.getLogger(__name__)
@@ -75,14 +77,52 @@ def current_revision(database_url: str) -> str | None:
         return _revision(connection)
 
 
-def check(database_url: str) -> list[str]:
-    """What `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
+@dataclass(frozen=True)
+class Preview:
+    """What `migrate` would do."""
+
+    problems: tuple[str, ...]
+    """What keeps it from doing it, a line each."""
+    pending: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+    """What is worth knowing, and keeps nobody from anything."""
+
+
+def preview(database_url: str) -> Preview:
+    """What `migrate` would still have to do, and what keeps it from it. Reads the catalogs only."""
     with _connect(_engine(database_url)) as connection:
         _refuse_newer(connection)
         problems = deployed_schema.find_problems(connection)
-        pending = _pending(_revision(connection))
-    problems += [f"revision {revision} ({subject}) is not applied" for revision, subject in pending]
-    return problems or damage(database_url)
+        comparison = read_comparison(connection)
+        notes = [] if problems else [*map(str, comparison.missing_features), *map(str, comparison.missing_labels)]
+        if deployed_schema.is_empty(connection):
+            notes = []
+        hidden = read_hidden_rows(connection)
+        notes += [line for line in map(str, hidden) if line not in problems]
+        revisions = _pending(_revision(connection))
+    pending = [f"revision {revision} ({subject}) is not applied" for revision, subject in revisions]
+    if not problems and not pending:
+        pending = damage(database_url)
+    if pending:
+        with _open(database_url, autocommit=True) as session:
+            problems += find_missing_rights(session)
+            index_bytes = estimate_index_bytes(session)
+            if index_bytes > WORTH_TELLING_BYTES:
+                notes.append(f"the indexes to be built take about {_shown_size(index_bytes)} of disk")
+    return Preview(tuple(problems), tuple(pending), tuple(notes))
+
+
+WORTH_TELLING_BYTES = 1_000_000
+
+
+def _shown_size(size: int) -> str:
+    return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
+
+
+def check(database_url: str) -> list[str]:
+    """What `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
+    found = preview(database_url)
+    return [*found.problems, *found.pending]
 
 
 def damage(database_url: str) -> list[str]:

@@ -33,6 +33,9 @@ app.add_typer(automation, name="automation")
 token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
 app.add_typer(token, name="token")
 
+PENDING = 3
+"""Exit code of `migrate --check` where `migrate` has something to do, and can."""
+
 OF_TYPER_INTERRUPTED = 130
 """Typer's exit code at a KeyboardInterrupt, of which it says nothing."""
 
@@ -136,7 +139,12 @@ def serve_web(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLeve
 
 @app.command()
 def migrate(
-    check: Annotated[bool, typer.Option("--check", help="Only say what would be done; exit 1 if anything.")] = False,
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check", help="Only say what would be done; exit 0: nothing, 3: something, 1: it can't be done."
+        ),
+    ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
     automation_off: AutomationOff = False,
     log_format: Logs = LogFormat.AUTO,
@@ -152,9 +160,11 @@ def migrate(
 
     url = environment.direct_url()
     if check:
-        pending = upgrade.check(url)
-        typer.echo("\n".join(pending) if pending else "The schema is up to date.")
-        raise typer.Exit(1 if pending else 0)
+        found = upgrade.preview(url)
+        lines = [*found.pending, *[f"Note: {each}" for each in found.notes]]
+        lines += [f"Problem: {each}" for each in found.problems]
+        typer.echo("\n".join(lines if found.pending or found.problems else ["The schema is up to date.", *lines]))
+        raise typer.Exit(1 if found.problems else PENDING if found.pending else 0)
     if sql:
         typer.echo(upgrade.to_sql(url, automation=not automation_off))
         return
@@ -177,6 +187,7 @@ def rights(
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
 ) -> None:
     """Gives two roles the least rights with which the services run; to be run again after each `migrate`."""
+    from database.platform import read_hidden_rows
     from migrations import rights as services
 
     if sql:
@@ -185,9 +196,12 @@ def rights(
     try:
         with _connection() as connection:
             excess = services.give(connection, listener=listener, web=web)
+            hidden = [each for role in (listener, web) for each in read_hidden_rows(connection, role)]
     except services.RightsError as error:
         raise CommandError(str(error)) from None
     typer.echo(f"{listener} has the rights of a listener, {web} those of a dashboard.")
+    if hidden:
+        raise CommandError("\n".join(f"But {each}" for each in hidden))
     if excess:
         raise CommandError("More than that may be done, by grants that aren't ours:\n" + "\n".join(excess))
 

@@ -108,8 +108,12 @@ BEGIN
           AND (has_any_column_privilege(roles.oid, c.oid, 'INSERT, UPDATE')
                OR has_table_privilege(roles.oid, c.oid, 'DELETE, TRUNCATE'))
         UNION ALL
-        SELECT rolname, 'bypasses row security, or makes roles or databases'
-        FROM roles WHERE rolbypassrls OR rolcreaterole OR rolcreatedb
+        SELECT rolname, 'makes roles or databases' FROM roles WHERE rolcreaterole OR rolcreatedb
+        UNION ALL
+        -- Where the platform hides rows, a service must see them all the same.
+        SELECT rolname, 'bypasses row security' FROM roles
+        WHERE rolbypassrls AND NOT EXISTS (
+            SELECT FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relrowsecurity)
         UNION ALL
         SELECT rolname, 'may act as ' || roleid::regrole FROM roles JOIN pg_auth_members ON member = roles.oid
     LOOP

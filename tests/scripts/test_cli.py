@@ -65,7 +65,7 @@ def words(command: list[str]) -> str:
         ([], ["TUTORWATCH_DATABASE_URL", "stdout", "stderr", "Exit code", "listen", "backfill", "uninstall"]),
         (["run"], [".data/", "--no-demo", "--every", "demo data"]),
         (["listen"], ["--log-format", "--log-level", "share the work"]),
-        (["migrate"], ["--check", "--sql", "--automation-off", "exit 1", "changes nothing"]),
+        (["migrate"], ["--check", "--sql", "--automation-off", "0: nothing, 3: something", "changes nothing"]),
         (["backfill"], ["--tutor", "--limit", "--dry-run", "--batch-size", "run again"]),
         (["status"], ["exit 1", "--host", "--json"]),
         (["doctor"], ["--json", "exit 1", "what to do"]),
@@ -382,7 +382,7 @@ def test_migrate_creates_checks_and_changes_nothing_twice(empty_url: str) -> Non
     after = tutorwatch("migrate", "--check", url=empty_url)
     second = tutorwatch("migrate", url=empty_url)
 
-    assert before.code == 1
+    assert before.code == 3
     assert all(re.fullmatch(r"revision \d+ \(.+\) is not applied", line) for line in before.out.splitlines())
     assert len(before.out.splitlines()) >= 7
     assert first.code == 0
@@ -397,7 +397,7 @@ def test_migrate_creates_checks_and_changes_nothing_twice(empty_url: str) -> Non
 def test_printed_migration_can_be_run_in_psql(platform_url: str) -> None:
     printed = tutorwatch("migrate", "--sql", url=platform_url)
     assert printed.code == 0
-    assert tutorwatch("migrate", "--check", url=platform_url).code == 1  # printing has changed nothing
+    assert tutorwatch("migrate", "--check", url=platform_url).code == 3  # printing has changed nothing
 
     psql(platform_url, printed.out)
 

@@ -3,7 +3,7 @@ and in the end everything has been caught up."""
 
 import json
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import aiohttp
@@ -51,11 +51,16 @@ class Installation:
         await self.platform.connection.execute(statement.encode(), values or None)
 
     async def no_shows(self, tutor: str, count: int) -> None:
-        """Sessions of today that the tutor missed."""
-        for hours in range(count):
-            await self.platform.session(
-                tutor, at=datetime.now(UTC) - timedelta(hours=1 + hours), status="no_show_tutor", number=2
-            )
+        """Sessions of the last hours that the tutor missed."""
+        await self.platform.user(tutor)
+        await self.client(
+            "INSERT INTO sessions (tutor_id, student_id, scheduled_start, scheduled_duration, subject_id,"
+            " session_number, status)"
+            " SELECT %s, (SELECT user_id FROM students LIMIT 1), now() AT TIME ZONE 'UTC' - n * interval '1 hour', 60,"
+            " (SELECT id FROM subjects LIMIT 1), 2, 'no_show_tutor' FROM generate_series(1, %s) AS n",
+            tutor,
+            count,
+        )
 
     async def is_told(self, *words: str) -> None:
         """By the command line, by the listener and by the dashboard, in these words."""

@@ -62,12 +62,22 @@ _TRIGGERS = """
     WHERE NOT tgisinternal AND tgparentid = 0
       AND tgfoid IN (SELECT oid FROM pg_proc WHERE pronamespace = to_regnamespace('tutorwatch'))
 """
+# By the catalogs' columns: pg_get_indexdef would wait for whoever has locked the table.
 _INDEXES = """
-    SELECT c.relname, format('%I.%I', tn.nspname, t.relname), pg_get_indexdef(i.indexrelid),
+    SELECT c.relname, format('%I.%I', tn.nspname, t.relname),
+           format('%I.%I (%s)', tn.nspname, t.relname, columns.keys) || coalesce(' INCLUDE (' || included || ')', ''),
+           i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisunique,
            i.indisvalid AND i.indisready, c.relkind = 'I', format('%I.%I', cn.nspname, c.relname)
     FROM pg_index AS i
     JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
     JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
+    CROSS JOIN LATERAL (
+        SELECT string_agg(attname || CASE i.indoption[place - 1] WHEN 3 THEN ' DESC' ELSE '' END, ', ' ORDER BY place)
+                   FILTER (WHERE place <= i.indnkeyatts) AS keys,
+               string_agg(attname::text, ', ' ORDER BY place) FILTER (WHERE place > i.indnkeyatts) AS included
+        FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)
+        JOIN pg_attribute AS a ON a.attrelid = i.indrelid AND a.attnum = k.attnum
+    ) AS columns
     WHERE starts_with(c.relname, 'tutorwatch_') AND NOT c.relispartition AND tn.nspname <> 'tutorwatch'
 """
 
@@ -91,7 +101,7 @@ def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], li
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog")
         triggers = [(table, name) for table, name, *_ in connection.execute(_TRIGGERS)]
-        found = [(name, table, has_parts) for _, table, _, _, has_parts, name in connection.execute(_INDEXES)]
+        found = [(name, table, has_parts) for _, table, _, _, _, has_parts, name in connection.execute(_INDEXES)]
     return [each for each in triggers if not each[0].startswith("tutorwatch.")], found
 
 
@@ -149,13 +159,14 @@ def _indexes(connection: psycopg.Connection) -> Iterator[Damage]:
     found = {name: rest for name, *rest in connection.execute(_INDEXES)}
     for name, definition in INDEXES.items():
         table = index_table(name)
-        expected = f"CREATE INDEX {name} ON {definition.replace(' (', ' USING btree (', 1)}"
         if name not in found or found[name][0] != table:
             yield Damage(Kind.INDEX, name, MISSING, table)
-        elif not found[name][2]:
+            continue
+        _, as_found, is_plain, is_valid, *_ = found[name]
+        if not is_valid:
             yield Damage(Kind.INDEX, name, "is invalid", table)
-        elif found[name][1].replace(" ON ONLY ", " ON ") != expected:
+        elif not is_plain or as_found != definition:
             yield Damage(Kind.INDEX, name, DIFFERENT, table)
-    for name, (table, _, _, has_parts, qualified) in sorted(found.items()):
+    for name, (table, _, _, _, has_parts, qualified) in sorted(found.items()):
         if name not in INDEXES:
             yield Damage(Kind.INDEX, qualified, LEFT_OVER, table, has_parts=has_parts)

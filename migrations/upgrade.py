@@ -197,6 +197,7 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
         with _connect(engine) as connection:
             _refuse_problems(connection)
             before = _revision(connection)
+        _refuse_stranger(plain)
         repaired: list[Damage] = []
         if before != head_revision():
             repaired += _upgrade_all(engine, plain, before=before, automation=automation)
@@ -400,6 +401,13 @@ def _refuse_problems(connection: Connection) -> None:
         raise SchemaError(
             f"This database is not the platform's as Tutorwatch knows it; nothing was changed:\n{listing}"
         )
+
+
+def _refuse_stranger(connection: psycopg.Connection) -> None:
+    missing = find_missing_rights(connection)
+    if missing:
+        listing = "\n".join(f"  - {each}" for each in missing)
+        raise SchemaError(f"This role may not migrate (see docs/rights.md); nothing was changed:\n{listing}")
 
 
 def _refuse_newer(connection: Connection) -> None:

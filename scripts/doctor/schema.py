@@ -1,5 +1,6 @@
 """What Tutorwatch has in the database: its revision, and that all of it is there and whole."""
 
+from database.platform import read_comparison
 from database.schema_version import REVISION
 from migrations import automation as switch
 from migrations.installed import Damage, Kind, find_damage
@@ -69,7 +70,8 @@ def automation(patient: Patient) -> Finding:
 
 def indexes(patient: Patient) -> Finding:
     """Our indexes are there and valid. Without them all is right, but slower."""
-    if damage := _damage(patient, Kind.INDEX):
+    damage = _damage(patient, Kind.INDEX)
+    if damage and not read_comparison(patient.connection).differences:  # else the platform is to be put right first
         return _mended_by_migrate("indexes", damage)
     return ok("indexes", "all there and valid")
 

@@ -52,7 +52,7 @@ async def test_every_request_is_answered(
                 async with browser.get(path, headers=headers) as response:
                     found.append(response.status)
         async with by_token.get("/readyz") as response:
-            assert response.status == 503  # no listener is alive; but the database answers
+            assert response.status == 200
             assert (await response.json())["database"] == "ok"
         return found
 

@@ -28,6 +28,8 @@ class Claim:
     changes: int
     oldest_at: datetime | None
     concerns_every_tutor: bool
+    alerts_are_gone: bool
+    """Whether alerts were truncated."""
     others_hold_changes: bool
     """Whether an empty claim left changes to another listener, who may die."""
     attempt_in_seconds: float | None
@@ -90,7 +92,9 @@ _CLAIM = """
            ARRAY(SELECT tutor_id FROM concerned WHERE apart) AS apart,
            count(*) AS changes,
            min(recorded_at) AS oldest_at,
-           coalesce(bool_or(tutor_id IS NULL AND session_ids IS NULL), false) AS concerns_every_tutor,
+           coalesce(bool_or(tutor_id IS NULL AND coalesce(cardinality(session_ids), 0) = 0), false)
+               AS concerns_every_tutor,
+           coalesce(bool_or(tutor_id IS NULL AND session_ids = '{{}}'), false) AS alerts_are_gone,
            count(*) = 0 AND EXISTS (SELECT FROM tutorwatch.outbox) AS others_hold_changes,
            (SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float8
             FROM tutorwatch.failures) AS attempt_in_seconds,
@@ -118,6 +122,17 @@ async def claim_newest(conn: AsyncConnection, *, own: Sequence[str] = ()) -> Cla
     values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "lock_seed": LOCK_SEED, "own": list(own)}
     row = (await conn.execute(_CLAIM_NEWEST, values)).one()
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
+
+
+async def forget_consumed(conn: AsyncConnection) -> None:
+    """Forgets which sessions were evidence of alerts that no longer exist, as after a TRUNCATE of alerts."""
+    await conn.execute(_FORGET_CONSUMED)
+
+
+_FORGET_CONSUMED = text("""
+    DELETE FROM tutorwatch.consumed_sessions AS c
+    WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = c.alert_id)
+""")
 
 
 async def add_every_tutor(conn: AsyncConnection) -> int:

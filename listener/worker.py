@@ -286,6 +286,8 @@ class Worker:
         if claim.transaction is None:
             return claim, None
         self._claims.append(claim.transaction)
+        if claim.alerts_are_gone:
+            await outbox.forget_consumed(conn)
         if claim.concerns_every_tutor:
             await outbox.add_every_tutor(conn)
         if claim.apart:

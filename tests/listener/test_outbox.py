@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
+from tests.listener.surroundings import alerted, has_settled, listening, no_shows
 from tests.platform import Platform
 
 
@@ -262,3 +263,19 @@ async def test_claim_tells_when_the_next_attempt_is_due(
 
     assert claim.attempt_in_seconds is not None
     assert low <= claim.attempt_in_seconds <= high
+
+
+async def test_truncated_alerts_leave_nothing_consumed(database_url: str, platform: Platform) -> None:
+    """All that is known of them goes with them: what holds is opened anew."""
+    [tutor] = await no_shows(platform, 1)
+    async with listening(database_url):
+        await has_settled(platform)
+        assert await alerted(platform) == [tutor]
+        await platform.rows("UPDATE alerts SET resolved = true, resolved_at = now() AT TIME ZONE 'UTC' RETURNING 1")
+        await has_settled(platform)
+        assert await platform.open_alerts(tutor) == []
+
+        await platform.connection.execute("TRUNCATE alerts")
+
+        await has_settled(platform)
+        assert await platform.open_alerts(tutor) == ["no_show_pattern"]

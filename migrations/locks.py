@@ -18,7 +18,7 @@ TELL_SECONDS = 5.0
 """How often it is said whom we wait for."""
 
 _HOLDER = """
-    SELECT format('pid %s (%s, %s), in a transaction since %s', activity.pid, usename,
+    SELECT format('pid %%s (%%s, %%s), in a transaction since %%s', activity.pid, usename,
                   coalesce(nullif(application_name, ''), 'without a name'), to_char(xact_start, 'HH24:MI:SS TZ'))
     FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
     WHERE locktype = 'relation' AND relation = to_regclass(%s) AND granted AND pid <> pg_backend_pid()

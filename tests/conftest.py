@@ -21,6 +21,7 @@ from migrations import rights, upgrade
 from migrations.sql import read_sql
 from rules.settings import Thresholds
 from tests.faults.scale import IS_SOAK
+from tests.migrations.revision_0017 import make_revision_0017
 from tests.platform import Platform
 from tests.roles import LISTENER, ROLES, WEB
 from tests.servers import folder_for_servers, test_server
@@ -146,6 +147,16 @@ def platform_template(server_url: str, worker_id: str) -> Iterator[str]:
     _drop_database(server_url, name)
 
 
+@pytest.fixture(scope="session")
+def revision_0017_template(server_url: str, worker_id: str) -> Iterator[str]:
+    """A database as version 0.1.0 left it, without rows."""
+    name = f"tutorwatch_0017_{worker_id}"
+    _drop_database(server_url, name)
+    make_revision_0017(_create_database(server_url, name))
+    yield name
+    _drop_database(server_url, name)
+
+
 def _clone(server_url: str, worker_id: str, template: str | None) -> Iterator[str]:
     name = f"tutorwatch_test_{worker_id}_{next(_numbers)}"
     _drop_database(server_url, name)
@@ -163,6 +174,12 @@ def database_url(server_url: str, worker_id: str, served_template: str) -> Itera
 def platform_url(server_url: str, worker_id: str, platform_template: str) -> Iterator[str]:
     """A platform database of the test's own that Tutorwatch has not joined yet."""
     yield from _clone(server_url, worker_id, platform_template)
+
+
+@pytest.fixture
+def revision_0017_url(server_url: str, worker_id: str, revision_0017_template: str) -> Iterator[str]:
+    """A database of the test's own at revision 0017, the last one of version 0.1.0."""
+    yield from _clone(server_url, worker_id, revision_0017_template)
 
 
 @pytest.fixture

@@ -27,8 +27,20 @@ def platform_snapshot(server_url: str, platform_template: str) -> list[str]:
 
 @pytest.fixture
 def seeded_url(platform_url: str) -> str:
-    """A platform database with a tutor, a student and a subject, whose ids are 'tutor', 'student' and zeros."""
-    with psycopg.connect(platform_url) as connection:
+    """A platform database with two tutors, a student and a subject, whose ids are their names and zeros."""
+    _seed(platform_url)
+    return platform_url
+
+
+@pytest.fixture
+def seeded_0017_url(revision_0017_url: str) -> str:
+    """The same at revision 0017."""
+    _seed(revision_0017_url)
+    return revision_0017_url
+
+
+def _seed(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
         connection.execute("""
             INSERT INTO users (id, email, name, role) VALUES
                 ('tutor', 'tutor@example.test', 'Tutor', 'tutor'),
@@ -39,4 +51,3 @@ def seeded_url(platform_url: str) -> str:
             "INSERT INTO subjects (id, name, category)"
             " VALUES ('00000000-0000-0000-0000-000000000000', 'Algebra', 'math')"
         )
-    return platform_url

@@ -25,11 +25,3 @@ def cloned(server_url: str, name: str, template: str | None = None, *, owner: st
             yield database_on(server_url, name)
         finally:
             connection.execute(drop)
-
-
-OLD_INDEX = (
-    "DROP INDEX tutorwatch_sessions_of_tutor",
-    "CREATE INDEX tutorwatch_sessions_dated ON sessions (tutor_id, (coalesce(completed_at, scheduled_start)))",
-    "UPDATE tutorwatch.alembic_version SET version_num = '0013'",
-)
-"""What revision 0014 replaces."""

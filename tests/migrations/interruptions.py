@@ -6,12 +6,16 @@ import psycopg
 import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
-import migrations.indexes
+import migrations.repair
 import migrations.sql
 from migrations import upgrade
+from migrations.indexes import Step
 
 MIGRATING = "tutorwatch-migrate"
 """The name of a migration's connections."""
+
+INTERRUPTED = (SQLAlchemyError, psycopg.OperationalError)
+"""What a migration raises that was ended: in a revision, or in what follows the revisions."""
 
 
 def end_migration(database_url: str) -> None:
@@ -30,16 +34,22 @@ def watch_statements(
     before: Callable[[str], None] = lambda _: None,
     after: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Calls these before and after each statement of the revisions."""
-    execute = migrations.sql.execute
+    """Calls these before and after each statement of the revisions, and each step of what follows them."""
+    execute, run = migrations.sql.execute, migrations.repair.run
 
     def watched(statements: str) -> None:
         before(statements)
         execute(statements)
         after(statements)
 
+    def watched_step(connection: psycopg.Connection, step: Step) -> None:
+        statements = "\n".join(step.statements)
+        before(statements)
+        run(connection, step)
+        after(statements)
+
     monkeypatch.setattr("migrations.sql.execute", watched)
-    monkeypatch.setattr("migrations.indexes.execute", watched)
+    monkeypatch.setattr("migrations.repair.run", watched_step)
 
 
 def migrate_up_to(database_url: str, statement: str) -> None:
@@ -51,5 +61,5 @@ def migrate_up_to(database_url: str, statement: str) -> None:
 
     with pytest.MonkeyPatch.context() as monkeypatch:
         watch_statements(monkeypatch, before=end)
-        with pytest.raises(SQLAlchemyError):
+        with pytest.raises(INTERRUPTED):
             upgrade.migrate(database_url)

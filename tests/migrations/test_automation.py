@@ -1,30 +1,42 @@
-"""The switch: off records nothing, on makes up for it, and no client waits long for it."""
+"""The switch: off records nothing, on makes up for it, and it neither waits for a client nor makes one wait."""
 
 import asyncio
+import time
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from psycopg import sql
+from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.recording import RECORDED
+from listener.sweep import sweep
 from migrations import automation
-from migrations.automation import TRIGGERS, Automation
+from migrations.automation import Automation
 from tests.migrations.catalog import snapshot
 from tests.migrations.recorded import EVERY_TUTOR, client_of, listening, take, tutors, update
-from tests.migrations.waiting import until, until_blocked
+from tests.migrations.waiting import until
 from tests.platform import Platform
 
-SWITCHING = "tutorwatch-switch"
+AT_ONCE_SECONDS = 1.0
 
 
 def switch(database_url: str, *, on: bool) -> None:
-    with psycopg.connect(database_url, autocommit=True, application_name=SWITCHING) as connection:
+    with psycopg.connect(database_url, autocommit=True) as connection:
         automation.switch(connection, on=on)
 
 
 def status(database_url: str) -> Automation:
     with psycopg.connect(database_url) as connection:
         return automation.status(connection)
+
+
+async def swept(engine: AsyncEngine, platform: Platform) -> list[tuple[str | None, list[UUID]]]:
+    """What is recorded after a listener's sweep."""
+    async with engine.begin() as conn:
+        await sweep(conn, every_hours=24)
+    return await take(platform)
 
 
 def test_it_is_on_after_migrating_and_can_be_switched(database_url: str, head_snapshot: list[str]) -> None:
@@ -40,25 +52,33 @@ async def test_off_records_nothing(platform: Platform, database_url: str) -> Non
     await platform.user("tutor")
     await asyncio.to_thread(switch, database_url, on=False)
     async with listening(database_url) as listener:
-        for table in TRIGGERS:
-            await platform.session(audio={}, video={})
-            await platform.insert(
-                "alerts",
-                tutor_id="tutor",
-                alert_type="no_show_pattern",
-                severity="critical",
-                title="t",
-                description="d",
-            )
-            await update(platform, "sessions", "session_number", 5)
-            await update(platform, "session_audio_metrics", "open_ended_questions", 5)
-            await update(platform, "session_video_metrics", "tutor_uses_visual_aids", value=True)
-            await update(platform, "alerts", "resolved", value=True)
-            await platform.connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-            await platform.connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(sql.Identifier(table)))
+        for role in ("origin", "replica"):
+            await platform.connection.execute(f"SET session_replication_role = {role}".encode())
+            for recorded in RECORDED:
+                await write_each(platform)
+                table = sql.Identifier(recorded.table)
+                await platform.connection.execute(sql.SQL("DELETE FROM {}").format(table))
+                await platform.connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(table))
 
         await listener.hears_only(platform.connection)
     assert await take(platform) == []
+
+
+async def write_each(platform: Platform) -> None:
+    """Inserts into every recorded table, and updates what it inserted."""
+    await platform.session(audio={}, video={})
+    of_the_tutor = {"tutor_id": "tutor"}
+    await platform.insert(
+        "alerts", **of_the_tutor, alert_type="no_show_pattern", severity="critical", title="t", description="d"
+    )
+    await platform.insert(
+        "tutor_insights", **of_the_tutor, insight_type="strength", category="high_engagement", display_text="t"
+    )
+    await update(platform, "sessions", "session_number", 5)
+    await update(platform, "session_audio_metrics", "open_ended_questions", 5)
+    await update(platform, "session_video_metrics", "tutor_uses_visual_aids", value=True)
+    await update(platform, "alerts", "resolved", value=True)
+    await update(platform, "tutor_insights", "is_active", value=False)
 
 
 async def test_on_puts_every_tutor_on_record_and_wakes_a_listener(platform: Platform, database_url: str) -> None:
@@ -74,108 +94,80 @@ async def test_on_puts_every_tutor_on_record_and_wakes_a_listener(platform: Plat
     assert await take(platform) == tutors("tutor")
 
 
-def test_half_a_switch_is_partly_on(database_url: str) -> None:
-    with psycopg.connect(database_url, autocommit=True) as connection:
-        for table, triggers in TRIGGERS.items():
-            for trigger in triggers:
-                name = sql.Identifier("public", table), sql.Identifier(trigger)
-                connection.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER {}").format(*name))
-                assert automation.status(connection) is Automation.PARTLY
-                connection.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER {}").format(*name))
-        assert automation.status(connection) is Automation.ON
-
-
-def test_a_trigger_that_is_gone_is_missing(database_url: str) -> None:
-    with psycopg.connect(database_url) as connection:
-        for table, triggers in TRIGGERS.items():
-            for trigger in triggers:
-                name = sql.Identifier(trigger), sql.Identifier("public", table)
-                connection.execute(sql.SQL("DROP TRIGGER {} ON {}").format(*name))
-                assert automation.status(connection) is Automation.MISSING
-                connection.rollback()
-
-
 def test_it_is_missing_before_migrating(platform_url: str, empty_url: str) -> None:
     assert status(platform_url) is Automation.MISSING
     assert status(empty_url) is Automation.MISSING
 
 
-def test_triggers_of_the_same_names_elsewhere_do_not_count(platform_url: str) -> None:
-    with psycopg.connect(platform_url, autocommit=True) as connection:
-        connection.execute("CREATE SCHEMA copy")
-        for table, triggers in TRIGGERS.items():
-            name = sql.Identifier("copy", table)
-            connection.execute(sql.SQL("CREATE TABLE {} (id integer)").format(name))
-            for trigger in triggers:
-                connection.execute(
-                    sql.SQL(
-                        "CREATE TRIGGER {} BEFORE UPDATE ON {} FOR EACH ROW"
-                        " EXECUTE FUNCTION suppress_redundant_updates_trigger()"
-                    ).format(sql.Identifier(trigger), name)
-                )
-
-        assert automation.status(connection) is Automation.MISSING
-
-
 @pytest.mark.parametrize("on", [False, True], ids=["off", "on"])
-async def test_a_busy_table_is_tried_again_and_others_go_on_writing(
+async def test_a_client_in_the_middle_of_a_write_delays_neither_the_switch_nor_other_writers(
     platform: Platform, database_url: str, on: bool
 ) -> None:
-    async with (
-        client_of(database_url) as busy,
-        client_of(database_url, options="-c statement_timeout=10s") as other,
-        client_of(database_url) as observer,
-    ):
-        for table in TRIGGERS:
-            await platform.session()
-            await asyncio.to_thread(switch, database_url, on=not on)
-            await take(platform)
-            await busy.execute("BEGIN")
-            await busy.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
-            switching = asyncio.create_task(asyncio.to_thread(switch, database_url, on=on))
-            await until_blocked(observer, SWITCHING)
-            # This one queues behind the switch, until the switch gives way.
-            await other.execute(sql.SQL("DELETE FROM {} WHERE false").format(sql.Identifier(table)))
-            await until_blocked(observer, SWITCHING)
-            assert EVERY_TUTOR not in await take(Platform(other)), "not before the last change that wasn't recorded"
-            await busy.execute("COMMIT")
-            await switching
-
-            assert status(database_url) is (Automation.ON if on else Automation.OFF)
-            assert (EVERY_TUTOR in await take(platform)) == on
-
-
-async def test_a_table_that_stays_busy_is_reported_and_the_switch_can_be_repeated(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("migrations.automation._switch_table.retry.stop", lambda state: state.attempt_number >= 2)
-    async with client_of(database_url) as busy:
-        async with busy.transaction():
-            await busy.execute("DELETE FROM alerts")
-            with pytest.raises(psycopg.errors.LockNotAvailable):
-                await asyncio.to_thread(switch, database_url, on=False)
-
-        assert status(database_url) is Automation.PARTLY
-    switch(database_url, on=False)
-    assert status(database_url) is Automation.OFF
-
-
-async def test_an_interrupted_switch_is_partly_on(platform: Platform, database_url: str) -> None:
-    async with client_of(database_url) as busy, client_of(database_url) as observer, busy.transaction():
-        await busy.execute("DELETE FROM session_video_metrics")
-        switching = asyncio.create_task(asyncio.to_thread(switch, database_url, on=False))
-        await until_blocked(observer, SWITCHING)
-        await observer.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-            " WHERE datname = current_database() AND application_name = %s",
-            [SWITCHING],
-        )
-        with pytest.raises(psycopg.OperationalError):
-            await switching
-
-    assert status(database_url) is Automation.PARTLY
     await platform.session()
-    assert await take(platform) == [], "sessions are off already"
+    await asyncio.to_thread(switch, database_url, on=not on)
+    async with client_of(database_url) as busy, client_of(database_url, options="-c lock_timeout=1") as other:
+        await busy.execute("BEGIN")
+        await busy.execute("UPDATE sessions SET session_number = 7")
+        began = time.monotonic()
+        switching = asyncio.create_task(asyncio.to_thread(switch, database_url, on=on))
+        while not switching.done():
+            await other.execute("DELETE FROM sessions WHERE false")  # fails if it waits for any lock
+            await asyncio.sleep(0.001)
+        await switching
+        assert time.monotonic() - began < AT_ONCE_SECONDS
+        await busy.execute("COMMIT")
+
+    assert status(database_url) is (Automation.ON if on else Automation.OFF)
+
+
+async def test_what_is_written_before_on_and_committed_after_it_is_covered_by_the_second_re_evaluation(
+    platform: Platform, database_url: str, engine: AsyncEngine
+) -> None:
+    await asyncio.to_thread(switch, database_url, on=False)
+    async with client_of(database_url) as writer:
+        async with writer.transaction():
+            await Platform(writer).session()
+            await asyncio.to_thread(switch, database_url, on=True)
+            meanwhile = [await take(platform), await swept(engine, platform)]
+        afterwards = [await swept(engine, platform) for _ in range(2)]
+
+    assert meanwhile == [[EVERY_TUTOR], []], "at once, then not before the writer has ended"
+    assert afterwards == [[EVERY_TUTOR], []], "then once more"
+
+
+async def test_a_transaction_that_is_open_while_it_is_switched_records_from_its_next_statement_on(
+    platform: Platform, database_url: str
+) -> None:
+    await platform.session()
+    await take(platform)
+    async with client_of(database_url) as writer, writer.transaction():
+        await writer.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+        await writer.execute("UPDATE sessions SET session_number = 7")
+        await asyncio.to_thread(switch, database_url, on=False)
+        await writer.execute("UPDATE sessions SET session_number = 8")
+        await asyncio.to_thread(switch, database_url, on=True)
+        await writer.execute("UPDATE sessions SET session_number = 9")
+
+    assert sorted(map(str, await take(platform))) == sorted(map(str, [EVERY_TUTOR, *tutors("tutor") * 2]))
+
+
+async def test_a_serializable_client_does_not_fail_by_the_switch(platform: Platform, database_url: str) -> None:
+    """Two of them read the switch and write; it is turned both ways between their writes and their commits."""
+    await platform.session("one")
+    await platform.session("two")
+    begin = "BEGIN ISOLATION LEVEL SERIALIZABLE"
+    change = "UPDATE sessions SET session_number = 3 WHERE id = %s"
+    ids = await platform.rows("SELECT id FROM sessions")
+    async with client_of(database_url) as first, client_of(database_url) as second:
+        for on in (False, True):
+            for client, session in zip((first, second), ids, strict=True):
+                await client.execute(begin)
+                await client.execute("SET LOCAL enable_seqscan = off")
+                await client.execute(change, [session])
+            await asyncio.to_thread(switch, database_url, on=on)
+            for client, session in zip((first, second), ids, strict=True):
+                await client.execute(change, [session])
+                await client.execute("COMMIT")
 
 
 async def test_switching_while_clients_write_fails_no_writer(platform: Platform, database_url: str) -> None:

@@ -95,13 +95,13 @@ async def test_a_client_without_rights_on_our_schema_writes_and_is_recorded(
         await client.connection.execute("TRUNCATE alerts")
 
         assert warned.take() == []
-        assert [tutor for tutor, _ in rows] == ["tutor"] * 14
+        assert [tutor for tutor, _ in rows] == ["tutor"] * 16
         assert {session for _, sessions in rows for session in sessions} >= {kept}
         assert await take(platform) == [(None, [])]
         for forbidden in (
             "SELECT FROM tutorwatch.outbox",
             "INSERT INTO tutorwatch.outbox DEFAULT VALUES",
-            "SELECT tutorwatch.record_metrics_of_v1('{}', false)",
+            "SELECT tutorwatch.record_metrics_of('{}', false)",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 await client.connection.execute(forbidden.encode())

@@ -472,6 +472,7 @@ ALERT_COLUMNS = {
     "id": UUID(int=1),
     "tutor_id": "other",
     "alert_type": "student_churn_risk",
+    "acknowledged": True,
     "resolved": True,
     "resolved_at": MOMENT,
 }
@@ -481,7 +482,6 @@ OTHER_ALERT_COLUMNS = {
     "description": "refreshed",
     "triggered_date": MOMENT,
     "session_id": None,
-    "acknowledged": True,
     "acknowledged_by": "other",
     "acknowledged_at": MOMENT,
     "action_taken": "called",
@@ -501,17 +501,19 @@ async def insert_alert(platform: Platform, session: UUID | None = None, **values
     await platform.insert("alerts", **row | values)
 
 
-async def test_a_new_alert_records_nothing(platform: Platform, session: UUID) -> None:
+async def test_a_new_alert_records_its_tutor(platform: Platform, session: UUID) -> None:
+    """It may be the second open one of its type."""
     await insert_alert(platform, session)
 
-    assert await take(platform) == []
+    assert await take(platform) == tutors("tutor")
 
 
 @pytest.mark.parametrize("column", ALERT_COLUMNS)
-async def test_an_alert_that_makes_room_for_another_records_its_tutor(
+async def test_an_alert_whose_state_or_owner_changes_records_its_tutor(
     platform: Platform, session: UUID, column: str
 ) -> None:
     await insert_alert(platform, session)
+    await take(platform)
 
     await update(platform, "alerts", column, ALERT_COLUMNS[column])
     assert await take(platform) == (tutors("other", "tutor") if column == "tutor_id" else tutors("tutor"))
@@ -521,10 +523,9 @@ async def test_an_alert_that_makes_room_for_another_records_its_tutor(
 
 
 @pytest.mark.parametrize("column", OTHER_ALERT_COLUMNS)
-async def test_an_alert_that_is_refreshed_or_acknowledged_records_nothing(
-    platform: Platform, session: UUID, column: str
-) -> None:
+async def test_an_alert_that_is_refreshed_records_nothing(platform: Platform, session: UUID, column: str) -> None:
     await insert_alert(platform, session)
+    await take(platform)
 
     await update(platform, "alerts", column, OTHER_ALERT_COLUMNS[column])
 
@@ -539,6 +540,7 @@ async def test_a_corrected_resolution_time_of_an_alert_without_evidence_records_
     platform: Platform, session: UUID
 ) -> None:
     await insert_alert(platform, session, resolved=True, resolved_at=datetime(2026, 6, 14))  # noqa: DTZ001
+    await take(platform)
 
     await update(platform, "alerts", "resolved_at", MOMENT)
 
@@ -550,6 +552,7 @@ async def test_resolved_reopened_and_deleted_alerts_record_each_tutor_once(platf
     for tutor in ("tutor", "other"):
         for alert_type in ("no_show_pattern", "poor_first_session"):
             await insert_alert(platform, tutor_id=tutor, alert_type=alert_type)
+    await take(platform)
 
     await platform.connection.execute("UPDATE alerts SET resolved = true")
     assert await take(platform) == tutors("other", "tutor")
@@ -561,6 +564,7 @@ async def test_resolved_reopened_and_deleted_alerts_record_each_tutor_once(platf
 
 async def test_deleting_the_session_of_an_alert_records_its_tutor_once(platform: Platform, session: UUID) -> None:
     await insert_alert(platform, session)
+    await take(platform)
 
     await platform.connection.execute("DELETE FROM sessions")
 
@@ -568,10 +572,56 @@ async def test_deleting_the_session_of_an_alert_records_its_tutor_once(platform:
     assert await platform.rows("SELECT session_id FROM alerts") == [None]
 
 
+# Insights
+
+INSIGHT_COLUMNS = {"id": UUID(int=1), "tutor_id": "other", "category": "low_engagement", "is_active": False}
+OTHER_INSIGHT_COLUMNS = {
+    "insight_type": "growth_area",
+    "display_text": "another",
+    "detected_at": MOMENT,
+    "last_confirmed_at": MOMENT,
+    "resolved_at": MOMENT,
+    "sample_sessions": [UUID(int=1)],
+    "metric_value": Decimal("1.5"),
+}
+
+
+async def insert_insight(platform: Platform, tutor: str = "tutor") -> None:
+    await platform.insert(
+        "tutor_insights", tutor_id=tutor, insight_type="strength", category="high_engagement", display_text="why"
+    )
+
+
+@pytest.mark.usefixtures("session")
+async def test_insights_that_come_and_go_record_each_tutor_once(platform: Platform) -> None:
+    for tutor in ("tutor", "tutor", "other"):
+        await insert_insight(platform, tutor)
+        assert await take(platform) == tutors(tutor)
+
+    await platform.connection.execute("DELETE FROM tutor_insights")
+    assert await take(platform) == tutors("other", "tutor")
+
+
+@pytest.mark.usefixtures("session")
+@pytest.mark.parametrize("column", [*INSIGHT_COLUMNS, *OTHER_INSIGHT_COLUMNS])
+async def test_an_insight_records_its_tutor_when_its_state_or_owner_changes(platform: Platform, column: str) -> None:
+    await insert_insight(platform)
+    await take(platform)
+
+    await update(platform, "tutor_insights", column, (INSIGHT_COLUMNS | OTHER_INSIGHT_COLUMNS)[column])
+
+    concerned = ["other", "tutor"] if column == "tutor_id" else ["tutor"]
+    assert await take(platform) == (tutors(*concerned) if column in INSIGHT_COLUMNS else [])
+
+
+def test_every_column_of_insights_is_one_or_the_other() -> None:
+    assert {*INSIGHT_COLUMNS, *OTHER_INSIGHT_COLUMNS} == set(COLUMNS["tutor_insights"])
+
+
 # TRUNCATE, transactions
 
 
-@pytest.mark.parametrize("table", ["session_audio_metrics", "session_video_metrics", "alerts"])
+@pytest.mark.parametrize("table", ["session_audio_metrics", "session_video_metrics", "alerts", "tutor_insights"])
 @pytest.mark.usefixtures("session")
 async def test_truncate_records_every_tutor(platform: Platform, table: str) -> None:
     await platform.connection.execute(sql.SQL("TRUNCATE {}").format(sql.Identifier(table)))
@@ -682,7 +732,7 @@ async def test_each_kind_of_change_notifies(platform: Platform, session: UUID, l
     await platform.connection.execute("UPDATE alerts SET resolved = true")
     await platform.connection.execute("DELETE FROM sessions")
 
-    await listener.hears_only(platform.connection, *["tutor"] * 4)
+    await listener.hears_only(platform.connection, *["tutor"] * 5)
 
 
 async def test_one_notification_without_an_id_for_several_tutors(platform: Platform, listener: Listening) -> None:

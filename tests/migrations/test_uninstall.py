@@ -112,7 +112,7 @@ async def test_migrating_again_works(database_url: str, head_snapshot: list[str]
 
     migrated = upgrade.migrate(database_url)
 
-    assert migrated == upgrade.Migrated(None, upgrade.head_revision(), 0, 0)
+    assert migrated == upgrade.Migrated(None, upgrade.head_revision())
     assert snapshot(database_url) == head_snapshot
 
 
@@ -147,7 +147,7 @@ def test_interrupted_anywhere_it_can_be_run_again(database_url: str, platform_sn
                 continue
             break
 
-    assert statements > 25
+    assert statements > 15
     assert snapshot(database_url) == platform_snapshot
 
 
@@ -155,7 +155,7 @@ def test_interrupted_anywhere_it_can_be_run_again(database_url: str, platform_sn
     ("database", "statement"),
     [
         pytest.param("empty_url", "The platform's own tables", id="schema only"),
-        pytest.param("platform_url", "tutorwatch_alerts_tutor", id="tables and some indexes"),
+        pytest.param("platform_url", "tutorwatch_alerts_by_tutor", id="tables and some indexes"),
     ],
 )
 def test_it_removes_what_an_interrupted_migration_left(

@@ -20,6 +20,8 @@ class Step:
     table: str = ""
     """Whose lock a short transaction needs, with its schema."""
     is_concurrent: bool = False
+    is_removal: bool = False
+    """Whether it only removes what is left over."""
 
     def as_script(self) -> str:
         """The same for psql."""
@@ -42,7 +44,7 @@ def build(name: str, partitions: Iterable[Partition]) -> Iterator[Step]:
 def drop(name: str, table: str, *, has_parts: bool) -> Step:
     """The step that drops an index of ours, both with their schemas. One with parts goes with them, in a moment."""
     concurrently = "" if has_parts else "CONCURRENTLY "
-    return Step((f"DROP INDEX {concurrently}IF EXISTS {name};",), table, is_concurrent=not has_parts)
+    return Step((f"DROP INDEX {concurrently}IF EXISTS {name};",), table, is_concurrent=not has_parts, is_removal=True)
 
 
 def _by_partition(name: str, partitions: Iterable[Partition]) -> Iterator[Step]:

@@ -37,8 +37,10 @@ def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterato
         revoke = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM PUBLIC;"
         yield Step((*map(function_sql, functions), revoke))
     on_tables = sorted((each for each in damage if each.kind is Kind.TRIGGER), key=lambda each: each.table)
-    for table, on_table in groupby(on_tables, lambda each: each.table):
-        yield Step(tuple(_trigger_statements(on_table)), table)
+    for table, group in groupby(on_tables, lambda each: each.table):
+        on_table = list(group)
+        removes = all(each.problem == LEFT_OVER for each in on_table)
+        yield Step(tuple(_trigger_statements(on_table)), table, is_removal=removes)
     for index in (each.name for each in wanted if each.kind is Kind.INDEX):
         yield from indexes.build(index, partitions)
     left_over = [each for each in damage if each.problem == LEFT_OVER]
@@ -47,7 +49,7 @@ def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterato
             yield indexes.drop(each.name, each.table, has_parts=each.has_parts)
     gone = [f"DROP FUNCTION IF EXISTS tutorwatch.{each.name};" for each in left_over if each.kind is Kind.FUNCTION]
     if gone:
-        yield Step(tuple(gone))
+        yield Step(tuple(gone), is_removal=True)
 
 
 def _trigger_statements(damage: Iterable[Damage]) -> Iterator[str]:

@@ -165,8 +165,7 @@ def to_sql(database_url: str, *, automation: bool) -> str:
 
 def _parted(steps: list[Step]) -> tuple[list[Step], list[Step]]:
     """The steps that add something, and those that only remove."""
-    removals = [step for step in steps if all(statement.startswith("DROP ") for statement in step.statements)]
-    return [step for step in steps if step not in removals], removals
+    return [step for step in steps if not step.is_removal], [step for step in steps if step.is_removal]
 
 
 def _revisions_as_sql(revisions: str, facts: dict[str, Any]) -> str:

@@ -63,3 +63,25 @@ def migrate_up_to(database_url: str, statement: str) -> None:
         watch_statements(monkeypatch, before=end)
         with pytest.raises(INTERRUPTED):
             upgrade.migrate(database_url)
+
+
+def interrupt_everywhere(database_url: str, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Migrates, interrupted after each statement once; returns how often that was."""
+    seen: set[str] = set()
+    interruptions = 0
+
+    def interrupt(statement: str) -> None:
+        if len(seen) == interruptions and statement not in seen:  # the first new one of this run
+            seen.add(statement)
+            end_migration(database_url)
+
+    watch_statements(monkeypatch, after=interrupt)
+    while True:
+        try:
+            migrated = upgrade.migrate(database_url)
+        except INTERRUPTED:
+            interruptions += 1
+            assert len(seen) == interruptions, "a run failed without being interrupted"
+        else:
+            assert migrated.after == upgrade.head_revision()
+            return interruptions

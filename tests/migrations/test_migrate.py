@@ -27,7 +27,14 @@ from migrations.sql import read_sql
 from migrations.uninstall import uninstall
 from tests.migrations.catalog import count_rows, snapshot
 from tests.migrations.databases import cloned
-from tests.migrations.interruptions import INTERRUPTED, MIGRATING, end_migration, migrate_up_to, watch_statements
+from tests.migrations.interruptions import (
+    INTERRUPTED,
+    MIGRATING,
+    end_migration,
+    interrupt_everywhere,
+    migrate_up_to,
+    watch_statements,
+)
 from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.migrations.waiting import terminate, until, until_blocked
 from tests.platform import Platform
@@ -338,28 +345,6 @@ def test_interrupted_after_every_statement_it_still_arrives(
 
     assert interruptions > 20
     assert snapshot(seeded_url) == head_snapshot
-
-
-def interrupt_everywhere(database_url: str, monkeypatch: pytest.MonkeyPatch) -> int:
-    """Migrates, interrupted after each statement once; returns how often that was."""
-    seen: set[str] = set()
-    interruptions = 0
-
-    def interrupt(statement: str) -> None:
-        if len(seen) == interruptions and statement not in seen:  # the first new one of this run
-            seen.add(statement)
-            end_migration(database_url)
-
-    watch_statements(monkeypatch, after=interrupt)
-    while True:
-        try:
-            migrated = upgrade.migrate(database_url)
-        except INTERRUPTED:
-            interruptions += 1
-            assert len(seen) == interruptions, "a run failed without being interrupted"
-        else:
-            assert migrated.after == upgrade.head_revision()
-            return interruptions
 
 
 def test_a_lost_connection_is_told_as_such(platform_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

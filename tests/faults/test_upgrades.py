@@ -1,9 +1,15 @@
 """Upgrades beside writers and listeners: a program that meets another schema refuses, and nothing is lost meanwhile."""
 
 import asyncio
+import io
 import itertools
+import shutil
+import subprocess
+import sys
+import tarfile
 from collections.abc import AsyncIterator
 from contextlib import ExitStack, asynccontextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -17,11 +23,24 @@ from tests.roles import LISTENER, WEB
 from tests.scripts.command import Running, eventually, tutorwatch
 
 CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
-OF_THE_REVISION_AFTER = {
-    "0010": "CREATE SEQUENCE tutorwatch.unrecorded",
-    "0011": "ALTER TABLE tutorwatch.alert_resolutions ADD COLUMN",
-}
-"""A statement of the first revision that a database of that revision lacks: a migration stopped there leaves it so."""
+VERSION_0_1_0 = "a83258b"
+"""Its newest commit: the program that databases of revision 0017 are used with."""
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def version_0_1_0(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
+    """What starts the program of version 0.1.0, up to its arguments."""
+    git = shutil.which("git")
+    if not git:
+        pytest.skip("no git on this machine")
+    done = subprocess.run([git, "-C", ROOT, "archive", VERSION_0_1_0], capture_output=True, check=False)
+    if done.returncode:
+        pytest.skip("the history here doesn't go back to version 0.1.0")
+    folder = tmp_path_factory.mktemp("version-0.1.0")
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        archive.extractall(folder, filter="data")
+    return ("env", f"PYTHONPATH={folder}", sys.executable, "-c", "from scripts.cli import main; main()")
 
 
 def give_rights(url: str) -> None:
@@ -96,38 +115,22 @@ async def test_what_is_written_around_an_interrupted_migration_is_generated_in_t
 
 
 @pytest.mark.usefixtures("service_roles")
-@pytest.mark.parametrize("older", [None, *OF_THE_REVISION_AFTER])
-async def test_migration_beside_writers_loses_nothing(
-    older: str | None, platform_url: str, fault_record: FaultRecorder
-) -> None:
+async def test_first_migration_beside_writers_loses_nothing(platform_url: str, fault_record: FaultRecorder) -> None:
     """Clients write before it, all through it, and on beside the listener that starts when it is done."""
-    if older:
-        await asyncio.to_thread(migrate_up_to, platform_url, OF_THE_REVISION_AFTER[older])
     async with await psycopg.AsyncConnection.connect(platform_url, autocommit=True) as connection:
         platform = Platform(connection)
         first = await no_shows(platform, 1)
         with ExitStack() as at_the_end:
             async with writing(platform_url, platform) as written:
                 migrated, meanwhile = await asyncio.to_thread(migrate_and_count, platform_url, written)
-                assert (migrated.before, migrated.after) == (older, upgrade.head_revision())
+                assert (migrated.before, migrated.after) == (None, upgrade.head_revision())
                 assert meanwhile > 0
                 give_rights(platform_url)
                 listener = at_the_end.enter_context(Running("listen", url=LISTENER.url(platform_url)))
                 await listener.log(action="listening")
-                if not older:
-                    assert tutorwatch("backfill", url=platform_url).code == 0  # as after every first migration
-                beside = len(written)
-
-                async def clients_have_gone_on() -> bool:
-                    return len(written) > beside + 10
-
-                await eventually(clients_have_gone_on)
-
-            async def all_alerted() -> bool:
-                return {*first, *written} <= set(await alerted(platform))
-
-            await eventually(all_alerted)
-            await has_settled(platform)
+                assert tutorwatch("backfill", url=platform_url).code == 0  # as after every first migration
+                await clients_have_gone_on(written)
+            await all_are_alerted(platform, [*first, *written])
             assert listener.is_running
         found = await alerted(platform)
     fault_record(
@@ -136,6 +139,72 @@ async def test_migration_beside_writers_loses_nothing(
         lost=len({*first, *written} - set(found)),
         doubled=len(found) - len(set(found)),
     )
+
+
+@pytest.mark.usefixtures("service_roles")
+async def test_upgrade_beside_services_of_version_0_1_0_and_writers_loses_nothing(
+    revision_0017_url: str, version_0_1_0: tuple[str, ...], fault_record: FaultRecorder
+) -> None:
+    """Its listener generates until it is ended; clients write before it, all through it, and after."""
+    url = revision_0017_url
+    with Running(
+        "rights", "--listener", LISTENER.name, "--web", WEB.name, url=url, program=version_0_1_0
+    ) as rights_of_then:
+        assert await rights_of_then.end() == 0
+    async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+        platform = Platform(connection)
+        first = await no_shows(platform, 1)
+        with ExitStack() as at_the_end:
+            old = [
+                at_the_end.enter_context(Running("listen", url=LISTENER.url(url), program=version_0_1_0)),
+                at_the_end.enter_context(Running("web", url=WEB.url(url), web_port=0, program=version_0_1_0)),
+            ]
+            await old[0].log(action="listening")
+            await old[1].log(action="serving")
+            async with writing(url, platform) as written:
+
+                async def the_old_listener_generates() -> bool:
+                    return len(await alerted(platform)) > 10
+
+                await eventually(the_old_listener_generates)
+                migrated, meanwhile = await asyncio.to_thread(migrate_and_count, url, written)
+                assert (migrated.before, migrated.after, migrated.freed) == ("0017", upgrade.head_revision(), 0)
+                assert meanwhile > 0
+                assert [await service.end() for service in old] == [1, 1]
+                listener = at_the_end.enter_context(Running("listen", url=LISTENER.url(url)))
+                await listener.log(action="listening")
+                await clients_have_gone_on(written)
+            await all_are_alerted(platform, [*first, *written])
+            assert listener.is_running
+        found = await alerted(platform)
+        assert await platform.rows("SELECT tutor_id, last_error FROM tutorwatch.failures") == []
+        assert await platform.rows("SELECT is_called FROM tutorwatch.unrecorded") == [False]
+    fault_record(
+        "upgrade beside old services and writers",
+        injected=1,
+        lost=len({*first, *written} - set(found)),
+        doubled=len(found) - len(set(found)),
+    )
+
+
+async def clients_have_gone_on(written: list[str]) -> None:
+    """Waits until they have written some more."""
+    before = len(written)
+
+    async def have() -> bool:
+        return len(written) > before + 10
+
+    await eventually(have)
+
+
+async def all_are_alerted(platform: Platform, tutors: list[str]) -> None:
+    """Waits until they are, and nothing is left to do."""
+
+    async def all_alerted() -> bool:
+        return set(tutors) <= set(await alerted(platform))
+
+    await eventually(all_alerted)
+    await has_settled(platform)
 
 
 def migrate_and_count(url: str, written: list[str]) -> tuple[upgrade.Migrated, int]:

@@ -1,10 +1,15 @@
 """What the tests of the migrations share."""
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from tests.conftest import database_on
 from tests.migrations.catalog import snapshot
+from tests.migrations.databases import cloned
 
 
 @pytest.fixture(scope="session")
@@ -51,3 +56,17 @@ def _seed(database_url: str) -> None:
             "INSERT INTO subjects (id, name, category)"
             " VALUES ('00000000-0000-0000-0000-000000000000', 'Algebra', 'math')"
         )
+
+
+@pytest.fixture
+def owner_url(server_url: str, worker_id: str) -> Iterator[str]:
+    """An empty database that belongs to an ordinary role, and is connected to as that role."""
+    name = f"tutorwatch_owner_{worker_id}"
+    role = sql.Identifier(name)
+    with psycopg.connect(server_url, autocommit=True) as connection:
+        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(role))
+        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'owner'").format(role))
+        with cloned(server_url, name, owner=name) as url:
+            yield make_conninfo(url, user=name, password="owner")
+        connection.execute(sql.SQL("DROP ROLE {}").format(role))

@@ -14,7 +14,6 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy import Connection, create_engine
 from sqlalchemy.dialects import postgresql
 
@@ -550,20 +549,6 @@ async def test_a_table_that_stays_busy_is_given_up_in_the_end(
 
 
 # As an ordinary owner
-
-
-@pytest.fixture
-def owner_url(server_url: str, worker_id: str) -> Iterator[str]:
-    """An empty database that belongs to an ordinary role, and is connected to as that role."""
-    name = f"tutorwatch_owner_{worker_id}"
-    role = sql.Identifier(name)
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(role))
-        connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(role))
-        connection.execute(sql.SQL("CREATE ROLE {} LOGIN PASSWORD 'owner'").format(role))
-        with cloned(server_url, name, owner=name) as url:
-            yield make_conninfo(url, user=name, password="owner")
-        connection.execute(sql.SQL("DROP ROLE {}").format(role))
 
 
 @pytest.mark.parametrize("is_platforms", [False, True], ids=["empty", "platform"])

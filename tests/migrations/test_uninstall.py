@@ -10,14 +10,14 @@ import pytest
 
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
-from migrations.uninstall import uninstall
+from migrations.uninstall import step_aside, uninstall
 from tests.migrations.catalog import count_rows, snapshot
 from tests.migrations.interruptions import migrate_up_to
 from tests.migrations.recorded import client_of
 from tests.migrations.waiting import until_blocked
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
-from tests.scripts.command import find_program
+from tests.scripts.command import find_program, tutorwatch
 
 UNINSTALLING = "tutorwatch-uninstall"
 
@@ -199,5 +199,67 @@ async def test_an_open_transaction_only_delays_it_and_nobody_else(
         finally:
             await client.execute("COMMIT")
             await removing
+
+    assert snapshot(database_url) == platform_snapshot
+
+
+# Stepping aside: what is on the platform's tables goes, the rest stays
+
+
+@pytest.mark.usefixtures("service_roles")
+async def test_stepping_aside_keeps_evidence_and_accounts_and_migrating_brings_all_back(
+    platform_url: str, platform_snapshot: list[str], head_snapshot: list[str]
+) -> None:
+    upgrade.migrate(platform_url)
+    await fill(platform_url)
+    async with client_of(platform_url) as connection:
+        platform = Platform(connection)
+        await platform.rows(
+            "INSERT INTO tutorwatch.credentials (user_id, password_hash) VALUES ('tutor', 'hash') RETURNING 1"
+        )
+        await platform.rows(
+            "INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at)"
+            " SELECT id, tutor_id, '{}', now() FROM alerts RETURNING 1"
+        )
+        await platform.rows(
+            "INSERT INTO tutorwatch.failures"
+            " (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
+            " VALUES ('tutor', 5, 'e', now(), now(), now()) RETURNING 1"
+        )
+        await platform.rows("DELETE FROM tutorwatch.outbox RETURNING 1")
+        kept = "SELECT (SELECT count(*) FROM tutorwatch.credentials), (SELECT count(*) FROM tutorwatch.alert_evidence)"
+
+        aside = tutorwatch("uninstall", "--keep-data", "--yes", url=platform_url)
+
+        assert aside.code == 0
+        assert "on the platform's tables any more" in aside.out
+        assert [line for line in snapshot(platform_url) if is_on_platform(line)] == [
+            line for line in platform_snapshot if is_on_platform(line)
+        ]
+        assert await platform.rows(kept) == [(1, 2)]
+        await platform.connection.execute("UPDATE sessions SET overall_session_score = 2")
+        assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox") == []
+
+        back = tutorwatch("migrate", url=platform_url)
+
+        assert back.code == 0
+        assert "Failing tutors that are tried again: 1" in back.out
+        assert snapshot(platform_url) == head_snapshot
+        assert await platform.rows(kept) == [(1, 2)]
+        assert await platform.rows("SELECT tutor_id FROM tutorwatch.outbox") == [None], "all tutors"
+
+
+def is_on_platform(line: str) -> bool:
+    """Whether a line of a snapshot is of one of the platform's tables, or about what is on it."""
+    of_ours = ("schema tutorwatch", "relation tutorwatch.", "column tutorwatch.", "sequence tutorwatch.")
+    return not line.startswith(of_ours) and not re.search(r"\btutorwatch\.(?!\w+\()|FUNCTION tutorwatch\.", line)
+
+
+def test_stepping_aside_before_and_after_uninstalling_is_fine(database_url: str, platform_snapshot: list[str]) -> None:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        step_aside(connection)
+        step_aside(connection)
+        uninstall(connection)
+        step_aside(connection)
 
     assert snapshot(database_url) == platform_snapshot

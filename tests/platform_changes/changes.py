@@ -1,4 +1,4 @@
-"""What a platform's migration, or its ORM, may do to what Tutorwatch reads: one change per column, enum, table and way."""
+"""What a platform's migrations may do to what Tutorwatch reads: a change for each column, enum or table, and way."""
 
 import re
 from collections.abc import Iterator
@@ -50,7 +50,8 @@ def samples() -> list[Change]:
 
 def type_changes() -> list[Change]:
     """Those that change a column's type, or create an enum anew."""
-    return [change for change in all_changes() if change.way.startswith(("becomes ", "re-created "))]
+    changes = [*_of_columns(), *_of_enums()]
+    return [change for change in changes if change.way.startswith(("becomes ", "re-created "))]
 
 
 _OTHER_TYPES = {

@@ -46,11 +46,11 @@ async def found_after(engine: AsyncEngine, before: Sequence[str], between: Seque
         stands = await conn.execute(
             text(
                 "SELECT tutor_id, alert_type::text, severity::text, title, description, resolved::text FROM alerts"
-                " UNION ALL SELECT tutor_id, category::text, insight_type::text, display_text, metric_value::text,"
-                " is_active::text FROM tutor_insights ORDER BY 1, 2"
+                " UNION ALL SELECT tutor_id, category::text, insight_type::text, display_text,"
+                " round(metric_value, 2)::text, is_active::text FROM tutor_insights"
             )
         )
-        rows = [tuple(row) for row in stands]
+        rows = sorted(tuple(row) for row in stands)
         await conn.rollback()
     assert len(first.alerts) >= 4
     assert len(first.insights) >= 5

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
-from migrations import upgrade
+from migrations import automation, upgrade
 from migrations.sql import read_sql
 from tests.faults.own_server import OwnServer, aside
 from tests.migrations import partitioned
@@ -116,9 +117,21 @@ async def test_what_a_subscription_brings_is_recorded_and_wakes(subscriber_url: 
                 assert found == recorded, change
             assert await subscriber.rows("SELECT is_called FROM tutorwatch.unrecorded") == [False]
 
+            await asyncio.to_thread(switch, subscriber_url, on=False)
+            await source.session("tutor", score=8, audio={}, video={})
+            await has_come_in(subscriber, source)
+            assert await take(subscriber) == [], "the switch is off"
+            await asyncio.to_thread(switch, subscriber_url, on=True)
+            await take(subscriber)
+
             subscriber.known_users, subscriber.subject_id = source.known_users, source.subject_id
             await insert_sessions(subscriber, ["tutor"], per_tutor=5)
             assert await take(subscriber) == tutors("tutor"), "its own clients' writes are recorded as ever"
+
+
+def switch(url: str, *, on: bool) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        automation.switch(connection, on=on)
 
 
 async def has_come_in(subscriber: Platform, source: Platform) -> None:

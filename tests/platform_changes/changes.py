@@ -76,9 +76,8 @@ def _of_columns() -> Iterator[Change]:
             kind = "enum" if is_enum else re.sub(r"\(.*\)", "", declared)
             alter = f"ALTER TABLE public.{table} "
             other, using = ("text", "") if is_enum else _OTHER_TYPES[kind]
-            change_type: tuple[str, ...] = (f"{alter}ALTER COLUMN {column} TYPE {other}{using.format(column=column)}",)
-            if is_enum:
-                change_type: tuple[str, ...] = (f"{alter}ALTER COLUMN {column} DROP DEFAULT", *change_type)
+            becomes = f"{alter}ALTER COLUMN {column} TYPE {other}{using.format(column=column)}"
+            change_type = (f"{alter}ALTER COLUMN {column} DROP DEFAULT", becomes) if is_enum else (becomes,)
             for way, statements in (
                 (f"becomes {other}", change_type),
                 ("renamed", (f"{alter}RENAME COLUMN {column} TO {column}_of_old",)),

@@ -4,14 +4,22 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from database import tables
-from migrations.deployed_schema import COLUMNS
+from database.platform_needs import NEEDED
 from migrations.sql import read_sql
 
-ENUMS = dict(re.findall(r"CREATE TYPE public\.(\w+) AS ENUM\s*\(([^;]*)\);", read_sql("platform_tables")))
+_DEPLOYED = read_sql("platform_tables")
+
+ENUMS = dict(re.findall(r"CREATE TYPE public\.(\w+) AS ENUM\s*\(([^;]*)\);", _DEPLOYED))
 """The labels of each enum, as SQL has them."""
 
-READ = {table.name: [column.name for column in table.columns] for table in tables.platform.sorted_tables}
+_TABLES = re.findall(r"CREATE TABLE public\.(\w+) \((.*?)^\);", _DEPLOYED, flags=re.DOTALL | re.MULTILINE)
+COLUMNS = {
+    table: dict(re.findall(r"^ +(\w+) (?:public\.)?(\w+(?:\[\])?)", columns, flags=re.MULTILINE))
+    for table, columns in _TABLES
+}
+"""The type of each column of each table, without its length."""
+
+READ = {table: list(columns) for table, columns in NEEDED.items()}
 """What rules, pages and triggers read: the columns of each table."""
 
 _DEFAULTS = {("sessions", "status"): "'scheduled'", ("students", "status"): "'active'"}
@@ -55,7 +63,7 @@ def type_changes() -> list[Change]:
 
 
 _OTHER_TYPES = {
-    "character varying": ("text", ""),
+    "varchar": ("text", ""),
     "text": ("varchar(5000)", ""),
     "numeric": ("numeric(12,4)", ""),
     "integer": ("bigint", ""),
@@ -63,7 +71,7 @@ _OTHER_TYPES = {
     "uuid": ("text", ""),
     "uuid[]": ("text[]", ""),
     "date": ("timestamp", ""),
-    "timestamp without time zone": ("timestamptz", " USING {column} AT TIME ZONE 'UTC'"),
+    "timestamp": ("timestamptz", " USING {column} AT TIME ZONE 'UTC'"),
 }
 """What a column of that type may become, and how its values are converted."""
 
@@ -73,7 +81,7 @@ def _of_columns() -> Iterator[Change]:
         for column in columns:
             declared = COLUMNS[table][column]
             is_enum = declared in ENUMS
-            kind = "enum" if is_enum else re.sub(r"\(.*\)", "", declared)
+            kind = "enum" if is_enum else declared
             alter = f"ALTER TABLE public.{table} "
             other, using = ("text", "") if is_enum else _OTHER_TYPES[kind]
             becomes = f"{alter}ALTER COLUMN {column} TYPE {other}{using.format(column=column)}"

@@ -45,9 +45,10 @@ async def found_after(engine: AsyncEngine, before: Sequence[str], between: Seque
         assert second == Generated(), "nothing is opened, found or ended a second time"
         stands = await conn.execute(
             text(
-                "SELECT tutor_id, alert_type::text, severity::text, title, description, resolved::text FROM alerts"
+                "SELECT tutor_id, alert_type::text, severity::text, title, description, resolved::text"
+                " FROM public.alerts"
                 " UNION ALL SELECT tutor_id, category::text, insight_type::text, display_text,"
-                " round(metric_value, 2)::text, is_active::text FROM tutor_insights"
+                " round(metric_value, 2)::text, is_active::text FROM public.tutor_insights"
             )
         )
         rows = sorted(tuple(row) for row in stands)

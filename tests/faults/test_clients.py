@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from database.recording import SWITCH_OFF, SWITCH_ON
 from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
 from tests.faults.scale import either
@@ -189,7 +190,7 @@ async def test_tutor_deleted_while_being_generated_stops_nobody(
     assert warnings == []
 
 
-async def test_load_without_triggers_is_found_by_the_daily_sweep(
+async def test_load_while_recording_is_off_is_found_by_the_daily_sweep(
     database_url: str, platform: Platform, fault_record: FaultRecorder
 ) -> None:
     now = datetime.now(UTC)
@@ -197,9 +198,9 @@ async def test_load_without_triggers_is_found_by_the_daily_sweep(
     await set_clock(platform.connection, now)
     await platform.connection.execute("UPDATE tutorwatch.sweep SET swept_at = %s", [now])
     async with listening(database_url, poll_seconds=0.2):
-        await platform.connection.execute("SET session_replication_role = replica")
+        await platform.connection.execute(SWITCH_OFF.encode())
         tutors = await no_shows(platform, 20)
-        await platform.connection.execute("RESET session_replication_role")
+        await platform.connection.execute(SWITCH_ON.encode())
         await platform.user("other")
         await platform.connection.execute("INSERT INTO tutorwatch.outbox (tutor_id) VALUES ('other')")
         await has_settled(platform)
@@ -211,7 +212,7 @@ async def test_load_without_triggers_is_found_by_the_daily_sweep(
             return await platform.rows("SELECT count(*) FROM alerts") == [len(tutors)]
 
         await eventually(found)
-    fault_record("load without triggers (session_replication_role)", injected=len(tutors))
+    fault_record("load while recording was off", injected=len(tutors))
 
 
 async def test_time_zones_of_server_client_and_listener_change_nothing(

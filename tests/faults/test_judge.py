@@ -30,7 +30,7 @@ async def test_judge_misses_changes_that_nobody_generated(database_url: str, pla
     assert (await traffic.judge(quiet_within=0)).lost > 0
 
 
-async def test_judge_sees_second_alerts_and_missing_indexes(database_url: str, platform: Platform) -> None:
+async def test_judge_sees_second_alerts(database_url: str, platform: Platform) -> None:
     traffic = await _written(database_url)
     [tutor, *_] = traffic.growing
     alert = {"tutor_id": tutor, "alert_type": "no_show_pattern", "severity": "critical", "title": "", "description": ""}
@@ -38,15 +38,14 @@ async def test_judge_sees_second_alerts_and_missing_indexes(database_url: str, p
     await platform.insert("alerts", **alert)
     assert (await traffic.judge(quiet_within=0)).doubled == 1
 
-    with pytest.raises(psycopg.errors.UniqueViolation):
+
+async def test_judge_sees_duplicates(database_url: str, platform: Platform) -> None:
+    traffic = await _written(database_url)
+    [tutor, *_] = traffic.growing
+    alert = {"tutor_id": tutor, "alert_type": "no_show_pattern", "severity": "critical", "title": "", "description": ""}
+    for _ in range(2):
         await platform.insert("alerts", **alert)
-    [index] = await platform.rows(
-        "SELECT indexrelid::regclass::text FROM pg_index WHERE indrelid = 'alerts'::regclass AND indisunique"
-        " AND indpred IS NOT NULL"
-    )
-    await platform.connection.execute(f"DROP INDEX {index}".encode())
-    with pytest.raises(AssertionError, match="unique indexes"):
-        await traffic.judge(quiet_within=0)
+    assert (await traffic.judge(quiet_within=0)).doubled >= 1
 
 
 async def test_judge_misses_writes_that_the_database_forgot(database_url: str, platform: Platform) -> None:

@@ -13,7 +13,15 @@ from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.liveness import IS_FRESH
-from database.platform import READ_SCHEMA, Comparison, HiddenRows, compare, find_hidden_rows
+from database.platform import (
+    NOTHING_MISSING,
+    READ_SCHEMA,
+    Comparison,
+    HiddenRows,
+    Missing,
+    compare,
+    find_hidden_rows,
+)
 from database.recording import BROKEN_TRIGGERS, OFF_SINCE
 from database.schema_version import explain_revision
 
@@ -63,6 +71,8 @@ class Condition:
     dead_lettered: int
     swept_at: datetime | None
     """When all tutors were last re-evaluated."""
+    missing: Missing = NOTHING_MISSING
+    """What of the platform's that only some page needs isn't there: no problem."""
 
     @property
     def is_well(self) -> bool:
@@ -107,12 +117,12 @@ async def load_condition(conn: AsyncConnection) -> Condition:
     """
     plainly = {"no_parameters": True}
     catalogs = (await conn.exec_driver_sql(_READ_CATALOGS, execution_options=plainly)).one()
+    comparison = compare(catalogs.schema)
     if catalogs.lost:
-        return _unreadable(_explain_lost(catalogs.lost))
+        return _unreadable(_explain_lost(catalogs.lost), comparison.missing)
     own = (await conn.exec_driver_sql(_READ_OWN_TABLES, execution_options=plainly)).one()
     if outdated := explain_revision(own.revision):
-        return _unreadable(outdated)
-    comparison = compare(catalogs.schema)
+        return _unreadable(outdated, comparison.missing)
     alive = [each for each in own.listeners if each["is_alive"]]
     problems = (
         *_platform_problems(comparison, alive),
@@ -127,12 +137,13 @@ async def load_condition(conn: AsyncConnection) -> Condition:
         failing=own.failing,
         dead_lettered=own.dead_lettered,
         swept_at=own.swept_at,
+        missing=comparison.missing,
     )
 
 
-def _unreadable(message: str) -> Condition:
+def _unreadable(message: str, missing: Missing) -> Condition:
     """Where our own schema isn't this program's, nothing else can be told."""
-    return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None)
+    return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None, missing)
 
 
 def _explain_lost(lost: list[str]) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from database.condition import Check, Condition, Problem
+from database.platform import NOTHING_MISSING, Missing
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +79,21 @@ class ConditionKeeper:
         is_known = time.monotonic() - self._read_monotonic < KNOWN_SECONDS
         return KnownCondition(self._condition if is_known else None, self._read_at)
 
+    @property
+    def missing(self) -> Missing:
+        """What of the platform's optional tables and columns wasn't there when it was last read, however long ago."""
+        return self._condition.missing if self._condition else NOTHING_MISSING
+
     async def get(self, patience_seconds: float) -> KnownCondition:
         """As it is now, or, after so many seconds, what was known before."""
-        if self._reading is None and self._is_due():
-            self._asked_monotonic = time.monotonic()
-            self._reading = asyncio.create_task(self._read(), name="condition")
-        if self._reading:
+        await self._read_if_due(READ_AGAIN_SECONDS, patience_seconds)
+        return self.known
+
+    async def get_anew(self, patience_seconds: float) -> KnownCondition:
+        """The same for who has seen that something is different now: unless it was only just read."""
+        if self._reading:  # which may have begun before
             await asyncio.wait({self._reading}, timeout=patience_seconds)
+        await self._read_if_due(0, patience_seconds)
         return self.known
 
     async def close(self) -> None:
@@ -93,9 +102,16 @@ class ConditionKeeper:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    def _is_due(self) -> bool:
+    async def _read_if_due(self, kept_seconds: float, patience_seconds: float) -> None:
+        if self._reading is None and self._is_due(kept_seconds):
+            self._asked_monotonic = time.monotonic()
+            self._reading = asyncio.create_task(self._read(), name="condition")
+        if self._reading:
+            await asyncio.wait({self._reading}, timeout=patience_seconds)
+
+    def _is_due(self, kept_seconds: float) -> bool:
         asked = self._asked_monotonic
-        pause = min(max(READ_AGAIN_SECONDS, self._took / LARGEST_PART), LONGEST_PAUSE_SECONDS)
+        pause = min(max(kept_seconds, self._took / LARGEST_PART), LONGEST_PAUSE_SECONDS)
         return asked is None or time.monotonic() - asked >= pause
 
     async def _read(self) -> None:

@@ -34,9 +34,29 @@ class MissingFeature:
 
     feature: Feature
     why: tuple[str, ...]
+    columns: frozenset[tuple[str, str]] = frozenset()
+    """What can't be read for it, by table and column."""
 
     def __str__(self) -> str:
         return f"no {self.feature}: {', '.join(self.why)}"
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """What a database does without: the same for queries, that are put together from what there is."""
+
+    features: tuple[MissingFeature, ...] = ()
+
+    def of(self, feature: Feature) -> MissingFeature | None:
+        """Why the feature is missing; None: it isn't."""
+        return next((each for each in self.features if each.feature is feature), None)
+
+    def lacks(self, table: str, column: str) -> bool:
+        """Whether the column can't be read."""
+        return any((table, column) in each.columns for each in self.features)
+
+
+NOTHING_MISSING = Missing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +88,11 @@ class Comparison:
     missing_labels: tuple[MissingLabel, ...] = ()
     sessions_elsewhere: tuple[str, ...] = ()
     """Schemas other than public in which the platform's tables seem to be."""
+
+    @property
+    def missing(self) -> Missing:
+        """What pages do without."""
+        return Missing(self.missing_features)
 
     @property
     def off(self) -> RulesOff:
@@ -148,24 +173,39 @@ def compare(tables: Iterable[Mapping[str, Any]]) -> Comparison:
             _compare_table(table, needs, collected)
     return Comparison(
         tuple(collected.differences),
-        tuple(MissingFeature(feature, tuple(why)) for feature, why in collected.features.items()),
+        tuple(
+            MissingFeature(feature, tuple(why), _unreadable_of(feature, collected.columns))
+            for feature, why in collected.features.items()
+        ),
         tuple(collected.labels),
         tuple(sorted({each["schema"] for each in found if _is_platforms_sessions(each)} - {"public"})),
     )
+
+
+def _unreadable_of(feature: Feature, unfit: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
+    """The details of a session's page are missed one by one; any other feature is there as a whole, or not."""
+    theirs = frozenset(
+        (table, column) for table, needs in NEEDED.items() for column, need in needs.items() if need.feature is feature
+    )
+    return theirs.intersection(unfit) if feature is Feature.SESSION_PAGE else theirs
 
 
 @dataclass(slots=True)
 class _Collected:
     differences: list[Difference] = field(default_factory=list)
     features: dict[Feature, list[str]] = field(default_factory=dict)
+    columns: set[tuple[str, str]] = field(default_factory=set)
+    """Those that aren't as a feature needs them."""
     labels: list[MissingLabel] = field(default_factory=list)
 
     def add(self, table: str, column: str | None, feature: Feature | None, message: str) -> None:
         """Notes it as what it is: a difference, or the reason why a feature is missing."""
         if feature is None:
             self.differences.append(Difference(table, column, message))
-        else:
-            self.features.setdefault(feature, []).append(message)
+            return
+        self.features.setdefault(feature, []).append(message)
+        if column is not None:
+            self.columns.add((table, column))
 
 
 def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collected: _Collected) -> None:

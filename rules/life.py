@@ -49,9 +49,16 @@ async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: da
 
 
 async def resolve(
-    conn: AsyncConnection, alert_id: UUID, *, by: str, action_taken: str, outcome: Outcome, now: datetime
+    conn: AsyncConnection,
+    alert_id: UUID,
+    *,
+    by: str,
+    action_taken: str,
+    outcome: Outcome,
+    now: datetime,
+    keeps_notes: bool = True,
 ) -> None:
-    """Resolves the alert, and leaves a coaching note that says so; the caller commits.
+    """Resolves the alert, and leaves a coaching note that says so, where the platform keeps notes; the caller commits.
 
     An alert nobody acknowledged is acknowledged by the same act. Its evidence has counted from then on.
     Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
@@ -82,15 +89,13 @@ async def resolve(
         # Another client may have reopened the alert: then the resolution before is on record.
         .on_conflict_do_update(index_elements=["alert_id"], set_=resolution | {"tutor_id": alert.tutor_id})
     )
-    await conn.execute(
-        insert(coaching_notes).values(
-            tutor_id=alert.tutor_id,
-            note_type="system",
-            content=f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action_taken.strip()}",
-            created_by=by,
-            created_at=now,
+    if keeps_notes:
+        content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action_taken.strip()}"
+        await conn.execute(
+            insert(coaching_notes).values(
+                tutor_id=alert.tutor_id, note_type="system", content=content, created_by=by, created_at=now
+            )
         )
-    )
 
 
 def is_its_evidence() -> ColumnElement[bool]:

@@ -108,7 +108,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         require_tutor_access(request, request.match_info["id"])
     if rule.is_stream or rule.is_prompt:
         return await handler(request)
-    response = await answer_in_time(lambda: handler(request))
+    response = await answer_in_time(request, lambda: handler(request))
     if rule.access is Access.ADMINS_AND_THE_TUTOR and not request[IDENTITY].is_admin and _CHECKED not in request:
         raise RuntimeError(f"{request.path} was shown to a tutor without asking whether they may see it")
     return response

@@ -8,6 +8,7 @@ from aiohttp import web
 from sqlalchemy import insert
 
 from database import retries
+from database.platform_needs import Feature
 from database.tables import coaching_notes
 from web import alert_life, queries, store
 from web.access import lifetime
@@ -18,9 +19,10 @@ from web.context import render
 from web.database import require_database
 from web.forms import RETURN_FIELD, read_fields, read_form
 from web.identity import IDENTITY
-from web.keys import ENGINE, PASSWORDS, SETTINGS
+from web.keys import CONDITION, ENGINE, PASSWORDS, SETTINGS
 from web.live import HUB
 from web.models import InvalidInputError, Note, Resolution, Retry, SignIn, SignInLink, parse_input
+from web.presentation import without
 from web.problems import answer_error, wants_json
 from web.redirects import local_path, redirect
 
@@ -45,7 +47,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     alert_id, by = UUID(request.match_info["id"]), request[IDENTITY].user_id
     try:
         resolution = parse_input(Resolution, await read_fields(request))
-        await alert_life.resolve(request.app[ENGINE], alert_id, resolution, by=by, now=datetime.now(UTC))
+        await alert_life.resolve(request.app, alert_id, resolution, by=by, now=datetime.now(UTC))
     except InvalidInputError as error:
         return await _refused(request, error, "/alerts")
     except alert_life.ConflictError as error:
@@ -67,6 +69,8 @@ async def add_note(request: web.Request) -> web.StreamResponse:
         "created_by": request[IDENTITY].user_id,
         "created_at": datetime.now(UTC),
     }
+    if missing := without(request.app[CONDITION].missing, Feature.COACHING_NOTES):
+        return await _not_done(request, 409, missing, here)
     async with request.app[ENGINE].begin() as conn:
         if await queries.tutor_name(conn, tutor_id) is None:
             raise web.HTTPNotFound

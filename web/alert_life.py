@@ -7,8 +7,10 @@ from uuid import UUID
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
+from database.platform_needs import Feature
 from rules import life
 from web import queries
+from web.keys import CONDITION, ENGINE
 from web.models import Resolution
 from web.presentation import ago
 
@@ -22,12 +24,21 @@ async def acknowledge(engine: AsyncEngine, alert_id: UUID, *, by: str, now: date
     await _change(engine, lambda conn: life.acknowledge(conn, alert_id, by=by, now=now), now)
 
 
-async def resolve(engine: AsyncEngine, alert_id: UUID, resolution: Resolution, *, by: str, now: datetime) -> None:
-    """Resolves the alert and leaves a coaching note. Raises ConflictError, HTTPNotFound."""
-    taken, outcome = resolution.action_taken, resolution.outcome
-    await _change(
-        engine, lambda conn: life.resolve(conn, alert_id, by=by, action_taken=taken, outcome=outcome, now=now), now
-    )
+async def resolve(app: web.Application, alert_id: UUID, resolution: Resolution, *, by: str, now: datetime) -> None:
+    """Resolves the alert; leaves a coaching note, where there are any. Raises ConflictError, HTTPNotFound."""
+
+    async def change(conn: AsyncConnection) -> None:
+        await life.resolve(
+            conn,
+            alert_id,
+            by=by,
+            action_taken=resolution.action_taken,
+            outcome=resolution.outcome,
+            now=now,
+            keeps_notes=app[CONDITION].missing.of(Feature.COACHING_NOTES) is None,
+        )
+
+    await _change(app[ENGINE], change, now)
 
 
 async def _change(engine: AsyncEngine, change: Callable[[AsyncConnection], Awaitable[None]], now: datetime) -> None:

@@ -14,10 +14,11 @@ from web.access_cookies import SIGN_IN, full_name
 from web.documents import Alerts, CriticalAlerts, Tutor
 from web.forms import read_json
 from web.identity import IDENTITY
-from web.keys import ENGINE, LIMITS
+from web.keys import CONDITION, ENGINE, LIMITS
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
 from web.openapi import Operation, with_cookie
+from web.presentation import all_without
 from web.problems import answer_error
 from web.reading import reading
 
@@ -74,18 +75,23 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     asked = parse_alerts_request(request.query)
     async with reading(request) as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
-        evidence = await queries.evidence_of(conn, [row.id for row in page.rows], sessions_each=SESSIONS_EACH)
+        evidence = await queries.evidence_of(
+            conn,
+            [row.id for row in page.rows],
+            sessions_each=SESSIONS_EACH,
+            missing=request.app[CONDITION].missing,
+        )
     return _json(Alerts.of(page, evidence, lambda cursor: encode_cursor(asked.filter, cursor)))
 
 
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`GET /api/tutors/{id}`."""
-    tutor_id = request.match_info["id"]
+    tutor_id, missing = request.match_info["id"], request.app[CONDITION].missing
     async with reading(request) as conn:
-        overview = await queries.tutor_overview(conn, tutor_id, datetime.now(UTC), request.app[LIMITS])
+        overview = await queries.tutor_overview(conn, tutor_id, datetime.now(UTC), request.app[LIMITS], missing=missing)
     if overview is None:
         raise web.HTTPNotFound
-    return _json(Tutor.of(overview))
+    return _json(Tutor.of(overview, all_without(missing)))
 
 
 async def acknowledge(request: web.Request) -> web.StreamResponse:
@@ -103,7 +109,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     resolution = parse_input(Resolution, await read_json(request))
     alert_id, by = UUID(request.match_info["id"]), request[IDENTITY].user_id
     try:
-        await alert_life.resolve(request.app[ENGINE], alert_id, resolution, by=by, now=datetime.now(UTC))
+        await alert_life.resolve(request.app, alert_id, resolution, by=by, now=datetime.now(UTC))
     except alert_life.ConflictError as error:
         return answer_error(request, 409, str(error))
     return _done(request)

@@ -26,6 +26,7 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "path": request.path,
         "version": request.app[VERSION],
         "condition": request.app[CONDITION].known,
+        "missing": request.app[CONDITION].missing,
         "as_of": request.get(AS_OF),
     }
     return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})

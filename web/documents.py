@@ -27,7 +27,7 @@ class EvidenceSession(_Document):
 
     id: UUID
     held_at: datetime
-    subject: str
+    subject: str | None = Field(description="Null where the platform keeps no subjects")
     status: str
     score: Number | None
     engagement: Number | None
@@ -161,7 +161,7 @@ class Session(_Document):
 
     id: UUID
     student_name: str
-    subject: str
+    subject: str | None = Field(description="Null where the platform keeps no subjects")
     session_number: int
     held_at: datetime
     status: str
@@ -184,9 +184,10 @@ class Tutor(_Document):
     open_alerts: list[Alert]
     resolved_alerts: list[Alert] = Field(description="The latest")
     sessions: list[Session] = Field(description="The latest")
+    missing: list[str] = Field(description="What isn't told, because the platform's database lacks it, in words")
 
     @classmethod
-    def of(cls, overview: queries.TutorOverview) -> Self:
+    def of(cls, overview: queries.TutorOverview, missing: list[str]) -> Self:
         """The tutor as the page has them."""
         figures = overview.figures
         return cls(
@@ -209,6 +210,7 @@ class Tutor(_Document):
             open_alerts=[Alert.of(found.alert, found.evidence) for found in overview.open_alerts],
             resolved_alerts=[Alert.of(alert) for alert in overview.resolved_alerts],
             sessions=[Session.model_validate(session) for session in overview.sessions.rows],
+            missing=missing,
         )
 
 

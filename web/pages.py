@@ -11,6 +11,8 @@ from uuid import UUID
 
 from aiohttp import web
 
+from database.platform import Missing
+from database.platform_needs import Feature
 from rules.life import Outcome
 from web import queries
 from web.access import may_be_stored, require_tutor_access
@@ -19,7 +21,7 @@ from web.context import flash_of, render
 from web.figures import PLATFORM_FIGURES
 from web.identity import IDENTITY, Identity
 from web.kept_pages import PAGES
-from web.keys import ENGINE, LIMITS
+from web.keys import CONDITION, ENGINE, LIMITS
 from web.live import HUB
 from web.models import (
     LONGEST_ID,
@@ -51,7 +53,7 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     key, pages = _key(request, shown), request.app[PAGES]
     page = None if flash_of(request) else pages.kept(key, request[IDENTITY], request.app[HUB])
     if page is None:
-        page = await answer_in_time(lambda: _made_dashboard(request, shown))
+        page = await answer_in_time(request, lambda: _made_dashboard(request, shown))
     return web.Response(body=page, content_type="text/html", charset="utf-8")
 
 
@@ -73,17 +75,17 @@ def _key(request: web.Request, shown: queries.SessionsShown) -> str:
 
 async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, request: web.Request) -> str:
     """The page; nothing of the request shows in it but a message that is shown once."""
-    now = datetime.now(UTC)
+    now, missing = datetime.now(UTC), _missing(request)
     figures = await request.app[PLATFORM_FIGURES].get(now)
     async with reading(request) as conn:
         summary = await queries.critical_summary(conn, now)
         evidence = await queries.evidence_of(
-            conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS
+            conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS, missing=missing
         )
         board = queries.scoreboard(figures.ranking, await queries.open_alert_counts(conn)) if figures else None
         standings = (*board.top, *board.attention) if board else ()
         names = await queries.names_of(conn, [standing.tutor_id for standing in standings])
-        sessions = await queries.recent_sessions(conn, now, shown)
+        sessions = await queries.recent_sessions(conn, now, shown, missing=missing)
     here = "/" if shown == queries.SessionsShown.ALL else f"/?sessions={shown}"
     values = {
         "identity": identity,
@@ -110,7 +112,9 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     now = datetime.now(UTC)
     async with reading(request) as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
-        evidence = await queries.evidence_of(conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS)
+        evidence = await queries.evidence_of(
+            conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS, missing=_missing(request)
+        )
         count = await queries.count_alerts(conn, asked.filter)
         critical_count = await queries.critical_count(conn)
     return _render(
@@ -160,12 +164,14 @@ async def tutor(request: web.Request) -> web.StreamResponse:
     if not _may_be_user_id(tutor_id):
         raise web.HTTPNotFound
     place = _place(request, _session_position, following="before", preceding="after")
-    now, is_admin = datetime.now(UTC), request[IDENTITY].is_admin
+    now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
     async with reading(request) as conn:
-        overview = await queries.tutor_overview(conn, tutor_id, now, request.app[LIMITS], sessions_place=place)
+        overview = await queries.tutor_overview(
+            conn, tutor_id, now, request.app[LIMITS], sessions_place=place, missing=missing
+        )
         if overview is None:
             raise web.HTTPNotFound
-        notes = await queries.coaching_notes_of(conn, tutor_id) if is_admin else ()
+        notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
     newer, older = overview.sessions.previous, overview.sessions.next
     return _render(
@@ -174,7 +180,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         now,
         critical_count=critical_count,
         tutor=overview,
-        charts=_trend_charts(overview),
+        charts=_trend_charts(overview, missing),
         notes=notes,
         longest_text=LONGEST_TEXT,
         first_url=_url(request, before=None, after=None),
@@ -186,15 +192,15 @@ async def tutor(request: web.Request) -> web.StreamResponse:
 async def session(request: web.Request) -> web.StreamResponse:
     """`/sessions/{id}`: one session's figures, and which alerts and insights rest on it."""
     session_id = _uuid(request.match_info["id"])
-    now = datetime.now(UTC)
+    now, missing = datetime.now(UTC), _missing(request)
     async with reading(request) as conn:
-        details = await queries.session_details(conn, session_id)
+        details = await queries.session_details(conn, session_id, missing=missing)
         if details is None:
             raise web.HTTPNotFound
         tutor_id = details.row.tutor_id
         require_tutor_access(request, tutor_id)
         resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id)
-        insights = await queries.insights_of(conn, tutor_id, shown_by=session_id)
+        insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
         critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
     return _render(
         "session.html",
@@ -228,13 +234,19 @@ def _render(template: str, request: web.Request, now: datetime, **values: Any) -
     return web.Response(text=render(template, request, page | values), content_type="text/html")
 
 
-def _trend_charts(overview: queries.TutorOverview) -> tuple[Chart, ...]:
+def _missing(request: web.Request) -> Missing:
+    return request.app[CONDITION].missing
+
+
+def _trend_charts(overview: queries.TutorOverview, missing: Missing) -> tuple[Chart, ...]:
     trend = overview.trend
-    return (
+    charts = (
         chart("score", "Session score", [(day.day, day.score) for day in trend], scale=(0, 5, 10)),
         chart("engagement", "Student engagement", [(day.day, day.engagement) for day in trend], scale=(0, 5, 10)),
-        chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)),
     )
+    if missing.of(Feature.FEEDBACK):
+        return charts
+    return (*charts, chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)))
 
 
 def _alerts_url(request: web.Request, asked: AlertsRequest, cursor: Cursor | None) -> str | None:

@@ -10,6 +10,8 @@ from urllib.parse import quote
 from jinja2 import Environment
 from markupsafe import Markup, escape
 
+from database.platform import Missing
+from database.platform_needs import Feature
 from rules.decisions.statistics import Ratio, round_half_up
 from web.queries.dashboard import Compared
 from web.queries.evidence import EvidenceSession
@@ -66,8 +68,11 @@ def register(environment: Environment) -> None:
         share=share,
         telling=telling,
         with_code=with_code,
+        all_without=all_without,
+        without=without,
     )
     environment.globals.update(
+        Feature=Feature,
         score_trend=score_trend,
         share_trend=share_trend,
         count_trend=count_trend,
@@ -123,6 +128,27 @@ def with_code(message: str) -> Markup:
     for index, part in enumerate(quoted):
         parts.append(Markup("<code>{}</code>").format(part) if index % 2 == 0 else escape(part))
     return Markup("").join(parts)
+
+
+_WITHOUT = {
+    Feature.COACHING_NOTES: "coaching notes are not kept",
+    Feature.SCREEN_METRICS: "what was on the screen is not shown",
+    Feature.FEEDBACK: "students' ratings and feedback are not shown",
+    Feature.SUBJECTS: "subjects are not shown",
+    Feature.MEMBER_SINCE: "since when somebody has been a tutor is not shown",
+    Feature.SESSION_PAGE: "a session's page does without it",
+}
+
+
+def without(missing: Missing, feature: Feature) -> str:
+    """What can't be done without something of the platform's, and why, as a sentence; nothing where it can."""
+    found = missing.of(feature)
+    return f"In the platform's database {', '.join(found.why)}: {_WITHOUT[feature]}." if found else ""
+
+
+def all_without(missing: Missing) -> list[str]:
+    """The same of all that is missing."""
+    return [without(missing, each.feature) for each in missing.features]
 
 
 def path_part(text: str) -> str:

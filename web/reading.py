@@ -15,9 +15,11 @@ from typing import TypeVar
 
 from aiohttp import web
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.errors import met_stale_plan
+from database.condition_keeper import ConditionKeeper
+from database.errors import is_about_schema, met_stale_plan
 from web.context import AS_OF, flash_of
 from web.database import (
     ANSWER_SECONDS,
@@ -27,6 +29,7 @@ from web.database import (
     is_database_gone,
     past_stale_plans,
 )
+from web.keys import CONDITION
 
 logger = logging.getLogger(__name__)
 
@@ -236,13 +239,32 @@ async def reading(request: web.Request) -> AsyncIterator[AsyncConnection]:
         yield source.conn
 
 
-async def answer_in_time(read: Callable[[], Awaitable[T]]) -> T:
+async def answer_in_time(request: web.Request, read: Callable[[], Awaitable[T]]) -> T:
     """The result of what a request asks for. Raises DatabaseGoneError once that takes too long.
 
-    Where the platform's DDL has overtaken plans that were kept, all of it is done once more; the transaction that
-    failed by them has written nothing.
+    Where the platform's DDL has overtaken plans that were kept, or what is known of its optional tables, all of it is
+    done once more; the transaction that failed has written nothing.
     """
-    return await in_time(past_stale_plans(lambda: _once_more_without_replica(read)), ANSWER_SECONDS)
+    keeper = request.app[CONDITION]
+    return await in_time(_past_features_gone(keeper, lambda: _past_the_rest(read)), ANSWER_SECONDS)
+
+
+async def _past_the_rest(read: Callable[[], Awaitable[T]]) -> T:
+    return await past_stale_plans(lambda: _once_more_without_replica(read))
+
+
+async def _past_features_gone(keeper: ConditionKeeper, read: Callable[[], Awaitable[T]]) -> T:
+    """The result of the reading; of a second one, if what it needs has gone (or come) since somebody last looked."""
+    missing = keeper.missing
+    try:
+        return await read()
+    except DBAPIError as error:
+        if not is_about_schema(error):
+            raise
+        await keeper.get_anew(FIRST_ANSWER_SECONDS)
+        if keeper.missing == missing:
+            raise
+        return await read()
 
 
 async def _once_more_without_replica(read: Callable[[], Awaitable[T]]) -> T:

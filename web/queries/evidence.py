@@ -9,13 +9,14 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, Integer, Row, Select, Uuid, any_, bindparam, case, func, literal, select, true
+from sqlalchemy import ARRAY, FromClause, Integer, Row, Select, Uuid, any_, bindparam, case, func, literal, select, true
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
+from database.platform import NOTHING_MISSING, Missing
 from database.tables import alert_evidence, alerts, audio, sessions, subjects
 from rules.life import is_its_evidence
-from web.queries.expressions import held_at, number, shown_at
+from web.queries.expressions import held_at, if_there, number, shown_at, with_subject
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,7 @@ class EvidenceSession:
 
     id: UUID
     held_at: datetime
-    subject: str
+    subject: str | None
     status: str
     score: Decimal | None
     engagement: Decimal | None
@@ -54,25 +55,27 @@ NO_EVIDENCE = Evidence(None, None, 0, ())
 
 
 async def evidence_of(
-    conn: AsyncConnection, alert_ids: Sequence[UUID], *, sessions_each: int
+    conn: AsyncConnection, alert_ids: Sequence[UUID], *, sessions_each: int, missing: Missing = NOTHING_MISSING
 ) -> Mapping[UUID, Evidence]:
     """The evidence of each of these alerts; an alert that has none is absent. One statement."""
-    rows = await conn.execute(_evidence(), {"alert_ids": list(alert_ids), "sessions_each": sessions_each})
+    rows = await conn.execute(_evidence(missing), {"alert_ids": list(alert_ids), "sessions_each": sessions_each})
     return {alert_id: _to_evidence(list(group)) for alert_id, group in groupby(rows, key=lambda row: row.alert_id)}
 
 
-async def sessions_by_id(conn: AsyncConnection, session_ids: Sequence[UUID]) -> Mapping[UUID, EvidenceSession]:
+async def sessions_by_id(
+    conn: AsyncConnection, session_ids: Sequence[UUID], *, missing: Missing = NOTHING_MISSING
+) -> Mapping[UUID, EvidenceSession]:
     """Those of these sessions that still exist."""
     query = (
-        select(sessions.c.id.label("session_id"), *_session_columns())
-        .select_from(_described_sessions())
+        select(sessions.c.id.label("session_id"), *_session_columns(missing))
+        .select_from(_described_sessions(missing))
         .where(sessions.c.id == any_(literal(list(session_ids), ARRAY(Uuid))))
     )
     return {row.session_id: _to_session(row) for row in await conn.execute(query)}
 
 
 @cache
-def _evidence() -> Select[Any]:
+def _evidence(missing: Missing) -> Select[Any]:
     named = case((alerts.c.session_id.is_not(None), func.array_append(literal([], ARRAY(Uuid)), alerts.c.session_id)))
     behind = func.coalesce(alert_evidence.c.session_ids, named, type_=ARRAY(Uuid))
     rested = (
@@ -86,7 +89,7 @@ def _evidence() -> Select[Any]:
         .select_from(alerts.outerjoin(alert_evidence, is_its_evidence()))
         .where(alerts.c.id == any_(bindparam("alert_ids", type_=ARRAY(Uuid))), behind.is_not(None))
     ).cte("rested")
-    found = _sessions_in(rested.c.session_ids)
+    found = _sessions_in(rested.c.session_ids, missing)
     return (
         select(rested.c.alert_id, rested.c.value, rested.c.threshold, rested.c.session_count, *found.c)
         .select_from(rested.outerjoin(found, true()))
@@ -94,11 +97,11 @@ def _evidence() -> Select[Any]:
     )
 
 
-def _sessions_in(session_ids: Any) -> LateralFromClause:
+def _sessions_in(session_ids: Any, missing: Missing) -> LateralFromClause:
     """The latest sessions of an array of ids."""
     return (
-        select(sessions.c.id.label("session_id"), *_session_columns())
-        .select_from(_described_sessions())
+        select(sessions.c.id.label("session_id"), *_session_columns(missing))
+        .select_from(_described_sessions(missing))
         .where(sessions.c.id == any_(session_ids))
         .order_by(held_at(sessions).desc(), sessions.c.id.desc())
         .limit(bindparam("sessions_each", type_=Integer))
@@ -106,16 +109,14 @@ def _sessions_in(session_ids: Any) -> LateralFromClause:
     )
 
 
-def _described_sessions() -> Any:
-    return sessions.join(subjects, subjects.c.id == sessions.c.subject_id).outerjoin(
-        audio, audio.c.session_id == sessions.c.id
-    )
+def _described_sessions(missing: Missing) -> FromClause:
+    return with_subject(sessions.outerjoin(audio, audio.c.session_id == sessions.c.id), missing)
 
 
-def _session_columns() -> tuple[Any, ...]:
+def _session_columns(missing: Missing) -> tuple[Any, ...]:
     return (
         shown_at(held_at(sessions)).label("held_at"),
-        subjects.c.name.label("subject"),
+        if_there(subjects.c.name, missing).label("subject"),
         sessions.c.status,
         sessions.c.overall_session_score.label("score"),
         number(audio.c.student_engagement_score).label("engagement"),

@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
+    Column,
     ColumnElement,
     Date,
     DateTime,
@@ -11,11 +12,38 @@ from sqlalchemy import (
     Integer,
     Numeric,
     case,
+    cast,
     func,
     literal_column,
+    null,
 )
 
-from database.tables import NaiveUtc
+from database.platform import Missing
+from database.tables import NaiveUtc, feedback, sessions, subjects
+
+
+def if_there(column: Column[Any], missing: Missing) -> ColumnElement[Any]:
+    """The column; NULL where the platform hasn't got it."""
+    return column if is_there(column, missing) else cast(null(), column.type)
+
+
+def is_there(column: Column[Any], missing: Missing) -> bool:
+    """Whether the platform has the column."""
+    return not missing.lacks(column.table.name, column.name)
+
+
+def with_subject(joined: FromClause, missing: Missing) -> FromClause:
+    """Sessions with their subjects, where the platform has some."""
+    if not is_there(subjects.c.id, missing):
+        return joined
+    return joined.outerjoin(subjects, subjects.c.id == sessions.c.subject_id)
+
+
+def with_feedback(joined: FromClause, missing: Missing) -> FromClause:
+    """Sessions with their students' ratings, where the platform keeps some."""
+    if not is_there(feedback.c.session_id, missing):
+        return joined
+    return joined.outerjoin(feedback, feedback.c.session_id == sessions.c.id)
 
 
 def at_most(rows: int) -> ColumnElement[int]:

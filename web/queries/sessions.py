@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, Row, Select, Text, and_, cast, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.platform import NOTHING_MISSING, Missing
 from database.tables import (
     AUDIO_METRICS,
     SCREEN_METRICS,
@@ -26,7 +27,7 @@ from database.tables import (
 )
 from rules.sessions import status
 from web.paging import Page, Place, read_from, read_page
-from web.queries.expressions import at_most, held_at, number, shown_at
+from web.queries.expressions import at_most, held_at, if_there, is_there, number, shown_at, with_feedback, with_subject
 
 FLAGGED_BELOW = Decimal("6.5")
 """A session scored lower is flagged (specification, "Dashboard")."""
@@ -47,13 +48,16 @@ class SessionsShown(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SessionRow:
-    """A session as lists show it; `engagement`, `talk_ratio` and `checks` are None without audio."""
+    """A session as lists show it; `engagement`, `talk_ratio` and `checks` are None without audio.
+
+    `subject` and `rating` are None where the platform keeps none.
+    """
 
     id: UUID
     tutor_id: str
     tutor_name: str
     student_name: str
-    subject: str
+    subject: str | None
     session_number: int
     held_at: datetime
     status: str
@@ -67,17 +71,19 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
-    """One session with all its figures; a group of figures that was never recorded is None."""
+    """One session with all its figures; a group of figures that was never recorded is None, and so is what the platform
+    doesn't keep. A figure that it doesn't keep is in no group.
+    """
 
     row: SessionRow
     scheduled_start: datetime
-    scheduled_minutes: int
+    scheduled_minutes: int | None
     actual_minutes: int | None
     summary: str | None
-    technical_issues: bool
+    technical_issues: bool | None
     technical_issues_description: str | None
-    homework_assigned: bool
-    follow_up_booked: bool
+    homework_assigned: bool | None
+    follow_up_booked: bool | None
     feedback_text: str | None
     audio: Mapping[str, Any] | None
     video: Mapping[str, Any] | None
@@ -91,7 +97,12 @@ SessionsPage = Page[SessionRow, SessionPosition]
 
 
 async def recent_sessions(
-    conn: AsyncConnection, now: datetime, shown: SessionsShown = SessionsShown.ALL, *, limit: int = 20
+    conn: AsyncConnection,
+    now: datetime,
+    shown: SessionsShown = SessionsShown.ALL,
+    *,
+    limit: int = 20,
+    missing: Missing = NOTHING_MISSING,
 ) -> tuple[SessionRow, ...]:
     """The latest sessions that ended one way or another, of all tutors, latest first."""
     until = literal(now + _DATED_LOOSELY, NaiveUtc)
@@ -102,7 +113,7 @@ async def recent_sessions(
         _latest(scheduled_start, limit).where(completed_at.is_(None), scheduled_start <= until, _is_shown(shown)),
     ).subquery("latest")
     query = (
-        _rows(joined=_everything())
+        _rows(joined=_everything(missing), missing=missing)
         .where(sessions.c.id.in_(select(latest.c.id)))
         .order_by(held_at(sessions).desc(), sessions.c.id.desc())
         .limit(at_most(limit))
@@ -116,7 +127,12 @@ def _latest(at: ColumnElement[datetime], limit: int) -> Select[Any]:
 
 
 async def sessions_of(
-    conn: AsyncConnection, tutor_id: str, place: Place[SessionPosition] | None = None, *, limit: int = 20
+    conn: AsyncConnection,
+    tutor_id: str,
+    place: Place[SessionPosition] | None = None,
+    *,
+    limit: int = 20,
+    missing: Missing = NOTHING_MISSING,
 ) -> SessionsPage:
     """A tutor's sessions that ended one way or another, latest first: the first ones, or those beside the place.
 
@@ -127,33 +143,32 @@ async def sessions_of(
         order = (held_at(sessions), sessions.c.id)
         theirs = select(sessions.c.id).where(sessions.c.tutor_id == tutor_id, _has_ended()).limit(at_most(most))
         chosen = read_from(theirs, place, *order, is_descending=True).subquery("chosen")
-        query = _rows(joined=_everything()).where(sessions.c.id.in_(select(chosen.c.id)))
+        query = _rows(joined=_everything(missing), missing=missing).where(sessions.c.id.in_(select(chosen.c.id)))
         return [_to_row(row) for row in await conn.execute(read_from(query, place, *order, is_descending=True))]
 
     return await read_page(read, place, limit, lambda row: (row.held_at, row.id))
 
 
-async def session_details(conn: AsyncConnection, session_id: UUID) -> SessionDetails | None:
+async def session_details(
+    conn: AsyncConnection, session_id: UUID, *, missing: Missing = NOTHING_MISSING
+) -> SessionDetails | None:
     """One session with everything that is known about it, or None."""
+    joined = _everything(missing).outerjoin(video, video.c.session_id == sessions.c.id)
+    if is_there(screen.c.session_id, missing):
+        joined = joined.outerjoin(screen, screen.c.session_id == sessions.c.id)
     query = _rows(
         shown_at(sessions.c.scheduled_start).label("scheduled_start"),
-        sessions.c.scheduled_duration,
-        sessions.c.actual_duration,
-        sessions.c.ai_summary,
-        sessions.c.technical_issues,
-        sessions.c.technical_issues_description,
-        sessions.c.homework_assigned,
-        sessions.c.follow_up_booked,
-        feedback.c.feedback_text,
-        audio.c.session_id.label("audio_id"),
-        video.c.session_id.label("video_id"),
-        screen.c.session_id.label("screen_id"),
-        *(number(audio.c[name]).label(f"audio_{name}") for name in AUDIO_METRICS),
-        *(number(video.c[name]).label(f"video_{name}") for name in VIDEO_METRICS),
-        *(number(screen.c[name]).label(f"screen_{name}") for name in SCREEN_METRICS),
-        joined=_everything()
-        .outerjoin(video, video.c.session_id == sessions.c.id)
-        .outerjoin(screen, screen.c.session_id == sessions.c.id),
+        *(if_there(sessions.c[name], missing).label(name) for name in _DETAILS),
+        if_there(feedback.c.feedback_text, missing).label("feedback_text"),
+        *(if_there(figures.c.session_id, missing).label(f"{group}_id") for group, (figures, _) in _FIGURES.items()),
+        *(
+            number(figures.c[name]).label(f"{group}_{name}")
+            for group, (figures, names) in _FIGURES.items()
+            for name in names
+            if is_there(figures.c[name], missing)
+        ),
+        joined=joined,
+        missing=missing,
     ).where(sessions.c.id == session_id)
     row = (await conn.execute(query)).one_or_none()
     return _to_details(row) if row else None
@@ -163,13 +178,29 @@ def _has_ended() -> ColumnElement[bool]:
     return cast(sessions.c.status, Text).not_in(["scheduled", "in_progress"])
 
 
-def _rows(*more: ColumnElement[Any], joined: FromClause) -> Select[Any]:
+_DETAILS = (
+    "scheduled_duration",
+    "actual_duration",
+    "ai_summary",
+    "technical_issues",
+    "technical_issues_description",
+    "homework_assigned",
+    "follow_up_booked",
+)
+_FIGURES = {
+    "audio": (audio, AUDIO_METRICS),
+    "video": (video, VIDEO_METRICS),
+    "screen": (screen, SCREEN_METRICS),
+}
+
+
+def _rows(*more: ColumnElement[Any], joined: FromClause, missing: Missing) -> Select[Any]:
     return select(
         sessions.c.id,
         sessions.c.tutor_id,
         _TUTOR.c.name.label("tutor_name"),
         _STUDENT.c.name.label("student_name"),
-        subjects.c.name.label("subject"),
+        if_there(subjects.c.name, missing).label("subject"),
         sessions.c.session_number,
         shown_at(held_at(sessions)).label("held_at"),
         sessions.c.status,
@@ -178,7 +209,7 @@ def _rows(*more: ColumnElement[Any], joined: FromClause) -> Select[Any]:
         number(audio.c.student_engagement_score).label("engagement"),
         audio.c.tutor_talk_ratio.label("talk_ratio"),
         audio.c.tutor_checks_understanding_count.label("checks"),
-        feedback.c.student_satisfaction_rating.label("rating"),
+        if_there(feedback.c.student_satisfaction_rating, missing).label("rating"),
         *more,
     ).select_from(joined)
 
@@ -187,14 +218,13 @@ _TUTOR = users.alias("tutor")
 _STUDENT = users.alias("student")
 
 
-def _everything() -> FromClause:
-    return (
+def _everything(missing: Missing) -> FromClause:
+    heard = (
         sessions.join(_TUTOR, _TUTOR.c.id == sessions.c.tutor_id)
         .join(_STUDENT, _STUDENT.c.id == sessions.c.student_id)
-        .join(subjects, subjects.c.id == sessions.c.subject_id)
         .outerjoin(audio, audio.c.session_id == sessions.c.id)
-        .outerjoin(feedback, feedback.c.session_id == sessions.c.id)
     )
+    return with_feedback(with_subject(heard, missing), missing)
 
 
 def _is_shown(shown: SessionsShown) -> ColumnElement[bool]:
@@ -239,13 +269,14 @@ def _to_details(row: Row[Any]) -> SessionDetails:
         homework_assigned=row.homework_assigned,
         follow_up_booked=row.follow_up_booked,
         feedback_text=row.feedback_text,
-        audio=_group(values, "audio", AUDIO_METRICS),
-        video=_group(values, "video", VIDEO_METRICS),
-        screen=_group(values, "screen", SCREEN_METRICS),
+        audio=_group(values, "audio"),
+        video=_group(values, "video"),
+        screen=_group(values, "screen"),
     )
 
 
-def _group(values: Mapping[Any, Any], group: str, figures: tuple[str, ...]) -> Mapping[str, Any] | None:
+def _group(values: Mapping[Any, Any], group: str) -> Mapping[str, Any] | None:
     if values[f"{group}_id"] is None:
         return None
-    return {name: values[f"{group}_{name}"] for name in figures}
+    _, names = _FIGURES[group]
+    return {name: values[f"{group}_{name}"] for name in names if f"{group}_{name}" in values}

@@ -29,6 +29,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.platform import NOTHING_MISSING, Missing
+from database.platform_needs import Feature
 from database.tables import NaiveUtc, coaching_notes, failures, feedback, sessions, tutor_insights, tutors, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
@@ -38,7 +40,7 @@ from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, averages_where, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
-from web.queries.expressions import number, shown_at, shown_on
+from web.queries.expressions import if_there, number, shown_at, shown_on, with_feedback
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
 
 TREND_DAYS = 30
@@ -214,28 +216,33 @@ async def tutor_overview(
     limits: Thresholds,
     *,
     sessions_place: Place[SessionPosition] | None = None,
+    missing: Missing = NOTHING_MISSING,
 ) -> TutorOverview | None:
     """All that is known of a tutor, or None if there is no such tutor. A fixed number of statements."""
-    header = await _header(conn, tutor_id)
+    header = await _header(conn, tutor_id, missing)
     if header is None:
         return None
     open_alerts = await open_alerts_of(conn, tutor_id, limit=MOST_OPEN_ALERTS)
-    evidence = await evidence_of(conn, [alert.id for alert in open_alerts], sessions_each=EVIDENCE_SESSIONS)
+    evidence = await evidence_of(
+        conn, [alert.id for alert in open_alerts], sessions_each=EVIDENCE_SESSIONS, missing=missing
+    )
     return TutorOverview(
         tutor_id=header.id,
         name=header.name,
         member_since=header.member_since,
         failing_since=header.failing_since,
-        figures=await _figures(conn, tutor_id, now, limits),
-        trend=await _trend(conn, tutor_id, now),
-        insights=await insights_of(conn, tutor_id),
+        figures=await _figures(conn, tutor_id, now, limits, missing),
+        trend=await _trend(conn, tutor_id, now, missing),
+        insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
         resolved_alerts=await resolved_alerts_of(conn, tutor_id, limit=MOST_RESOLVED_ALERTS),
-        sessions=await sessions_of(conn, tutor_id, sessions_place),
+        sessions=await sessions_of(conn, tutor_id, sessions_place, missing=missing),
     )
 
 
-async def insights_of(conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | None = None) -> tuple[InsightRow, ...]:
+async def insights_of(
+    conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | None = None, missing: Missing = NOTHING_MISSING
+) -> tuple[InsightRow, ...]:
     """A tutor's active insights with their sample sessions; with `shown_by`, those that rest on that session."""
     query = (
         select(
@@ -254,7 +261,8 @@ async def insights_of(conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | 
     if shown_by:
         query = query.where(literal(shown_by) == any_(tutor_insights.c.sample_sessions))
     rows = list(await conn.execute(query))
-    samples = await sessions_by_id(conn, [session_id for row in rows for session_id in row.sample_sessions or ()])
+    shown = [session_id for row in rows for session_id in row.sample_sessions or ()]
+    samples = await sessions_by_id(conn, shown, missing=missing)
     return tuple(
         InsightRow(
             id=row.id,
@@ -277,9 +285,11 @@ def _samples() -> ColumnElement[Any]:
 
 
 async def coaching_notes_of(
-    conn: AsyncConnection, tutor_id: str, *, limit: int = MOST_NOTES
+    conn: AsyncConnection, tutor_id: str, *, limit: int = MOST_NOTES, missing: Missing = NOTHING_MISSING
 ) -> tuple[CoachingNote, ...]:
-    """The latest notes about a tutor, latest first; for admins only."""
+    """The latest notes about a tutor, latest first, none where the platform keeps none; for admins only."""
+    if missing.of(Feature.COACHING_NOTES):
+        return ()
     query = (
         select(
             coaching_notes.c.id,
@@ -299,12 +309,12 @@ async def coaching_notes_of(
     )
 
 
-async def _header(conn: AsyncConnection, tutor_id: str) -> Row[Any] | None:
+async def _header(conn: AsyncConnection, tutor_id: str, missing: Missing) -> Row[Any] | None:
     query: Select[Any] = (
         select(
             users.c.id,
             users.c.name,
-            shown_on(tutors.c.member_since).label("member_since"),
+            shown_on(if_there(tutors.c.member_since, missing)).label("member_since"),
             failures.c.first_failed_at.label("failing_since"),
         )
         .select_from(
@@ -322,9 +332,11 @@ async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: dat
     return await averages_where(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
 
 
-async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, limits: Thresholds) -> TutorFigures:
+async def _figures(
+    conn: AsyncConnection, tutor_id: str, now: datetime, limits: Thresholds, missing: Missing
+) -> TutorFigures:
     values = parameters([tutor_id], now, limits) | {"tutor_id": tutor_id, "recent": now - WINDOW}
-    row = (await conn.execute(_figures_query(), values | {"earlier": now - 2 * WINDOW})).one()
+    row = (await conn.execute(_figures_query(missing), values | {"earlier": now - 2 * WINDOW})).one()
     return TutorFigures(
         score=Compared(
             Ratio(row.recent_score or Decimal(0), row.recent_scores),
@@ -340,7 +352,7 @@ async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, limits: 
 
 
 @cache
-def _figures_query() -> Select[Any]:
+def _figures_query(missing: Missing) -> Select[Any]:
     recent_start, earlier_start = bindparam("recent", type_=NaiveUtc), bindparam("earlier", type_=NaiveUtc)
     completed = sessions.c.status == status("completed")
     is_recent = and_(completed, dated(sessions) >= recent_start)
@@ -352,7 +364,7 @@ def _figures_query() -> Select[Any]:
         sessions.c.rescheduled_by == "tutor",
         sessions.c.scheduled_start >= start_of("reschedule"),
     )
-    score, rating = sessions.c.overall_session_score, feedback.c.student_satisfaction_rating
+    score, rating = sessions.c.overall_session_score, if_there(feedback.c.student_satisfaction_rating, missing)
     oldest = func.least(earlier_start, start_of("no_show"), start_of("reschedule"), type_=NaiveUtc)
     figures: tuple[ColumnElement[Any], ...] = (
         func.sum(score).filter(is_recent).label("recent_score"),
@@ -371,7 +383,7 @@ def _figures_query() -> Select[Any]:
     )
     return (
         select(*figures)
-        .select_from(with_metrics().outerjoin(feedback, feedback.c.session_id == sessions.c.id))
+        .select_from(with_feedback(with_metrics(), missing))
         .where(
             sessions.c.tutor_id == bindparam("tutor_id", type_=String),
             or_(dated(sessions) >= oldest, sessions.c.scheduled_start >= oldest),
@@ -379,16 +391,16 @@ def _figures_query() -> Select[Any]:
     )
 
 
-async def _trend(conn: AsyncConnection, tutor_id: str, now: datetime) -> tuple[TrendDay, ...]:
+async def _trend(conn: AsyncConnection, tutor_id: str, now: datetime, missing: Missing) -> tuple[TrendDay, ...]:
     today = now.astimezone(UTC).date()
     days = [today - timedelta(days=ago) for ago in reversed(range(TREND_DAYS))]
     start, end = (datetime.combine(day, time(), UTC) for day in (days[0], today + timedelta(days=1)))
-    query = _trend_query(tutor_id, start, end)
+    query = _trend_query(tutor_id, start, end, missing)
     held = {row.day: row for row in await conn.execute(query)}
     return tuple(_trend_day(day, held.get(day)) for day in days)
 
 
-def _trend_query(tutor_id: str, start: datetime, end: datetime) -> Select[Any]:
+def _trend_query(tutor_id: str, start: datetime, end: datetime, missing: Missing) -> Select[Any]:
     day = cast(dated(sessions), Date)
     return (
         select(
@@ -396,9 +408,9 @@ def _trend_query(tutor_id: str, start: datetime, end: datetime) -> Select[Any]:
             _count_where(true()).label("sessions"),
             func.avg(sessions.c.overall_session_score).label("score"),
             func.avg(engagement()).label("engagement"),
-            func.avg(feedback.c.student_satisfaction_rating).label("rating"),
+            func.avg(if_there(feedback.c.student_satisfaction_rating, missing)).label("rating"),
         )
-        .select_from(with_metrics().outerjoin(feedback, feedback.c.session_id == sessions.c.id))
+        .select_from(with_feedback(with_metrics(), missing))
         .where(
             sessions.c.tutor_id == tutor_id,
             sessions.c.status == status("completed"),

@@ -72,7 +72,7 @@ class Condition:
     swept_at: datetime | None
     """When all tutors were last re-evaluated."""
     missing: Missing = NOTHING_MISSING
-    """What of the platform's that only some page needs isn't there: no problem."""
+    """What of the platform's that only some page needs isn't there, or may not be read by our own role: no problem."""
 
     @property
     def is_well(self) -> bool:
@@ -117,12 +117,12 @@ async def load_condition(conn: AsyncConnection) -> Condition:
     """
     plainly = {"no_parameters": True}
     catalogs = (await conn.exec_driver_sql(_READ_CATALOGS, execution_options=plainly)).one()
-    comparison = compare(catalogs.schema)
+    comparison, missing = compare(catalogs.schema), compare(catalogs.schema, by_rights=True).missing
     if catalogs.lost:
-        return _unreadable(_explain_lost(catalogs.lost), comparison.missing)
+        return _unreadable(_explain_lost(catalogs.lost), missing)
     own = (await conn.exec_driver_sql(_READ_OWN_TABLES, execution_options=plainly)).one()
     if outdated := explain_revision(own.revision):
-        return _unreadable(outdated, comparison.missing)
+        return _unreadable(outdated, missing)
     alive = [each for each in own.listeners if each["is_alive"]]
     problems = (
         *_platform_problems(comparison, alive),
@@ -137,7 +137,7 @@ async def load_condition(conn: AsyncConnection) -> Condition:
         failing=own.failing,
         dead_lettered=own.dead_lettered,
         swept_at=own.swept_at,
-        missing=comparison.missing,
+        missing=missing,
     )
 
 

@@ -86,14 +86,16 @@ class ConditionKeeper:
 
     async def get(self, patience_seconds: float) -> KnownCondition:
         """As it is now, or, after so many seconds, what was known before."""
-        await self._read_if_due(READ_AGAIN_SECONDS, patience_seconds)
+        if self._reading or self._is_due():
+            await self._read_once(patience_seconds)
         return self.known
 
     async def get_anew(self, patience_seconds: float) -> KnownCondition:
-        """The same for who has seen that something is different now: unless it was only just read."""
+        """As it is from now on, for who has seen that something is different: at most half the time goes into it."""
         if self._reading:  # which may have begun before
             await asyncio.wait({self._reading}, timeout=patience_seconds)
-        await self._read_if_due(0, patience_seconds)
+        await asyncio.sleep(min(self._took, patience_seconds))
+        await self._read_once(patience_seconds)
         return self.known
 
     async def close(self) -> None:
@@ -102,16 +104,16 @@ class ConditionKeeper:
             self._reading.cancel()
             await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _read_if_due(self, kept_seconds: float, patience_seconds: float) -> None:
-        if self._reading is None and self._is_due(kept_seconds):
+    async def _read_once(self, patience_seconds: float) -> None:
+        """Waits for the reading that is under way, or begins one."""
+        if self._reading is None:
             self._asked_monotonic = time.monotonic()
             self._reading = asyncio.create_task(self._read(), name="condition")
-        if self._reading:
-            await asyncio.wait({self._reading}, timeout=patience_seconds)
+        await asyncio.wait({self._reading}, timeout=patience_seconds)
 
-    def _is_due(self, kept_seconds: float) -> bool:
+    def _is_due(self) -> bool:
         asked = self._asked_monotonic
-        pause = min(max(kept_seconds, self._took / LARGEST_PART), LONGEST_PAUSE_SECONDS)
+        pause = min(max(READ_AGAIN_SECONDS, self._took / LARGEST_PART), LONGEST_PAUSE_SECONDS)
         return asked is None or time.monotonic() - asked >= pause
 
     async def _read(self) -> None:

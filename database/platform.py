@@ -124,6 +124,7 @@ READ_SCHEMA = f"""
                                THEN nullif(coalesce(nullif(a.atttypmod, -1), based.typtypmod, -1), -1) - 4 END,
             'needs_value', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND own.typdefault IS NULL,
             'not_null', a.attnotnull OR own.typnotnull,
+            'is_readable', pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
             'labels', CASE WHEN t.typtype = 'e' THEN
                 (SELECT pg_catalog.json_agg(enumlabel) FROM pg_catalog.pg_enum WHERE enumtypid = t.oid) END
         ) AS facts
@@ -158,8 +159,12 @@ def read_comparison(connection: psycopg.Connection[Any] | Connection) -> Compari
     return compare(row[0] if row else [])
 
 
-def compare(tables: Iterable[Mapping[str, Any]]) -> Comparison:
-    """What is missing, too narrow or in the way in the tables that READ_SCHEMA has found."""
+def compare(tables: Iterable[Mapping[str, Any]], *, by_rights: bool = False) -> Comparison:
+    """What is missing, too narrow or in the way in the tables that READ_SCHEMA has found.
+
+    With `by_rights`, a feature is also missing if the role that ran it may not read what that needs: a table that the
+    platform has created anew has none of our grants.
+    """
     collected = _Collected()
     found = list(tables)
     for name, needs in NEEDED.items():
@@ -171,6 +176,8 @@ def compare(tables: Iterable[Mapping[str, Any]]) -> Comparison:
             collected.add(name, None, _of_whole_table(needs), f"public.{name} is {what}, not a table")
         else:
             _compare_table(table, needs, collected)
+            if by_rights:
+                _compare_rights(table, needs, collected)
     return Comparison(
         tuple(collected.differences),
         tuple(
@@ -231,6 +238,18 @@ def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collecte
         collected.add(
             name, None, None, f"tables inherit from public.{name} ({children}): only partitions of it are recorded"
         )
+
+
+def _compare_rights(table: Mapping[str, Any], needs: Mapping[str, Need], collected: _Collected) -> None:
+    name = table["name"]
+    locked = {column["name"] for column in table["columns"] or () if not column["is_readable"]}
+    if (feature := _of_whole_table(needs)) and locked.issuperset(needs):
+        collected.add(name, None, feature, f"table public.{name} may not be read: run `tutorwatch rights`")
+        return
+    for column_name, need in needs.items():
+        if need.feature and column_name in locked:
+            message = f"column {name}.{column_name} may not be read: run `tutorwatch rights`"
+            collected.add(name, column_name, need.feature, message)
 
 
 def _too_narrow(column: Mapping[str, Any], need: Need) -> Iterator[str]:

@@ -116,10 +116,9 @@ NEEDED: Mapping[str, Mapping[str, Need]] = {
         "scheduled_start": _INSTANT,
         "completed_at": _INSTANT,
         "session_number": _WHOLE,
-        # The first two are what triggers and pages tell sessions by that haven't ended.
-        "status": _labels(
-            "scheduled", "in_progress", "completed", "no_show_tutor", "no_show_student", "cancelled", "rescheduled"
-        ),
+        # What is scheduled hasn't ended, as triggers and pages tell by the label's text: under another name it would
+        # count. `no_show_student` is one of those that the dashboard reads along an index, which text wouldn't use.
+        "status": _labels("scheduled", "completed", "no_show_tutor", "no_show_student", "cancelled", "rescheduled"),
         "rescheduled_by": _labels("tutor"),
         "overall_session_score": _NUMBER,
         "subject_id": Need(Kind.UUID, feature=Feature.SUBJECTS),

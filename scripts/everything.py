@@ -127,7 +127,10 @@ async def fill_if_empty(url: str) -> bool:
                 return False
         except psycopg.errors.UndefinedTable:
             raise CommandError("The platform's tables aren't there: run `tutorwatch migrate`") from None
-        await dataset.fill(conn, dataset.build(datetime.now(UTC)))
+        try:
+            await dataset.fill(conn, dataset.build(datetime.now(UTC)))
+        except (psycopg.errors.UndefinedTable, psycopg.errors.UndefinedColumn) as error:
+            raise CommandError(f"The demo needs all of the platform's tables: {first_line(error)}") from None
         logger.info("Filled the empty database with the demo data")
         return True
 

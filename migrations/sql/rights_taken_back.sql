@@ -2,6 +2,15 @@
 DO $$
 DECLARE
     given record;
+    theirs text := (
+        SELECT string_agg(name, ', ')
+        FROM unnest(ARRAY[
+            'public.users', 'public.tutors', 'public.subjects', 'public.sessions', 'public.session_audio_metrics',
+            'public.session_video_metrics', 'public.session_screen_metrics', 'public.session_feedback',
+            'public.alerts', 'public.tutor_insights', 'public.coaching_notes'
+        ]) AS name
+        WHERE to_regclass(name) IS NOT NULL  -- a platform may do without some
+    );
 BEGIN
     IF to_regclass('tutorwatch.service_roles') IS NULL THEN
         RETURN;
@@ -11,10 +20,9 @@ BEGIN
         EXECUTE format('REVOKE ALL ON ALL SEQUENCES IN SCHEMA tutorwatch FROM %I', given.rolname);
         EXECUTE format('REVOKE ALL ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM %I', given.rolname);
         EXECUTE format('REVOKE ALL ON SCHEMA tutorwatch FROM %I', given.rolname);
-        EXECUTE format(
-            'REVOKE ALL ON public.users, public.tutors, public.subjects, public.sessions, public.session_audio_metrics,'
-            ' public.session_video_metrics, public.session_screen_metrics, public.session_feedback, public.alerts,'
-            ' public.tutor_insights, public.coaching_notes FROM %I', given.rolname);
+        IF theirs IS NOT NULL THEN
+            EXECUTE format('REVOKE ALL ON %s FROM %I', theirs, given.rolname);
+        END IF;
         IF EXISTS (SELECT FROM pg_namespace, aclexplode(nspacl)
                    WHERE nspname = 'public' AND grantee = given.oid) THEN
             EXECUTE format('REVOKE ALL ON SCHEMA public FROM %I', given.rolname);

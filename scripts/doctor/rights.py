@@ -4,6 +4,8 @@ import re
 from collections.abc import Iterator
 from functools import cache
 
+from database.platform import read_comparison
+from database.platform_needs import NEEDED
 from migrations.sql import read_sql
 from scripts.doctor.findings import Finding, Patient, ok, trouble
 
@@ -13,7 +15,7 @@ MOST_NAMED = 4
 Right = tuple[str, str, str | None]
 """A privilege, the object it is on, and the column it is limited to."""
 
-_GRANT = re.compile(r"^GRANT (?P<what>[^;]+?)\s+ON (?P<objects>[^;]+?)\s+TO (?P<services>[^;]+);", re.MULTILINE)
+_GRANT = re.compile(r"^ *GRANT (?P<what>[^;]+?)\s+ON (?P<objects>[^;]+?)\s+TO (?P<services>[^;]+);", re.MULTILINE)
 _PRIVILEGE = re.compile(r"(?P<name>[A-Z]+)(?:\s*\((?P<columns>[^)]*)\))?")
 
 
@@ -96,7 +98,17 @@ _LACKING = """
 """
 
 
+def _unused_tables(patient: Patient) -> set[str]:
+    """The platform's tables that only a missing feature needs."""
+    missing = read_comparison(patient.connection).missing
+    return {
+        f"public.{table}" for table, needs in NEEDED.items() if all(missing.lacks(table, column) for column in needs)
+    }
+
+
 def _lacking(patient: Patient, role: str, service: str) -> list[str]:
-    privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *needed(service), strict=True)
+    unused = _unused_tables(patient)
+    asked = [right for right in needed(service) if right[1] not in unused]
+    privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *asked, strict=True)
     rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
     return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))

@@ -71,7 +71,7 @@ async def _run(url: str, everything: Everything) -> None:
     logging.getLogger("listener.batch").setLevel(logging.WARNING)  # the narrator tells it, with names
     engine = open_engine(url, application_name="tutorwatch-narration")
     narrator = Narrator(engine)
-    has_demo = everything.demo and (await fill_if_empty(url) or await _holds_demo(url))
+    has_demo = everything.demo and await _has_demo(url)
     dashboard_at: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
         async with asyncio.TaskGroup() as tasks:
@@ -106,6 +106,15 @@ async def _run(url: str, everything: Everything) -> None:
         raise group.exceptions[0] from None
     finally:
         await engine.dispose()
+
+
+async def _has_demo(url: str) -> bool:
+    """Whether the database holds the demo, which is written to an empty one that can hold it."""
+    try:
+        return await fill_if_empty(url) or await _holds_demo(url)
+    except CommandError as error:
+        logger.warning("Without the demo: %s", error)
+        return False
 
 
 async def _invite(engine: AsyncEngine, dashboard_at: asyncio.Future[str], *, has_demo: bool) -> None:

@@ -737,6 +737,19 @@ def test_demo_without_a_schema_tells_what_to_run(empty_url: str) -> None:
     assert "Traceback" not in done.err
 
 
+@pytest.mark.parametrize("statement", ["DROP TABLE session_feedback", "ALTER TABLE sessions DROP ai_summary"])
+async def test_demo_tells_in_a_line_what_the_platform_lacks(
+    statement: str, database_url: str, platform: Platform
+) -> None:
+    await platform.connection.execute(statement.encode())
+
+    done = tutorwatch("demo", url=database_url)
+
+    assert (done.code, done.out) == (1, "")
+    assert re.fullmatch("The demo needs all of the platform's tables: .+ does not exist\n", done.err)
+    assert await platform.rows("SELECT count(*) FROM users") == [0]
+
+
 async def test_demo_that_cannot_go_on_writing_ends(database_url: str, platform: Platform) -> None:
     assert tutorwatch("demo", url=database_url).code == 0
     await platform.rows("UPDATE students SET status = 'paused' RETURNING 1")

@@ -169,6 +169,19 @@ async def test_platforms_own_database_gets_no_demo_row(folder: Path, database_ur
     assert entries(folder) == []
 
 
+async def test_platform_that_cannot_hold_the_demo_runs_without_it(
+    folder: Path, database_url: str, platform: Platform
+) -> None:
+    await platform.connection.execute("DROP TABLE session_feedback")
+    with running(folder, url=database_url) as everything:
+        await everything.line(r"^Dashboard: \S+ \(`tutorwatch create-admin")
+        everything.send(signal.SIGTERM)
+        assert await everything.end() == 0
+    warnings = [told["message"] for line in everything.err if (told := json.loads(line))["level"] != "INFO"]
+    assert [told.partition(": ")[0] for told in warnings] == ["Without the demo"]
+    assert count(database_url, "users") == 0
+
+
 async def test_empty_database_of_ones_own_is_migrated_and_filled(folder: Path, empty_url: str) -> None:
     with running(folder, url=empty_url) as everything:
         await everything.line("  session  ")

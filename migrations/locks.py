@@ -49,7 +49,7 @@ def change_briefly(connection: psycopg.Connection, statements: Sequence[str], *,
         if time.monotonic() >= tell_at:
             logger.warning("Waiting for %s: %s", table, _holder_of(connection, table), extra={"action": "waiting"})
             tell_at = time.monotonic() + TELL_SECONDS
-        time.sleep(random.uniform(0.05, LONGEST_PAUSE_SECONDS))  # noqa: S311  # nosec B311 - only spreads the tries
+        time.sleep(random.uniform(0.05, LONGEST_PAUSE_SECONDS))  # noqa: S311  # nosec B311
 
 
 def _holder_of(connection: psycopg.Connection, table: str) -> str:

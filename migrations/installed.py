@@ -9,7 +9,7 @@ import psycopg
 
 from database.recording import MARK_TRIGGER, STATEMENT_TRIGGERS
 from database.tables import own
-from migrations.manifest import FUNCTIONS, INDEXES, Trigger, function_sql, index_table, triggers
+from migrations.manifest import FUNCTIONS, INDEXES, SEQUENCES, Trigger, function_sql, index_table, triggers
 from migrations.partitions import Partition, find_partitions
 
 
@@ -17,6 +17,7 @@ class Kind(StrEnum):
     """What an operator calls it."""
 
     TABLE = "table"
+    SEQUENCE = "sequence"
     FUNCTION = "function"
     TRIGGER = "trigger"
     INDEX = "index"
@@ -44,7 +45,7 @@ class Damage:
     @property
     def may_have_hidden_changes(self) -> bool:
         """Whether changes may have gone unrecorded for it."""
-        return self.problem != LEFT_OVER and self.kind in (Kind.FUNCTION, Kind.TRIGGER)
+        return self.problem != LEFT_OVER and self.kind in (Kind.SEQUENCE, Kind.FUNCTION, Kind.TRIGGER)
 
     def __str__(self) -> str:
         on = f" on {self.table.removeprefix('public.')}" if self.kind is Kind.TRIGGER else ""
@@ -52,6 +53,7 @@ class Damage:
 
 
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'r'"
+_SEQUENCES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'S'"
 _FUNCTIONS = """
     SELECT proname, prosrc, prosecdef, ARRAY(SELECT unnest(proconfig) ORDER BY 1) FROM pg_proc
     WHERE pronamespace = to_regnamespace('tutorwatch')
@@ -89,6 +91,7 @@ def find_damage(connection: psycopg.Connection) -> list[Damage]:
         partitions = find_partitions(connection)
         return [
             *_tables(connection),
+            *_sequences(connection),
             *_functions(connection),
             *_triggers(connection, partitions),
             *_indexes(connection),
@@ -108,6 +111,11 @@ def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], li
 def _tables(connection: psycopg.Connection) -> Iterator[Damage]:
     found = {name for (name,) in connection.execute(_TABLES)}
     yield from (Damage(Kind.TABLE, table.name, MISSING) for table in own.sorted_tables if table.name not in found)
+
+
+def _sequences(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = {name for (name,) in connection.execute(_SEQUENCES)}
+    yield from (Damage(Kind.SEQUENCE, name, MISSING) for name in SEQUENCES if name not in found)
 
 
 def _functions(connection: psycopg.Connection) -> Iterator[Damage]:

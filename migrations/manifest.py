@@ -31,6 +31,9 @@ FUNCTIONS = (
 )
 """Each is `migrations/sql/functions/<name>.sql`. A function comes after those that it calls."""
 
+SEQUENCES = ("automation_off", "unrecorded")
+"""What triggers read and count with. A new one starts anew: on, and nothing unrecorded."""
+
 INDEXES = {
     # A tutor's sessions of a status, by date: all that generation reads of them.
     "tutorwatch_sessions_by_tutor": "public.sessions (tutor_id, status, completed_at, scheduled_start)"

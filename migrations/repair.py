@@ -30,8 +30,11 @@ def plan(connection: psycopg.Connection, *, with_removals: bool = True) -> tuple
 
 
 def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterator[Step]:
-    """Functions first, since triggers call them, then what records, then what only makes it fast; removals last."""
+    """What triggers use first, then what records, then what only makes it fast; removals last."""
     wanted = [each for each in damage if each.problem != LEFT_OVER]
+    sequences = [each.name for each in wanted if each.kind is Kind.SEQUENCE]
+    if sequences:
+        yield Step(tuple(f"CREATE SEQUENCE IF NOT EXISTS tutorwatch.{name};" for name in sequences))
     functions = [each.name for each in wanted if each.kind is Kind.FUNCTION]
     if functions:
         revoke = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM PUBLIC;"

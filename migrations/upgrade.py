@@ -205,6 +205,8 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
             repaired += repair.repair(plain)
         except psycopg.ProgrammingError as error:  # a right that is missing, or something else of that name
             raise SchemaError(f"The damage can't be repaired ({first_line(error)}): see `tutorwatch doctor`") from error
+        if repaired or before != head_revision():
+            _give_rights_again(plain)
         freed = _catch_up(plain, repaired) if before is not None and (repaired or before != head_revision()) else 0
     told = () if before != head_revision() else tuple(str(each) for each in repaired)
     return Migrated(before, head_revision(), told, freed)
@@ -222,7 +224,6 @@ def _upgrade_all(engine: Engine, plain: psycopg.Connection, *, before: str | Non
     if before is not None:
         _end_older_services(plain)
     _upgrade(engine, "head")
-    _give_rights_again(plain)
     return installed
 
 

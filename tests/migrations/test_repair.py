@@ -11,12 +11,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.tables import own
 from listener.sweep import sweep
-from migrations import automation, manifest, upgrade
+from migrations import automation, manifest, rights, upgrade
 from migrations.automation import Automation
 from tests.migrations.catalog import snapshot
 from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.migrations.waiting import until_blocked
 from tests.platform import Platform
+from tests.roles import LISTENER, WEB
 from tests.scripts.command import find_psql, psql
 
 WRITERS_WAIT_SECONDS = 0.15
@@ -63,6 +64,33 @@ def test_every_part_of_a_migrated_database_is_known_and_whole(database_url: str)
     with psycopg.connect(database_url) as connection:
         for query, names in known.items():
             assert {name for (name,) in connection.execute(query.encode())} == names
+
+
+@pytest.mark.usefixtures("service_roles")
+def test_services_may_use_what_was_made_anew(database_url: str) -> None:
+    """What was dropped has taken the rights on it along."""
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        rights.give(connection, listener=LISTENER.name, web=WEB.name)
+    run(
+        database_url,
+        "DROP FUNCTION tutorwatch.password_hash_of(text)",
+        "DROP SEQUENCE tutorwatch.automation_off, tutorwatch.unrecorded",
+    )
+
+    done = upgrade.migrate(database_url)
+
+    assert done.repaired == (
+        "sequence automation_off is missing",
+        "sequence unrecorded is missing",
+        "function password_hash_of is missing",
+    )
+    with psycopg.connect(database_url) as connection:
+        may = connection.execute(
+            "SELECT has_function_privilege(%s, 'tutorwatch.password_hash_of(text)', 'EXECUTE'),"
+            " has_sequence_privilege(%s, 'tutorwatch.automation_off', 'SELECT')",
+            [WEB.name, LISTENER.name],
+        ).fetchone()
+    assert may == (True, True)
 
 
 async def test_whatever_is_damaged_is_found_and_repaired(

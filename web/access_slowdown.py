@@ -40,9 +40,11 @@ async def begin_attempt(conn: AsyncConnection, *, email: str, address: str | Non
     """Notes an attempt, before anything is said about it; the caller commits.
 
     An address that isn't known (None) slows down nobody: it would be everybody's. The account still does.
-    Raises TooManyAttemptsError, whether or not there is such an account.
+    Counted by the account that is found, however its address is written. Raises TooManyAttemptsError, whether or not
+    there is such an account.
     """
-    account = _digest("account", email.strip().casefold())
+    found = await store.find_account(conn, email.strip())
+    account = _digest("account", found.user_id) if found else _digest("nobody", store.folded_email(email.strip()))
     free = {account: FREE_BY_ACCOUNT}
     if address is not None:
         free[_digest("address", _network(address))] = FREE_BY_ADDRESS

@@ -3,8 +3,9 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from string import ascii_lowercase, ascii_uppercase
 
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import collate, delete, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -63,13 +64,25 @@ _OWN = func.tutorwatch
 """Functions of our schema."""
 
 
+_TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
+
+
+def folded_email(email: str) -> str:
+    """The address as addresses are compared."""
+    return email.translate(_TO_LOWER)
+
+
 async def find_account(conn: AsyncConnection, email: str) -> Account | None:
-    """The user with this e-mail address, whatever its case; None if there is none, or several but for case."""
+    """The user with this e-mail address, whatever the case of its ASCII letters; None if there is none, or several.
+
+    Of ASCII letters only: by Unicode's rules U+212A (the sign for kelvin) is a k, and somebody else's address this one.
+    """
     query = select(users.c.id, users.c.name, users.c.role)
     # The platform's own unique index finds an address as it is; only one in another case is looked for in all of them.
     found = list(await conn.execute(query.where(users.c.email == email)))
     if not found:
-        found = list(await conn.execute(query.where(func.lower(users.c.email) == func.lower(email)).limit(2)))
+        folded = func.lower(collate(users.c.email, "C"))
+        found = list(await conn.execute(query.where(folded == folded_email(email)).limit(2)))
     return Account(found[0].id, found[0].name, found[0].role) if len(found) == 1 else None
 
 
@@ -175,6 +188,10 @@ async def use_link(conn: AsyncConnection, token_hash: bytes) -> str | None:
 _LOCK_SUBJECT = text("SELECT pg_advisory_xact_lock(hashtextextended('tutorwatch sign-in ' || :subject, 0))")
 
 
+MOST_AHEAD = timedelta(seconds=5)
+"""A time that lies further in the future isn't believed."""
+
+
 async def load_failures(conn: AsyncConnection, subjects: Sequence[bytes], window: timedelta) -> list[Failures]:
     """The failed attempts of each subject inside the window, in the order of the subjects.
 
@@ -182,8 +199,10 @@ async def load_failures(conn: AsyncConnection, subjects: Sequence[bytes], window
     """
     for subject in sorted(subjects):
         await conn.execute(_LOCK_SUBJECT, {"subject": subject.hex()})
-    since = func.clock_timestamp() - window
-    await conn.execute(delete(sign_in_failures).where(sign_in_failures.c.failed_at < since))
+    now = func.clock_timestamp()
+    is_over = sign_in_failures.c.failed_at < now - window
+    is_ahead = sign_in_failures.c.failed_at > now + MOST_AHEAD  # of a clock that has been set back since
+    await conn.execute(delete(sign_in_failures).where(or_(is_over, is_ahead)))
     rows = await conn.execute(
         select(
             sign_in_failures.c.subject,

@@ -218,7 +218,7 @@ async def test_stream_is_let_go_with_the_last_page(
     await dana.live()
     assert len(server.app[HUB].clients) == 1
 
-    await dana.visit("/healthz")
+    await dana.page.goto("about:blank")
 
     async def is_let_go() -> bool:
         return not server.app[HUB].clients

@@ -123,7 +123,10 @@ async def test_changes_wait_while_nothing_can_be_evaluated_and_are_caught_up(
         await platform.connection.execute(mending.encode())
         await has_settled(platform)
 
-        assert await alerted(platform) == tutors
+        async def all_are_alerted() -> bool:
+            return await alerted(platform) == tutors
+
+        await eventually(all_are_alerted)
         assert await nobody_is_booked(platform)
         await eventually(lambda: is_well_but_for_recording(database_url))
     (error,) = [record for record in caplog.records if record.levelno >= logging.ERROR]

@@ -384,7 +384,7 @@ def test_migrate_creates_checks_and_changes_nothing_twice(empty_url: str) -> Non
 
     assert before.code == 3
     assert all(re.fullmatch(r"revision \d+ \(.+\) is not applied", line) for line in before.out.splitlines())
-    assert len(before.out.splitlines()) >= 7
+    assert len(before.out.splitlines()) >= 3
     assert first.code == 0
     assert re.fullmatch(r"Migrated from nothing to revision \d+\.\n", first.out)
     assert (after.code, after.out) == (0, "The schema is up to date.\n")

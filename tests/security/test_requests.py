@@ -94,7 +94,7 @@ async def test_every_answer_carries_the_headers_that_protect_it(
         (admin, "POST", "/system/retry", token | form),
     ]
     seen = set()
-    await platform.connection.execute("ALTER TABLE session_feedback RENAME TO gone")  # something to go wrong
+    await platform.connection.execute("ALTER TABLE tutor_insights RENAME TO gone")  # something to go wrong
     for browser, method, path, headers in asked:
         async with browser.request(method, path, headers=headers, allow_redirects=False) as response:
             missing = SECURITY_HEADERS.items() - response.headers.items()

@@ -95,10 +95,10 @@ async def ask_for_everything(url: str, token: str, platform: Platform) -> list[s
         for path in ("/healthz", "/readyz", "/api/openapi.json"):
             await ask(path)
         await insert_alert(platform, tutor="bob")
-        await platform.connection.execute("ALTER TABLE session_feedback RENAME TO gone")
+        await platform.connection.execute("ALTER TABLE sessions RENAME TO gone")
         for path in ("/", "/tutors/ann", "/api/tutors/ann"):
             assert "Something went wrong on our side" in await ask(path, headers=signed_in)
-        await platform.connection.execute("ALTER TABLE gone RENAME TO session_feedback")
+        await platform.connection.execute("ALTER TABLE gone RENAME TO sessions")
         await platform.connection.execute(f"ALTER DATABASE {name} CONNECTION LIMIT 0".encode())
         await platform.connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

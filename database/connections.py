@@ -79,7 +79,7 @@ PINNED = {
     "extra_float_digits": "1",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
-    "client_min_messages": "notice",  # `migrations.rights` hears what it finds by them
+    "client_min_messages": "notice",  # `migrations.rights` learns from them what it finds
     "default_transaction_isolation": "read committed",  # a generation must see what was committed before its locks
     "default_transaction_deferrable": "off",
     "plan_cache_mode": "auto",

@@ -20,7 +20,7 @@ taken for one that is away: it is told as often, but as a WARNING."""
 
 
 def is_permanent(error: BaseException) -> bool:
-    """Whether connecting fails until a person mends the URL, the role or the server's settings."""
+    """Whether connecting fails until a person corrects the URL, the role or the server's settings."""
     return isinstance(error, PooledError) or _PERMANENT.search(str(error)) is not None
 
 
@@ -31,7 +31,7 @@ class Outage:
         self._told_at: dict[int | str, float] = {}
 
     def level(self, error: BaseException) -> int:
-        """At which level to log: ERROR for what a person must mend, WARNING for the rest, each once a minute.
+        """At which level to log: ERROR for what a person must fix, WARNING for the rest, each once a minute.
 
         In between, INFO for another reason than before, and DEBUG for what was told in the last minute.
         """

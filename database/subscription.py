@@ -77,7 +77,7 @@ class SubscriptionLostError(Exception):
 
 
 _MAY_PASS = (psycopg.Error, OSError, TransientError, SubscriptionLostError, PooledError)
-"""Tried again for ever: what is permanent may be mended while we run."""
+"""Tried again for ever: what is permanent may be fixed while we run."""
 
 
 async def listen(

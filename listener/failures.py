@@ -46,10 +46,10 @@ class Patience:
         """What follows the attempt of this number: `parks`, or the full `delay` in seconds, of which it is spread over
         the upper half, so that tutors that failed together don't come back together.
 
-        An error that passes without the tutor's changing (a client's lock, a column that is missing) never parks a
-        tutor, and the first attempts after it come soon. Nor does an attempt that is cut short park one, unless the one
-        before it was, too: that its listener ended may have had another cause. After the very first the next one comes
-        soon.
+        An error that passes without the tutor's changing (a client's lock, a column that is missing) never
+        dead-letters a tutor, and the first attempts after it come soon. Nor does an attempt that is cut short, unless
+        the one before it was, too: that its listener ended may have had another cause. After the very first the next
+        one comes soon.
         """
         first, longest = self.delay_seconds, LONGEST_DELAY_SECONDS
         if passing or (cut_short and attempts == 1):
@@ -162,7 +162,7 @@ def _passes(error: Exception) -> bool:
     return isinstance(error, TransientError) or is_about_schema(error)
 
 
-# Parked by the booking itself is who was parked after its last failure was dated.
+# Dead-lettered by the booking itself is who was dead-lettered after their last failure was dated.
 _TAKE_BACK = text("""
     UPDATE tutorwatch.failures SET
         attempts = attempts - 1,

@@ -29,7 +29,7 @@ NOT_THERE = (
 )
 NOT_IN_THIS_ENCODING = (
     "The database's encoding can't hold or give some text ({}): Tutorwatch reads and writes UTF-8, "
-    "so mend that row, or keep the platform in a database whose encoding is UTF8"
+    "so correct that row, or keep the platform in a database whose encoding is UTF8"
 )
 REFUSED = "The database can't be reached, or refuses: {}"
 

@@ -1,4 +1,4 @@
-"""Every connection is opened in one place, and has what matters, whatever the surroundings say."""
+"""Every connection is opened in one place, and has what matters, whatever the environment says."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""An outage is told once a minute; what a person must mend, as an ERROR."""
+"""An outage is told once a minute; what a person must fix, as an ERROR."""
 
 import asyncio
 import logging

@@ -93,13 +93,13 @@ CASES = [
 ]
 
 
-@pytest.mark.parametrize(("breaking", "mending", "said", "check"), CASES)
+@pytest.mark.parametrize(("breaking", "repair", "said", "check"), CASES)
 async def test_changes_wait_while_nothing_can_be_evaluated_and_are_caught_up(
     database_url: str,
     platform: Platform,
     caplog: pytest.LogCaptureFixture,
     breaking: str,
-    mending: str,
+    repair: str,
     said: str,
     check: Check,
 ) -> None:
@@ -120,7 +120,7 @@ async def test_changes_wait_while_nothing_can_be_evaluated_and_are_caught_up(
         assert await nobody_is_booked(platform)
         assert await alerted(platform) == []
 
-        await platform.connection.execute(mending.encode())
+        await platform.connection.execute(repair.encode())
         await has_settled(platform)
 
         async def all_are_alerted() -> bool:

@@ -52,7 +52,7 @@ def backlog(patient: Patient) -> Finding:
 
 
 def failures(patient: Patient) -> Finding:
-    """No tutor is parked: one whose generation failed so often that it is no longer tried."""
+    """No tutor is dead-lettered: one whose generation failed so often that it is no longer tried."""
     parked = [
         tutor_id
         for (tutor_id,) in patient.rows(
@@ -65,9 +65,10 @@ def failures(patient: Patient) -> Finding:
         ids = " ".join(parked[:MOST_NAMED]) if len(parked) <= MOST_NAMED else "--all"
         return trouble(
             "failures",
-            f"{len(parked)} tutors parked{again}: mend what `tutorwatch failures` tells, then `tutorwatch retry {ids}`",
+            f"{len(parked)} tutors dead-lettered{again}: "
+            f"fix what `tutorwatch failures` tells, then `tutorwatch retry {ids}`",
         )
-    return ok("failures", f"no tutor is parked{again}")
+    return ok("failures", f"no tutor is dead-lettered{again}")
 
 
 def sweep(patient: Patient) -> Finding:

@@ -64,7 +64,7 @@ DAMAGES = [
         f"REVOKE EXECUTE ON FUNCTION tutorwatch.password_hash_of FROM {WEB.name}",
         rf"rights +{WEB.name}, as web, lacks EXECUTE on FUNCTION tutorwatch.password_hash_of: ",
     ),
-    (PARKED, r"failures +1 tutors parked: mend what .+`tutorwatch retry tutor`$"),
+    (PARKED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
     (
         "UPDATE tutorwatch.sweep SET swept_at = now() - interval '3 days'",

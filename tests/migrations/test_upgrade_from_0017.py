@@ -208,14 +208,14 @@ def test_services_that_go_on_are_named_and_keep_what_they_need(
     """What they are in the middle of isn't ended: it is they who must end, and then it goes on."""
     caplog.set_level(logging.INFO)
     monkeypatch.setattr("migrations.upgrade.OLD_SERVICES_SECONDS", 0.5)
-    ((role,),) = query(seeded_0017_url, "SELECT current_user")
+    ((role, host),) = query(seeded_0017_url, "SELECT current_user, coalesce(host(inet_client_addr()), 'this host')")
     with connected(seeded_0017_url, *SERVICES) as connections:
         with pytest.raises(upgrade.SchemaError) as refused:
             upgrade.migrate(seeded_0017_url)
         assert all(lives(connections[name]) for name in SERVICES[2:])
         assert str(refused.value) == (
             "Services of the version before are still running:"
-            f" tutorwatch-web as role {role} from this host, tutorwatch-worker as role {role} from this host."
+            f" tutorwatch-web as role {role} from {host}, tutorwatch-worker as role {role} from {host}."
             " Stop them, then run `tutorwatch migrate` again: it goes on from here"
         )
         assert any("Waiting for services" in record.getMessage() for record in caplog.records)

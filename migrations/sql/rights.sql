@@ -21,7 +21,8 @@ BEGIN
         IF EXISTS (SELECT FROM pg_class, aclexplode(relacl)
                    WHERE relnamespace = 'public'::regnamespace AND grantee = chosen.oid)
             OR EXISTS (SELECT FROM pg_attribute JOIN pg_class ON attrelid = pg_class.oid, aclexplode(attacl)
-                       WHERE relnamespace = 'public'::regnamespace AND grantee = chosen.oid) THEN
+                       WHERE relnamespace = 'public'::regnamespace AND grantee = chosen.oid
+                         AND NOT attisdropped) THEN  -- PostgreSQL 15 keeps the rights on a dropped column
             RAISE EXCEPTION 'The role % has rights on the platform''s tables already: the % needs a role of its own',
                 chosen.role, chosen.service;
         END IF;

@@ -15,6 +15,7 @@ from aiohttp import web
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.condition import load_condition
 from rules.settings import Thresholds
 from scripts.bench.dashboard_process import sign_in
 from scripts.bench.http_load import Connection, get_request
@@ -32,8 +33,8 @@ WARM_UP = 6
 """Requests that don't count: the driver prepares a statement when it comes for the sixth time."""
 FIGURES_ROUNDS = 3
 
-_ONCE_A_MINUTE = "UPDATE tutorwatch.sign_ins"
-"""The note that a sign-in is in use: not with every request, so no page's statement."""
+_NO_PAGES_OWN = ("UPDATE tutorwatch.sign_ins", "SET LOCAL")
+"""The note that a sign-in is in use, which not every request writes, and how long the platform's figures may take."""
 YARDSTICK = "SELECT 1"
 SUMMARY = "summary"
 COUNT = "count"
@@ -65,7 +66,8 @@ class _Watch:
     sent: list[Statement] = field(default_factory=list)
     seconds: float = 0.0
     ignored: set[str] = field(default_factory=set)
-    _started: float | None = None
+    _started: dict[int, float] = field(default_factory=dict)
+    """By cursor: what is read aside runs at the same time on another connection."""
 
     def on(self, engine: Any) -> None:
         event.listen(engine, "before_cursor_execute", self._begin)
@@ -79,12 +81,12 @@ class _Watch:
         asked.counts.append(len(self.sent))
         asked.statements = self.sent
 
-    def _begin(self, *_: object) -> None:
-        self._started = time.perf_counter()
+    def _begin(self, _conn: Any, cursor: Any, *_: object) -> None:
+        self._started[id(cursor)] = time.perf_counter()
 
-    def _end(self, _conn: Any, _cursor: Any, statement: str, parameters: Any, *_: object) -> None:
-        started, self._started = self._started, None
-        if started is None or statement in self.ignored or statement.startswith(_ONCE_A_MINUTE):
+    def _end(self, _conn: Any, cursor: Any, statement: str, parameters: Any, *_: object) -> None:
+        started = self._started.pop(id(cursor), None)
+        if started is None or statement in self.ignored or statement.startswith(_NO_PAGES_OWN):
             return  # None: it was under way when the watch began
         self.seconds += time.perf_counter() - started
         self.sent.append(Statement(statement, parameters))
@@ -100,6 +102,7 @@ async def ask(url: str, requests: int) -> Mapping[str, Asked]:
         watch = _Watch()
         watch.on(app[ENGINE].sync_engine)
         found = {"figures": await _figures(app, watch)}
+        await _ignore_condition(app, watch)
         for number in range(-WARM_UP, requests):
             for name, path in _paths(tutors[number % len(tutors)], sessions[number % len(sessions)]).items():
                 asked = found.setdefault(name, Asked())
@@ -154,10 +157,17 @@ async def _figures(app: web.Application, watch: _Watch) -> Asked:
             await conn.execute(text("SET LOCAL statement_timeout = '60s'"))
             await queries.platform_metrics(conn, datetime.now(UTC), limits)
             await queries.tutor_averages(conn, datetime.now(UTC))
-        watch.sent = [each for each in watch.sent if not each.text.startswith("SET")]
         watch.note_in(asked)
-    watch.ignored = {each.text for each in asked.statements} | {"SET LOCAL statement_timeout = '60s'"}
+    watch.ignored = {each.text for each in asked.statements}
     return asked
+
+
+async def _ignore_condition(app: web.Application, watch: _Watch) -> None:
+    """The application reads its condition every few seconds, whether or not a page is asked for."""
+    watch.empty()
+    async with app[ENGINE].connect() as conn:
+        await load_condition(conn)
+    watch.ignored |= {each.text for each in watch.sent}
 
 
 @asynccontextmanager

@@ -272,6 +272,7 @@ alert_resolutions = Table(
     Column("resolved_by", String),
     Column("outcome", Text),
     Column("resolved_at", NaiveUtc),
+    Column("message_to_tutor", Text),
 )
 
 sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))
@@ -293,7 +294,8 @@ credentials = Table(
     "credentials",
     own,
     Column("user_id", String, primary_key=True),
-    Column("password_hash", Text),
+    Column("parameters", Text),
+    Column("key_digest", LargeBinary),
     Column("changed_at", DateTime(timezone=True)),
 )
 
@@ -304,6 +306,34 @@ sign_ins = Table(
     Column("user_id", String),
     Column("signed_in_at", DateTime(timezone=True)),
     Column("seen_at", DateTime(timezone=True)),
+    Column("id", Uuid),
+    Column("method", Text),
+    Column("address", Text),
+    Column("browser", Text),
+)
+
+sign_in_locks = Table(
+    "sign_in_locks",
+    own,
+    Column("subject", LargeBinary, primary_key=True),
+    Column("locked_at", DateTime(timezone=True)),
+)
+
+identities = Table(
+    "identities",
+    own,
+    Column("issuer", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("user_id", String),
+    Column("linked_at", DateTime(timezone=True)),
+)
+
+known_browsers = Table(
+    "known_browsers",
+    own,
+    Column("token_hash", LargeBinary, primary_key=True),
+    Column("user_id", String, primary_key=True),
+    Column("seen_at", DateTime(timezone=True)),
 )
 
 sign_in_links = Table(
@@ -312,6 +342,7 @@ sign_in_links = Table(
     Column("token_hash", LargeBinary, primary_key=True),
     Column("user_id", String),
     Column("expires_at", DateTime(timezone=True)),
+    Column("purpose", Text),
 )
 
 sign_in_failures = Table(
@@ -331,4 +362,23 @@ api_tokens = Table(
     Column("created_at", DateTime(timezone=True)),
     Column("last_used_at", DateTime(timezone=True)),
     Column("revoked_at", DateTime(timezone=True)),
+    Column("expires_at", DateTime(timezone=True)),
+    Column("scope", Text),
+)
+
+audit_trail = Table(
+    "audit_trail",
+    own,
+    Column("id", BigInteger, primary_key=True),
+    Column("at", DateTime(timezone=True)),
+    Column("action", Text),
+    Column("outcome", Text),
+    Column("reason", Text),
+    Column("actor", Text),
+    Column("actor_role", Text),
+    Column("actor_by", Text),
+    Column("address", Text),
+    Column("user_id", Text),
+    Column("object", Text),
+    Column("details", Text),
 )

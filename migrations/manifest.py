@@ -26,8 +26,14 @@ FUNCTIONS = (
     "announce_alerts",
     "wake_dashboards",
     "end_duplicate_alerts",
-    "password_hash_of",
-    "renew_password_hash",
+    "open_alerts",
+    "password_parameters",
+    "sign_in_with_password",
+    "replace_password",
+    "sign_in_with_link",
+    "set_password_with_link",
+    "sign_in_from_provider",
+    "keep_audit_trail",
 )
 """Each is `migrations/sql/functions/<name>.sql`. A function comes after those that it calls."""
 

@@ -34,18 +34,20 @@ class AlreadyDoneError(TutorwatchError):
         self.at = at
 
 
-async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: datetime) -> None:
-    """Notes that `by` (a user's id) has seen the open alert; the caller commits.
+async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: datetime) -> str:
+    """Notes that `by` (a user's id) has seen the open alert; the caller commits. Returns the tutor's id.
 
     Raises AlreadyDoneError if it was acknowledged or resolved before, UnknownAlertError.
     """
-    done = await conn.execute(
+    tutor_id: str | None = await conn.scalar(
         update(alerts)
         .where(alerts.c.id == alert_id, ~alerts.c.acknowledged, ~alerts.c.resolved)
         .values(acknowledged=True, acknowledged_by=by, acknowledged_at=now)
+        .returning(alerts.c.tutor_id)
     )
-    if done.rowcount == 0:
-        await _raise_why(conn, alert_id)
+    if tutor_id is None:
+        raise await _why_not(conn, alert_id)
+    return tutor_id
 
 
 async def resolve(
@@ -57,8 +59,9 @@ async def resolve(
     outcome: Outcome,
     now: datetime,
     keeps_notes: bool = True,
-) -> None:
+) -> str:
     """Resolves the alert, and leaves a coaching note that says so, where the platform keeps notes; the caller commits.
+    Returns the tutor's id.
 
     An alert nobody acknowledged is acknowledged by the same act. Its evidence has counted from then on.
     Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
@@ -80,8 +83,7 @@ async def resolve(
     )
     alert = result.one_or_none()
     if alert is None:
-        await _raise_why(conn, alert_id)
-        return
+        raise await _why_not(conn, alert_id)
     resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now}
     await conn.execute(
         insert(alert_resolutions)
@@ -96,6 +98,7 @@ async def resolve(
                 tutor_id=alert.tutor_id, note_type="system", content=content, created_by=by, created_at=now
             )
         )
+    return str(alert.tutor_id)
 
 
 def is_its_evidence() -> ColumnElement[bool]:
@@ -112,7 +115,7 @@ def is_its_resolution() -> ColumnElement[bool]:
     )
 
 
-async def _raise_why(conn: AsyncConnection, alert_id: UUID) -> None:
+async def _why_not(conn: AsyncConnection, alert_id: UUID) -> UnknownAlertError | AlreadyDoneError:
     found = await conn.execute(
         select(
             alerts.c.resolved,
@@ -126,7 +129,7 @@ async def _raise_why(conn: AsyncConnection, alert_id: UUID) -> None:
     )
     alert = found.one_or_none()
     if alert is None:
-        raise UnknownAlertError(f"There is no alert {alert_id}")
+        return UnknownAlertError(f"There is no alert {alert_id}")
     if alert.resolved:
-        raise AlreadyDoneError("resolved", alert.resolved_by, alert.resolved_at)
-    raise AlreadyDoneError("acknowledged", alert.acknowledged_by, alert.acknowledged_at)
+        return AlreadyDoneError("resolved", alert.resolved_by, alert.resolved_at)
+    return AlreadyDoneError("acknowledged", alert.acknowledged_by, alert.acknowledged_at)

@@ -173,17 +173,18 @@ async def _refresh(
 
 
 _OPEN = text(f"""
-    WITH {_FINDING}, opened AS (
-        INSERT INTO public.alerts (tutor_id, alert_type, severity, title, description, triggered_date, created_at,
-                                   session_id, acknowledged, resolved)
-        SELECT tutor_id, alert_type, severity, title, description, :now, :now, session_id, false, false
-        FROM finding
+    WITH {_FINDING}, may_open AS MATERIALIZED (
+        SELECT json_agg(row_to_json(finding)) AS alerts
+        FROM (SELECT tutor_id, alert_type, severity, title, description, session_id, resolved_alerts, open_alerts
+              FROM finding) AS finding
         WHERE (finding.resolved_alerts, finding.open_alerts) = (
             SELECT count(*) FILTER (WHERE theirs.resolved), count(*) FILTER (WHERE NOT theirs.resolved)
             FROM public.alerts AS theirs
             WHERE theirs.tutor_id = finding.tutor_id AND theirs.alert_type::text = ANY(:types)
         )
-        RETURNING id, tutor_id, alert_type::text AS type, severity::text AS severity, description
+    ), opened AS MATERIALIZED (
+        SELECT opened.* FROM may_open CROSS JOIN LATERAL tutorwatch.open_alerts(may_open.alerts, :now) AS opened
+        WHERE may_open.alerts IS NOT NULL
     ), evidence AS (
         INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
         SELECT opened.id, tutor_id, value, threshold, session_ids, clock_timestamp()

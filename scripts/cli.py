@@ -4,7 +4,7 @@ import re
 import sys
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version as installed_version
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
@@ -54,6 +54,9 @@ Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_
 LeastLevel = Annotated[LogLevel, typer.Option("--log-level", envvar="TUTORWATCH_LOG_LEVEL", help="The least logged.")]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
+PasswordLink = Annotated[
+    bool, typer.Option("--link", help="Print a one-time link by which they choose it themselves, within 24 hours.")
+]
 TokenName = Annotated[str, typer.Argument(callback=_checked_text, help="The program's name.")]
 AutomationOff = Annotated[
     bool, typer.Option("--automation-off", help="Create the triggers switched off (only where they don't exist yet).")
@@ -322,10 +325,14 @@ def create_admin(
     ],
     name: Annotated[str | None, typer.Option(callback=_checked_text, help="Name of a new user.")] = None,
     password_stdin: PasswordStdin = False,
+    link: PasswordLink = False,
 ) -> None:
-    """Gives an admin a password to sign in to the dashboard with."""
+    """Gives an admin a password to sign in to the dashboard with, or with --link an invitation to choose one."""
     from scripts import accounts
 
+    if link:
+        _with_engine(lambda engine: accounts.invite_admin(engine, _dashboard_url(), email, name=name))
+        return
     password = accounts.read_password(from_stdin=password_stdin)
     _with_engine(lambda engine: accounts.create_admin(engine, email, password, name=name))
 
@@ -334,10 +341,14 @@ def create_admin(
 def set_password(
     email: Annotated[str, typer.Argument(callback=_checked_text, help="E-mail address of an admin or tutor.")],
     password_stdin: PasswordStdin = False,
+    link: PasswordLink = False,
 ) -> None:
-    """Sets a user's password, and signs them out everywhere."""
+    """Sets a user's password, and signs them out everywhere; with --link they choose it themselves."""
     from scripts import accounts
 
+    if link:
+        _with_engine(lambda engine: accounts.link_for_password(engine, _dashboard_url(), email))
+        return
     password = accounts.read_password(from_stdin=password_stdin)
     _with_engine(lambda engine: accounts.set_password(engine, email, password))
 
@@ -349,11 +360,20 @@ def create_token(
         str | None,
         typer.Option(callback=_checked_text, help="E-mail address of the admin in whose name it acts."),
     ] = None,
+    scope: Annotated[
+        Literal["summary", "read", "act"] | None,
+        typer.Option(help="How far it reaches; act, the default with --acts-for, includes read, that summary."),
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, max=3650, help="It ends after so many days.")] = 90,
+    forever: Annotated[bool, typer.Option("--forever", help="It has no end.")] = False,
 ) -> None:
     """Prints a new token, once. Without --acts-for it only reads."""
     from scripts import accounts
+    from web.identity import Scope
 
-    _with_engine(lambda engine: accounts.create_token(engine, name, acts_for=acts_for))
+    reach = None if scope is None else Scope(scope)
+    valid_days = None if forever else days
+    _with_engine(lambda engine: accounts.create_token(engine, name, acts_for=acts_for, scope=reach, days=valid_days))
 
 
 @token.command("list")
@@ -489,6 +509,14 @@ def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
         return asyncio.run(open_and_work())
     except KeyboardInterrupt:  # before Typer sees it, which ends with 130 and without a word
         raise CommandError("Interrupted; what was begun is rolled back. Run the command again to go on") from None
+
+
+def _dashboard_url() -> str:
+    from scripts import environment
+    from web.settings import WebSettings
+
+    web = environment.read(WebSettings)
+    return web.web_url or f"http://{web.web_host}:{web.web_port}"
 
 
 def _connection() -> "psycopg.Connection":

@@ -1,6 +1,6 @@
 """Finds out who is asking, and refuses what they may not: the default of every route is "admins only"."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import quote
 
@@ -10,12 +10,13 @@ from aiohttp.typedefs import Handler
 from web import store
 from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_cookie
 from web.access_origin import refuse_other_sites
-from web.access_proxies import forwarded_identity
+from web.access_proxies import client_address, forwarded_identity
 from web.access_sign_ins import SIGN_INS
+from web.audit import Action, Actor, Entry, note
 from web.context import form_secret
 from web.database import first_answer, is_database_gone
 from web.forms import FORM_FIELD, FORM_TYPE, read_form
-from web.identity import IDENTITY, Access, Identity, Role, SignedInBy
+from web.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.keys import STATEMENTS
 from web.problems import answer_error, wants_json
 from web.reading import answer_in_time
@@ -32,6 +33,8 @@ class Rule:
     """What is to be known about a route before its handler runs."""
 
     access: Access
+    scope: Scope
+    """What a program's token must reach to use it."""
     names_tutor: bool = False
     """Its `{id}` is the tutor whom it is about."""
     is_stream: bool = False
@@ -100,7 +103,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     if not all(may_be_stored(part) for part in request.match_info.values()):
         raise web.HTTPNotFound
-    if refusal := _refuse(request, rule.access):
+    if refusal := _refuse(request, rule):
         return refusal
     if request.method not in _SAFE_METHODS:
         await _require_own_form(request, rule.access)
@@ -123,13 +126,16 @@ def _rule_of(request: web.Request) -> Rule | None:
     return request.app[RULES].get(request.match_info.route)
 
 
-def _refuse(request: web.Request, access: Access) -> web.Response | None:
+def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
     """The answer for somebody who may not; None if they may."""
+    access = rule.access
     if access is Access.ANYONE:
         return None
     identity = request.get(IDENTITY)
     if identity is None:
         return _ask_to_sign_in(request)
+    if identity.token and not identity.token.scope.covers(rule.scope):
+        return answer_error(request, 403, f"This token's scope is {identity.token.scope}; this needs {rule.scope}.")
     is_tutor = identity.role is Role.TUTOR
     if identity.is_admin or access is Access.SIGNED_IN or (access is Access.ADMINS_AND_THE_TUTOR and is_tutor):
         if request.method in _SAFE_METHODS or identity.may_act:
@@ -179,7 +185,17 @@ async def _identify_program(request: web.Request, token: str) -> Identity | None
         known = await store.find_token(conn, digest(token))
         if known and known.is_stale:
             await store.touch_token(conn, digest(token))
-    return _identity(known.account, SignedInBy.PROGRAM) if known else None
+    if known is None:
+        return None
+    if known.is_worth_a_note:
+        await note(request, Entry(Action.TOKEN_USED, object=f"token {known.token_name}"), _actor_of(request, known))
+    identity = _identity(known.account, SignedInBy.PROGRAM)
+    return identity and replace(identity, token=Token(known.token_name, known.scope, known.expires_at))
+
+
+def _actor_of(request: web.Request, known: store.KnownUse) -> Actor:
+    by = f"{SignedInBy.PROGRAM}: {known.token_name}"
+    return Actor(known.account.user_id or None, known.account.role, by, client_address(request))
 
 
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:

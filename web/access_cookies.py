@@ -1,4 +1,6 @@
-"""Our cookies: the sign-in, the secret behind form tokens of those who have none, and the flash message."""
+"""Our cookies: the sign-in, the secret behind form tokens of those who have none, the flash message, and the token by
+which a browser is known again.
+"""
 
 import base64
 import hashlib
@@ -13,6 +15,7 @@ from web.access_proxies import is_https
 
 SIGN_IN = "tutorwatch_session"
 FORM = "tutorwatch_form"
+BROWSER = "tutorwatch_browser"
 FLASH = "tutorwatch_flash"
 
 FLASH_SECONDS = 60

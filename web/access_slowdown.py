@@ -24,40 +24,55 @@ FREE_BY_ADDRESS = 20
 class Attempt:
     """An attempt that may go on; noted as failed until it is known better."""
 
-    account: bytes
+    account: store.Account | None
+    """Whose password it is to be; None where there is no such account."""
+    is_known_browser: bool
+    """Whether they have signed in in this browser before."""
+    subject: bytes
     note_ids: tuple[int, ...]
 
 
 class TooManyAttemptsError(Exception):
     """The next attempt must wait for so many seconds."""
 
-    def __init__(self, seconds: float) -> None:
+    def __init__(self, seconds: float, account: store.Account | None) -> None:
         super().__init__(f"wait for {seconds:.0f} s")
         self.seconds = math.ceil(seconds)
+        self.account = account
 
 
-async def begin_attempt(conn: AsyncConnection, *, email: str, address: str | None) -> Attempt:
+async def begin_attempt(
+    conn: AsyncConnection, *, email: str, address: str | None, browser: bytes | None = None
+) -> Attempt:
     """Notes an attempt, before anything is said about it; the caller commits.
 
-    An address that isn't known (None) slows down nobody: it would be everybody's. The account still does.
-    Counted by the account that is found, however its address is written. Raises TooManyAttemptsError, whether or not
-    there is such an account.
+    Counted by the account that is found, however its address is written, and by the client's address; one that isn't
+    known (None) slows down nobody: it would be everybody's. In a browser (the hash of its token) in which the account
+    has signed in before, only the failures there count: nobody can lock its owner out from elsewhere.
+    Raises TooManyAttemptsError, whether or not there is such an account.
     """
-    found = await store.find_account(conn, email.strip())
-    account = _digest("account", found.user_id) if found else _digest("nobody", store.folded_email(email.strip()))
-    free = {account: FREE_BY_ACCOUNT}
-    if address is not None:
+    email = email.strip()
+    account = await store.find_account(conn, email)
+    is_known = bool(account and browser and await store.is_known_browser(conn, browser, account.user_id))
+    if account and browser and is_known:
+        subject = _digest("browser", f"{browser.hex()} {account.user_id}")
+    else:
+        subject = (
+            _digest("account", account.user_id) if account else _digest("nobody", store.folded_email(email.strip()))
+        )
+    free = {subject: FREE_BY_ACCOUNT}
+    if address is not None and not is_known:
         free[_digest("address", _network(address))] = FREE_BY_ADDRESS
     failures = await store.load_failures(conn, list(free), WINDOW)
     wait = max(map(_wait, failures, free.values()))
     if wait > 0:
-        raise TooManyAttemptsError(wait)
-    return Attempt(account, tuple(await store.insert_failures(conn, list(free))))
+        raise TooManyAttemptsError(wait, account)
+    return Attempt(account, is_known, subject, tuple(await store.insert_failures(conn, list(free))))
 
 
 async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:
     """It was the right password: the account's failures are forgotten, and this one of the address."""
-    await store.forget_failures(conn, attempt.note_ids, of=attempt.account)
+    await store.forget_failures(conn, attempt.note_ids, of=attempt.subject)
 
 
 def _wait(failures: store.Failures, free: int) -> float:

@@ -5,11 +5,13 @@ from datetime import datetime
 from uuid import UUID
 
 from aiohttp import web
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform_needs import Feature
 from rules import life
 from web import queries
+from web.audit import Action, Entry, actor_of, log, write
+from web.identity import IDENTITY
 from web.keys import CONDITION, ENGINE
 from web.models import Resolution
 from web.presentation import ago
@@ -19,36 +21,52 @@ class ConflictError(Exception):
     """Somebody was first; the message says who and when. Answered with 409; nothing was changed."""
 
 
-async def acknowledge(engine: AsyncEngine, alert_id: UUID, *, by: str, now: datetime) -> None:
-    """Notes that `by` has seen the alert. Raises ConflictError, HTTPNotFound."""
-    await _change(engine, lambda conn: life.acknowledge(conn, alert_id, by=by, now=now), now)
+async def acknowledge(request: web.Request, alert_id: UUID, *, now: datetime) -> None:
+    """Notes that whoever asks has seen the alert. Raises ConflictError, HTTPNotFound."""
+
+    async def change(conn: AsyncConnection) -> str:
+        return await life.acknowledge(conn, alert_id, by=request[IDENTITY].user_id, now=now)
+
+    await _change(request, Action.ALERT_ACKNOWLEDGED, alert_id, change, now)
 
 
-async def resolve(app: web.Application, alert_id: UUID, resolution: Resolution, *, by: str, now: datetime) -> None:
+async def resolve(request: web.Request, alert_id: UUID, resolution: Resolution, *, now: datetime) -> None:
     """Resolves the alert; leaves a coaching note, where there are any. Raises ConflictError, HTTPNotFound."""
 
-    async def change(conn: AsyncConnection) -> None:
-        await life.resolve(
+    async def change(conn: AsyncConnection) -> str:
+        return await life.resolve(
             conn,
             alert_id,
-            by=by,
+            by=request[IDENTITY].user_id,
             action_taken=resolution.action_taken,
             outcome=resolution.outcome,
             now=now,
-            keeps_notes=app[CONDITION].missing.of(Feature.COACHING_NOTES) is None,
+            keeps_notes=request.app[CONDITION].missing.of(Feature.COACHING_NOTES) is None,
         )
 
-    await _change(app[ENGINE], change, now)
+    await _change(request, Action.ALERT_RESOLVED, alert_id, change, now, details=resolution.outcome)
 
 
-async def _change(engine: AsyncEngine, change: Callable[[AsyncConnection], Awaitable[None]], now: datetime) -> None:
-    async with engine.begin() as conn:
+async def _change(
+    request: web.Request,
+    action: Action,
+    alert_id: UUID,
+    change: Callable[[AsyncConnection], Awaitable[str]],
+    now: datetime,
+    details: str | None = None,
+) -> None:
+    """Puts the change on record; `change` returns the tutor whom it concerns."""
+    actor = actor_of(request)
+    async with request.app[ENGINE].begin() as conn:
         try:
-            await change(conn)
+            tutor_id = await change(conn)
         except life.UnknownAlertError:
             raise web.HTTPNotFound from None
         except life.AlreadyDoneError as error:
             raise ConflictError(await _describe(conn, error, now)) from None
+        entry = Entry(action, user_id=tutor_id, object=f"alert {alert_id}", details=details)
+        await write(conn, entry, actor)
+    log(entry, actor)
 
 
 async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: datetime) -> str:

@@ -13,8 +13,7 @@ from web import alert_life, queries
 from web.access_cookies import SIGN_IN, full_name
 from web.documents import Alerts, CriticalAlerts, Tutor
 from web.forms import read_json
-from web.identity import IDENTITY
-from web.keys import CONDITION, ENGINE, LIMITS
+from web.keys import CONDITION, LIMITS
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
 from web.openapi import Operation, with_cookie
@@ -96,9 +95,8 @@ async def tutor(request: web.Request) -> web.StreamResponse:
 
 async def acknowledge(request: web.Request) -> web.StreamResponse:
     """`POST /api/alerts/{id}/acknowledge`."""
-    alert_id, by = UUID(request.match_info["id"]), request[IDENTITY].user_id
     try:
-        await alert_life.acknowledge(request.app[ENGINE], alert_id, by=by, now=datetime.now(UTC))
+        await alert_life.acknowledge(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
     except alert_life.ConflictError as error:
         return answer_error(request, 409, str(error))
     return _done(request)
@@ -107,9 +105,8 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
 async def resolve(request: web.Request) -> web.StreamResponse:
     """`POST /api/alerts/{id}/resolve`."""
     resolution = parse_input(Resolution, await read_json(request))
-    alert_id, by = UUID(request.match_info["id"]), request[IDENTITY].user_id
     try:
-        await alert_life.resolve(request.app, alert_id, resolution, by=by, now=datetime.now(UTC))
+        await alert_life.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))
     except alert_life.ConflictError as error:
         return answer_error(request, 409, str(error))
     return _done(request)

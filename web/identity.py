@@ -1,6 +1,7 @@
 """Who is asking, and who may."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from aiohttp import web
@@ -31,6 +32,28 @@ class SignedInBy(StrEnum):
     PROGRAM = "token of a program"
 
 
+class Scope(StrEnum):
+    """How far a program's token reaches: each one as far as those before it, too."""
+
+    SUMMARY = "summary"
+    READ = "read"
+    ACT = "act"
+
+    def covers(self, needed: "Scope") -> bool:
+        """Whether a token of this scope may do what needs the other one."""
+        scopes = list(Scope)
+        return scopes.index(self) >= scopes.index(needed)
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A program's token."""
+
+    name: str
+    scope: Scope
+    expires_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """A person (or program) who is signed in. `csrf_token` is empty where no cookie is involved.
@@ -43,6 +66,8 @@ class Identity:
     role: Role
     csrf_token: str = ""
     by: SignedInBy = SignedInBy.COOKIE
+    token: Token | None = None
+    """A program's."""
 
     @property
     def is_admin(self) -> bool:

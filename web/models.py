@@ -154,6 +154,36 @@ class SignIn(_Input):
     next: PlainText = ""
 
 
+class _NewPassword(_Input):
+    """A new password, typed twice."""
+
+    new_password: Annotated[str, Field(min_length=1, max_length=1024)]
+    again: Annotated[str, Field(max_length=1024)]
+
+    @property
+    def is_same(self) -> bool:
+        """Whether it was typed the same twice."""
+        return self.new_password == self.again
+
+
+class ChosenPassword(_NewPassword):
+    """The form behind a link for choosing a password."""
+
+    token: Annotated[str, Field(min_length=1, max_length=200)]
+
+
+class ChangedPassword(_NewPassword):
+    """The form with which people change their own password."""
+
+    password: Annotated[str, Field(min_length=1, max_length=1024)]
+
+
+class EndedSignIns(_Input):
+    """Which sign-in of one's own to end; None: all others."""
+
+    sign_in: UUID | None = None
+
+
 class Retry(_Input):
     """Which failing tutor to try again, or all of them."""
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from database.outages import Outage
+from web.access_passwords import TooBusyError
 from web.context import render
 from web.database import is_database_gone
 from web.models import FieldError, InvalidInputError
@@ -78,6 +79,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return answer_error(request, error.status, _own_words(error), headers=headers)
     except InvalidInputError as error:
         return answer_error(request, 400, str(error), errors=error.errors)
+    except TooBusyError as error:
+        return answer_error(request, 503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
     except Exception as error:  # noqa: BLE001 - the top of the request
         return _answer_failure(request, error)
 

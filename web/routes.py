@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web import actions, api, live, operations, pages
+from web import account, actions, api, live, operations, pages, sign_in
 from web.access import RULES, Rule
-from web.identity import Access
+from web.identity import Access, Scope
 from web.keys import VERSION
 from web.openapi import Described, Operation, document
 
@@ -37,10 +37,15 @@ ROUTES = [
     Route("GET", "/sessions/{id}", pages.session, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/system", pages.system),
     Route("GET", "/sign-in", pages.sign_in, Access.ANYONE),
-    Route("POST", "/sign-in", actions.sign_in, Access.ANYONE),
-    Route("GET", "/sign-in/link", actions.show_link, Access.ANYONE),
-    Route("POST", "/sign-in/link", actions.use_link, Access.ANYONE),
-    Route("POST", "/sign-out", actions.sign_out, Access.SIGNED_IN),
+    Route("POST", "/sign-in", sign_in.sign_in, Access.ANYONE),
+    Route("GET", "/sign-in/link", sign_in.show_link, Access.ANYONE),
+    Route("POST", "/sign-in/link", sign_in.use_link, Access.ANYONE),
+    Route("GET", "/password", sign_in.show_password_link, Access.ANYONE),
+    Route("POST", "/password", sign_in.use_password_link, Access.ANYONE),
+    Route("POST", "/sign-out", sign_in.sign_out, Access.SIGNED_IN),
+    Route("GET", "/account", account.show, Access.SIGNED_IN),
+    Route("POST", "/account/password", account.change_password, Access.SIGNED_IN),
+    Route("POST", "/account/sign-ins/end", account.end_sign_ins, Access.SIGNED_IN),
     Route("POST", f"/alerts/{ALERT}/acknowledge", actions.acknowledge),
     Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
     Route("POST", "/tutors/{id}/notes", actions.add_note),
@@ -57,6 +62,7 @@ ROUTES = [
     Route("GET", "/metrics", operations.metrics, Access.ANYONE),
 ]
 
+_SUMMARIES = {"/api/critical-alerts"}
 _ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
 _STREAMS = {"/events"}
 _PROMPT = {"/", "/healthz"}
@@ -71,6 +77,7 @@ def add_routes(app: web.Application) -> None:
         resource = app.router.add_resource(route.path)
         rule = Rule(
             route.access,
+            _scope(route),
             names_tutor="/tutors/{id}" in route.path,
             is_stream=route.path in _STREAMS,
             is_prompt=route.path in _PROMPT,
@@ -78,3 +85,9 @@ def add_routes(app: web.Application) -> None:
         )
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
             app[RULES][resource.add_route(method, route.handler)] = rule
+
+
+def _scope(route: Route) -> Scope:
+    if route.method != "GET":
+        return Scope.ACT
+    return Scope.SUMMARY if route.path in _SUMMARIES else Scope.READ

@@ -3,14 +3,26 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from string import ascii_lowercase, ascii_uppercase
+from uuid import UUID
 
-from sqlalchemy import collate, delete, func, insert, or_, select, text, update
+from sqlalchemy import ARRAY, LargeBinary, bindparam, collate, delete, false, func, insert, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.connections import AnsweredConnection
-from database.tables import api_tokens, credentials, sign_in_failures, sign_in_links, sign_ins, users
+from database.tables import (
+    api_tokens,
+    credentials,
+    known_browsers,
+    sign_in_failures,
+    sign_in_links,
+    sign_ins,
+    users,
+)
+from web.access_passwords import NewPassword
+from web.identity import Scope
 
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly it is known when a sign-in or token was last used: not every request writes."""
@@ -23,6 +35,23 @@ class Account:
     user_id: str
     name: str
     role: str
+    email: str = ""
+    """Where it was asked for."""
+
+
+class LinkPurpose(StrEnum):
+    """What a one-time link is for."""
+
+    SIGN_IN = "sign_in"
+    PASSWORD = "password"  # noqa: S105 # nosec B105
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """From where somebody signs in: the address, where it is known, and what the browser calls itself."""
+
+    address: str | None
+    browser: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +60,24 @@ class KnownUse:
 
     account: Account
     is_stale: bool
+    scope: Scope = Scope.ACT
+    token_name: str = ""
+    expires_at: datetime | None = None
+    is_worth_a_note: bool = False
+    """A token's use is on record about once an hour, not with every request."""
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    """A browser in which somebody is signed in, as listed for them."""
+
+    id: UUID
+    method: str
+    address: str | None
+    browser: str | None
+    signed_in_at: datetime
+    seen_at: datetime
+    is_this: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +102,12 @@ class Token:
 
     name: str
     user: str | None
+    scope: Scope
     created_at: datetime
     last_used_at: datetime | None
+    expires_at: datetime | None
     revoked_at: datetime | None
+    is_expired: bool
 
 
 _OWN = func.tutorwatch
@@ -77,36 +127,71 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
     Of ASCII letters only: by Unicode's rules U+212A (the sign for kelvin) is a k, and somebody else's address this one.
     """
-    query = select(users.c.id, users.c.name, users.c.role)
+    query = select(users.c.id, users.c.name, users.c.role, users.c.email)
     # The platform's own unique index finds an address as it is; only one in another case is looked for in all of them.
     found = list(await conn.execute(query.where(users.c.email == email)))
     if not found:
         folded = func.lower(collate(users.c.email, "C"))
         found = list(await conn.execute(query.where(folded == folded_email(email)).limit(2)))
-    return Account(found[0].id, found[0].name, found[0].role) if len(found) == 1 else None
+    return Account(found[0].id, found[0].name, found[0].role, found[0].email) if len(found) == 1 else None
 
 
-async def load_password_hash(conn: AsyncConnection, user_id: str) -> str | None:
-    """The hash that the account's password must match; None where none was set."""
-    found: str | None = await conn.scalar(select(_OWN.password_hash_of(user_id)))
+async def load_account(conn: AsyncConnection, user_id: str) -> Account | None:
+    """The user with this id."""
+    found = await conn.execute(
+        select(users.c.id, users.c.name, users.c.role, users.c.email).where(users.c.id == user_id)
+    )
+    row = found.one_or_none()
+    return Account(*row) if row else None
+
+
+async def load_parameters(conn: AsyncConnection, user_id: str) -> str | None:
+    """With what the account's password is to be hashed; None where none was set."""
+    found: str | None = await conn.scalar(select(_OWN.password_parameters(user_id)))
     return found
 
 
-async def store_password_hash(conn: AsyncConnection, user_id: str, password_hash: str) -> None:
-    """Sets the account's password."""
-    now = func.clock_timestamp()
+async def store_password(conn: AsyncConnection, user_id: str, password: NewPassword) -> None:
+    """Sets the account's password, as the database's owner."""
+    values = {"parameters": password.parameters, "key_digest": password.key_digest}
     await conn.execute(
         upsert(credentials)
-        .values(user_id=user_id, password_hash=password_hash)
+        .values(user_id=user_id, **values)
         .on_conflict_do_update(
-            index_elements=[credentials.c.user_id], set_={"password_hash": password_hash, "changed_at": now}
+            index_elements=[credentials.c.user_id], set_=values | {"changed_at": func.clock_timestamp()}
         )
     )
 
 
-async def renew_password_hash(conn: AsyncConnection, user_id: str, kept: str, renewed: str) -> None:
-    """Puts a stronger hash of the same password in the place of `kept`, unless the password has changed since."""
-    await conn.execute(select(_OWN.renew_password_hash(user_id, kept, renewed)))
+async def replace_password(conn: AsyncConnection, user_id: str, key: bytes, password: NewPassword) -> bool:
+    """Puts another password in the place of the one whose key this is; returns whether it is its key."""
+    replaced = _OWN.replace_password(user_id, key, password.parameters, password.key_digest)
+    return bool(await conn.scalar(select(replaced)))
+
+
+async def set_password_by_link(conn: AsyncConnection, token_hash: bytes, password: NewPassword) -> str | None:
+    """Sets the password of the user whom the link was made for, and ends their sign-ins; returns the user's id, or None
+    for a link that has ended.
+    """
+    user_id: str | None = await conn.scalar(
+        select(_OWN.set_password_with_link(token_hash, password.parameters, password.key_digest))
+    )
+    return user_id
+
+
+async def user_of_link(conn: AsyncConnection, token_hash: bytes) -> Account | None:
+    """Who may choose a password by this link; None where it has ended."""
+    found = await conn.execute(
+        select(users.c.id, users.c.name, users.c.role, users.c.email)
+        .join_from(sign_in_links, users, users.c.id == sign_in_links.c.user_id)
+        .where(
+            sign_in_links.c.token_hash == token_hash,
+            sign_in_links.c.purpose == LinkPurpose.PASSWORD,
+            sign_in_links.c.expires_at > func.clock_timestamp(),
+        )
+    )
+    row = found.one_or_none()
+    return Account(row.id, row.name, row.role, row.email) if row else None
 
 
 async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name: str, now: datetime) -> None:
@@ -142,15 +227,56 @@ async def touch_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:
     )
 
 
-async def insert_sign_in(conn: AsyncConnection, token_hash: bytes, user_id: str, lifetime: Lifetime) -> None:
-    """A new sign-in; those that have ended by themselves are removed on the way."""
+async def insert_sign_in(conn: AsyncConnection, token_hash: bytes, user_id: str) -> None:
+    """A new sign-in, as the database's owner: without a proof."""
+    await conn.execute(insert(sign_ins).values(token_hash=token_hash, user_id=user_id))
+
+
+async def sign_in_by_password(conn: AsyncConnection, user_id: str, key: bytes, token_hash: bytes, place: Place) -> bool:
+    """A new sign-in of the account, if this is its password's key; returns whether it is."""
+    signed_in = _OWN.sign_in_with_password(user_id, key, token_hash, place.address, place.browser)
+    return bool(await conn.scalar(select(signed_in)))
+
+
+async def sign_in_by_link(conn: AsyncConnection, link_hash: bytes, token_hash: bytes, place: Place) -> str | None:
+    """A new sign-in of the user whom the link was made for; returns their id, or None for a link that has ended."""
+    user_id: str | None = await conn.scalar(
+        select(_OWN.sign_in_with_link(link_hash, token_hash, place.address, place.browser))
+    )
+    return user_id
+
+
+async def remove_ended_sign_ins(conn: AsyncConnection, lifetime: Lifetime) -> None:
+    """Removes the sign-ins that have ended by themselves."""
     now = func.clock_timestamp()
     await conn.execute(
         delete(sign_ins).where(
             (sign_ins.c.seen_at < now - lifetime.idle) | (sign_ins.c.signed_in_at < now - lifetime.absolute)
         )
     )
-    await conn.execute(insert(sign_ins).values(token_hash=token_hash, user_id=user_id))
+
+
+async def load_sign_ins(conn: AsyncConnection, user_id: str, token_hash: bytes, lifetime: Lifetime) -> list[SignIn]:
+    """Where the user is signed in, the latest use first; `token_hash` is that of the browser that asks."""
+    now = func.clock_timestamp()
+    rows = await conn.execute(
+        select(
+            sign_ins.c.id,
+            sign_ins.c.method,
+            sign_ins.c.address,
+            sign_ins.c.browser,
+            sign_ins.c.signed_in_at,
+            sign_ins.c.seen_at,
+            (sign_ins.c.token_hash == token_hash).label("is_this"),
+        )
+        .where(
+            sign_ins.c.user_id == user_id,
+            sign_ins.c.seen_at > now - lifetime.idle,
+            sign_ins.c.signed_in_at > now - lifetime.absolute,
+        )
+        .order_by(sign_ins.c.seen_at.desc())
+    )
+    return [SignIn(*row) for row in rows]
 
 
 async def delete_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:
@@ -158,35 +284,83 @@ async def delete_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:
     await conn.execute(delete(sign_ins).where(sign_ins.c.token_hash == token_hash))
 
 
-async def delete_sign_ins_of(conn: AsyncConnection, user_id: str) -> int:
-    """Ends all sign-ins of a user and the links not used yet; returns how many sign-ins there were."""
+async def delete_one_sign_in(conn: AsyncConnection, user_id: str, sign_in_id: UUID) -> bool:
+    """Ends one sign-in of the user; returns False if they have none with this id."""
+    ended = await conn.execute(delete(sign_ins).where(sign_ins.c.user_id == user_id, sign_ins.c.id == sign_in_id))
+    return ended.rowcount == 1
+
+
+async def delete_sign_ins_of(conn: AsyncConnection, user_id: str, *, but: bytes = b"") -> int:
+    """Ends all sign-ins of a user but one, and the links not used yet; returns how many sign-ins there were."""
     await conn.execute(delete(sign_in_links).where(sign_in_links.c.user_id == user_id))
-    return (await conn.execute(delete(sign_ins).where(sign_ins.c.user_id == user_id))).rowcount
+    ended = await conn.execute(delete(sign_ins).where(sign_ins.c.user_id == user_id, sign_ins.c.token_hash != but))
+    return ended.rowcount
 
 
-async def insert_link(conn: AsyncConnection, token_hash: bytes, user_id: str, valid_for: timedelta) -> None:
-    """A link that signs the user in once; expired ones are removed on the way."""
+async def insert_link(
+    conn: AsyncConnection,
+    token_hash: bytes,
+    user_id: str,
+    valid_for: timedelta,
+    purpose: LinkPurpose = LinkPurpose.SIGN_IN,
+) -> None:
+    """A link that the user may use once; expired ones are removed on the way."""
     now = func.clock_timestamp()
     await conn.execute(delete(sign_in_links).where(sign_in_links.c.expires_at < now))
-    await conn.execute(insert(sign_in_links).values(token_hash=token_hash, user_id=user_id, expires_at=now + valid_for))
-
-
-async def use_link(conn: AsyncConnection, token_hash: bytes) -> str | None:
-    """The user whom the link signs in; None for one that was used, has expired or never was."""
-    user_id: str | None = await conn.scalar(
-        delete(sign_in_links)
-        .where(
-            sign_in_links.c.token_hash == token_hash,
-            sign_in_links.c.expires_at > func.clock_timestamp(),
-            sign_in_links.c.user_id.in_(select(users.c.id)),
+    await conn.execute(
+        insert(sign_in_links).values(
+            token_hash=token_hash, user_id=user_id, expires_at=now + valid_for, purpose=purpose.value
         )
-        .returning(sign_in_links.c.user_id)
     )
-    return user_id
 
 
-_LOCK_SUBJECT = text("SELECT pg_advisory_xact_lock(hashtextextended('tutorwatch sign-in ' || :subject, 0))")
+BROWSER_KEPT_FOR = timedelta(days=365)
+"""How long a browser is known after somebody last signed in there."""
 
+
+async def is_known_browser(conn: AsyncConnection, token_hash: bytes, user_id: str) -> bool:
+    """Whether this user has signed in in the browser with this token before."""
+    return bool(
+        await conn.scalar(
+            select(known_browsers.c.user_id).where(
+                known_browsers.c.token_hash == token_hash,
+                known_browsers.c.user_id == user_id,
+                known_browsers.c.seen_at > func.clock_timestamp() - BROWSER_KEPT_FOR,
+            )
+        )
+    )
+
+
+async def note_browser(conn: AsyncConnection, token_hash: bytes, user_id: str) -> None:
+    """From now on the browser is one that this user has signed in in; forgotten ones are removed on the way."""
+    now = func.clock_timestamp()
+    await conn.execute(delete(known_browsers).where(known_browsers.c.seen_at < now - BROWSER_KEPT_FOR))
+    await conn.execute(
+        upsert(known_browsers)
+        .values(token_hash=token_hash, user_id=user_id)
+        .on_conflict_do_update(index_elements=["token_hash", "user_id"], set_={"seen_at": now})
+    )
+
+
+async def forget_browsers_of(conn: AsyncConnection, user_id: str) -> None:
+    """No browser is known as this user's any more."""
+    await conn.execute(delete(known_browsers).where(known_browsers.c.user_id == user_id))
+
+
+# In one order, so that two attempts never wait for each other. A row of ours, not an advisory lock: that could be held
+# by any role.
+_LOCK_SUBJECTS = text("""
+    INSERT INTO tutorwatch.sign_in_locks (subject)
+    SELECT subject FROM unnest(:subjects) AS given (subject) ORDER BY subject
+    ON CONFLICT (subject) DO UPDATE SET locked_at = excluded.locked_at
+""").bindparams(bindparam("subjects", type_=ARRAY(LargeBinary)))
+_REMOVE_LOCKS = text("""
+    DELETE FROM tutorwatch.sign_in_locks WHERE subject IN (
+        SELECT subject FROM tutorwatch.sign_in_locks
+        WHERE locked_at < clock_timestamp() - CAST(:unused AS interval)
+        FOR UPDATE SKIP LOCKED
+    )
+""")
 
 MOST_AHEAD = timedelta(seconds=5)
 """A time that lies further in the future isn't believed."""
@@ -197,8 +371,8 @@ async def load_failures(conn: AsyncConnection, subjects: Sequence[bytes], window
 
     Locks the subjects until the transaction ends, so that attempts made at once are counted one by one.
     """
-    for subject in sorted(subjects):
-        await conn.execute(_LOCK_SUBJECT, {"subject": subject.hex()})
+    await conn.execute(_REMOVE_LOCKS, {"unused": window})
+    await conn.execute(_LOCK_SUBJECTS, {"subjects": list(subjects)})
     now = func.clock_timestamp()
     is_over = sign_in_failures.c.failed_at < now - window
     is_ahead = sign_in_failures.c.failed_at > now + MOST_AHEAD  # of a clock that has been set back since
@@ -232,20 +406,23 @@ async def forget_failures(conn: AsyncConnection, note_ids: Sequence[int], *, of:
 
 
 _FIND_TOKEN = text("""
-    SELECT t.name AS token_name, u.id, u.name, u.role::text AS role, t.user_id IS NOT NULL AS is_personal,
-           t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale
+    SELECT t.name AS token_name, t.scope, t.expires_at, t.user_id IS NOT NULL AS is_personal,
+           u.id, u.name, u.role::text AS role,
+           t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale,
+           t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 hour' AS is_worth_a_note
     FROM tutorwatch.api_tokens AS t LEFT JOIN public.users AS u ON u.id = t.user_id
     WHERE t.token_hash = :token_hash AND t.revoked_at IS NULL
+      AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
 """)
 
 
 async def find_token(conn: AsyncConnection, token_hash: bytes) -> KnownUse | None:
-    """Whom the token acts for; without a person it reads as an admin. None once it is revoked or they are gone."""
+    """Whom the token acts for; without a person it reads as an admin. None once it has ended or they are gone."""
     row = (await conn.execute(_FIND_TOKEN, {"token_hash": token_hash, "seen_every": SEEN_EVERY})).one_or_none()
     if row is None or (row.is_personal and row.id is None):
         return None
     account = Account(row.id, row.name, row.role) if row.is_personal else Account("", row.token_name, "admin")
-    return KnownUse(account, row.is_stale)
+    return KnownUse(account, row.is_stale, Scope(row.scope), row.token_name, row.expires_at, row.is_worth_a_note)
 
 
 async def touch_token(conn: AsyncConnection, token_hash: bytes) -> None:
@@ -255,11 +432,14 @@ async def touch_token(conn: AsyncConnection, token_hash: bytes) -> None:
     )
 
 
-async def insert_token(conn: AsyncConnection, name: str, token_hash: bytes, user_id: str | None) -> bool:
-    """A new token; returns False if the name is taken, by a revoked one too."""
+async def insert_token(
+    conn: AsyncConnection, name: str, token_hash: bytes, user_id: str | None, scope: Scope, valid_for: timedelta | None
+) -> bool:
+    """A new token; returns False if the name is taken, by one that has ended too. `valid_for` None: without an end."""
+    expires_at = None if valid_for is None else func.clock_timestamp() + valid_for
     added = await conn.scalar(
         upsert(api_tokens)
-        .values(name=name, token_hash=token_hash, user_id=user_id)
+        .values(name=name, token_hash=token_hash, user_id=user_id, scope=scope.value, expires_at=expires_at)
         .on_conflict_do_nothing()
         .returning(api_tokens.c.name)
     )
@@ -267,19 +447,22 @@ async def insert_token(conn: AsyncConnection, name: str, token_hash: bytes, user
 
 
 async def load_tokens(conn: AsyncConnection) -> list[Token]:
-    """All tokens by name, revoked ones too."""
+    """All tokens by name, those that have ended too."""
     query = (
         select(
             api_tokens.c.name,
             func.coalesce(users.c.email, api_tokens.c.user_id).label("user"),
+            api_tokens.c.scope,
             api_tokens.c.created_at,
             api_tokens.c.last_used_at,
+            api_tokens.c.expires_at,
             api_tokens.c.revoked_at,
+            func.coalesce(api_tokens.c.expires_at <= func.clock_timestamp(), false()),
         )
         .select_from(api_tokens.outerjoin(users, users.c.id == api_tokens.c.user_id))
         .order_by(api_tokens.c.name)
     )
-    return [Token(*row) for row in await conn.execute(query)]
+    return [Token(name, user, Scope(scope), *rest) for name, user, scope, *rest in await conn.execute(query)]
 
 
 async def revoke_token(conn: AsyncConnection, name: str) -> bool:

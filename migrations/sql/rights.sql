@@ -43,11 +43,8 @@ GRANT SELECT (id, name, role) ON public.users TO {listener};
 GRANT SELECT (user_id) ON public.tutors TO {listener};
 GRANT SELECT ON public.sessions, public.session_audio_metrics, public.session_video_metrics TO {listener};
 -- writes what they find (only a person acknowledges and resolves),
-GRANT SELECT,
-    INSERT (tutor_id, alert_type, severity, title, description, triggered_date, created_at, session_id,
-            acknowledged, resolved),
-    UPDATE (title, description, session_id)
-    ON public.alerts TO {listener};
+GRANT SELECT, UPDATE (title, description, session_id) ON public.alerts TO {listener};
+GRANT EXECUTE ON FUNCTION tutorwatch.open_alerts TO {listener};
 GRANT SELECT,
     INSERT (tutor_id, category, insight_type, display_text, metric_value, sample_sessions, detected_at, is_active),
     UPDATE (insight_type, display_text, metric_value, sample_sessions, last_confirmed_at, is_active, resolved_at)
@@ -61,6 +58,7 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON tutorwatch.outbox, tutorwatch.failures, 
 GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
 GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off, tutorwatch.outbox_id_seq TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
+GRANT EXECUTE ON FUNCTION tutorwatch.keep_audit_trail TO {listener};
 
 -- The dashboard reads what its pages show,
 GRANT SELECT (id, email, name, role) ON public.users TO {web};
@@ -73,16 +71,24 @@ GRANT SELECT (recorded_at) ON tutorwatch.outbox TO {web};
 -- writes what admins do,
 GRANT UPDATE (acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken)
     ON public.alerts TO {web};
-GRANT INSERT, UPDATE (tutor_id, resolved_by, outcome, resolved_at) ON tutorwatch.alert_resolutions TO {web};
+GRANT INSERT, UPDATE (tutor_id, resolved_by, outcome, resolved_at, message_to_tutor)
+    ON tutorwatch.alert_resolutions TO {web};
 GRANT UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted) ON tutorwatch.failures TO {web};
--- and signs people in and out. It makes no account, password, link or token: those are the command line's.
-GRANT SELECT, INSERT, UPDATE (seen_at), DELETE ON tutorwatch.sign_ins TO {web};
+-- and keeps a record of it that it can't change.
+GRANT SELECT, INSERT (action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details)
+    ON tutorwatch.audit_trail TO {web};
+-- It signs people in, by functions that ask for a proof, and out. It makes no account, password, link or token.
+GRANT SELECT, UPDATE (seen_at), DELETE ON tutorwatch.sign_ins TO {web};
 GRANT SELECT, DELETE ON tutorwatch.sign_in_links TO {web};
 GRANT SELECT, INSERT, DELETE ON tutorwatch.sign_in_failures TO {web};
+GRANT SELECT, INSERT, UPDATE (locked_at), DELETE ON tutorwatch.sign_in_locks TO {web};
+GRANT SELECT, INSERT, UPDATE (seen_at), DELETE ON tutorwatch.known_browsers TO {web};
 GRANT SELECT, UPDATE (last_used_at) ON tutorwatch.api_tokens TO {web};
--- Of the passwords' hashes it gets the one of the account that somebody is just signing in to.
-GRANT EXECUTE ON FUNCTION tutorwatch.password_hash_of TO {web};
-GRANT EXECUTE ON FUNCTION tutorwatch.renew_password_hash TO {web};
+GRANT EXECUTE ON FUNCTION tutorwatch.password_parameters TO {web};
+GRANT EXECUTE ON FUNCTION tutorwatch.sign_in_with_password TO {web};
+GRANT EXECUTE ON FUNCTION tutorwatch.replace_password TO {web};
+GRANT EXECUTE ON FUNCTION tutorwatch.sign_in_with_link TO {web};
+GRANT EXECUTE ON FUNCTION tutorwatch.set_password_with_link TO {web};
 
 -- A platform may do without these: what it hasn't got, nobody needs a right on.
 DO $optional$

@@ -10,9 +10,7 @@ from database.connections import open_engine
 from scripts.bench.consumption import resident_mebibytes
 from scripts.bench.processes import running
 from web import store
-from web.access import lifetime
 from web.access_cookies import FORM, SIGN_IN, digest, new_token
-from web.settings import WebSettings
 
 ADMIN = "bench-admin"
 """The admin among the people of `scripts.bench.dataset`."""
@@ -62,7 +60,7 @@ async def sign_in(url: str) -> str:
     token, engine = new_token(), open_engine(url, application_name="tutorwatch-bench")
     try:
         async with engine.begin() as conn:
-            await store.insert_sign_in(conn, digest(token), ADMIN, lifetime(WebSettings()))
+            await store.insert_sign_in(conn, digest(token), ADMIN)
     finally:
         await engine.dispose()
     return token

@@ -21,9 +21,8 @@ from tests.browser.people import PASSWORD, Person
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from web import store
-from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
-from web.access_passwords import hash_password
+from web.access_passwords import new_password
 from web.app import create_app
 from web.settings import WebSettings
 
@@ -120,7 +119,7 @@ async def visitor(
 async def _signed_in(engine: AsyncEngine, user_id: str) -> str:
     token = new_token()
     async with engine.begin() as conn:
-        await store.insert_sign_in(conn, digest(token), user_id, lifetime(WebSettings()))
+        await store.insert_sign_in(conn, digest(token), user_id)
     return token
 
 
@@ -132,7 +131,7 @@ async def people(platform: Platform, engine: AsyncEngine) -> None:
     await platform.user("ann", name="Ann Lee")
     await platform.user("bob", name="Bob Stone")
     async with engine.begin() as conn:
-        await store.store_password_hash(conn, "dana", hash_password(PASSWORD))
+        await store.store_password(conn, "dana", new_password(PASSWORD))
 
 
 async def insert_alert(platform: Platform, tutor: str, title: str = "Tutor no-shows", **more: Any) -> None:

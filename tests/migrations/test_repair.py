@@ -73,7 +73,7 @@ def test_services_may_use_what_was_made_anew(database_url: str) -> None:
         rights.give(connection, listener=LISTENER.name, web=WEB.name)
     run(
         database_url,
-        "DROP FUNCTION tutorwatch.password_hash_of(text)",
+        "DROP FUNCTION tutorwatch.password_parameters(text)",
         "DROP SEQUENCE tutorwatch.automation_off, tutorwatch.unrecorded",
     )
 
@@ -82,11 +82,11 @@ def test_services_may_use_what_was_made_anew(database_url: str) -> None:
     assert done.repaired == (
         "sequence automation_off is missing",
         "sequence unrecorded is missing",
-        "function password_hash_of is missing",
+        "function password_parameters is missing",
     )
     with psycopg.connect(database_url) as connection:
         may = connection.execute(
-            "SELECT has_function_privilege(%s, 'tutorwatch.password_hash_of(text)', 'EXECUTE'),"
+            "SELECT has_function_privilege(%s, 'tutorwatch.password_parameters(text)', 'EXECUTE'),"
             " has_sequence_privilege(%s, 'tutorwatch.automation_off', 'SELECT')",
             [WEB.name, LISTENER.name],
         ).fetchone()

@@ -61,8 +61,8 @@ DAMAGES = [
         rf"rights +{WEB.name}, as web, .+ and \d+ more: ",
     ),
     (
-        f"REVOKE EXECUTE ON FUNCTION tutorwatch.password_hash_of FROM {WEB.name}",
-        rf"rights +{WEB.name}, as web, lacks EXECUTE on FUNCTION tutorwatch.password_hash_of: ",
+        f"REVOKE EXECUTE ON FUNCTION tutorwatch.password_parameters FROM {WEB.name}",
+        rf"rights +{WEB.name}, as web, lacks EXECUTE on FUNCTION tutorwatch.password_parameters: ",
     ),
     (PARKED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),

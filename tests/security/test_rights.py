@@ -3,8 +3,9 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,6 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
-from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
@@ -25,9 +25,11 @@ from tests.roles import LISTENER, WEB, Role
 from tests.scripts.command import find_psql, tutorwatch
 from tests.security import privileges
 from web import store
+from web.access_passwords import new_password
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "rights.md"
 PASSWORD = "correct horse battery"
+NEW_YEAR = datetime(2026, 1, 1)  # noqa: DTZ001 - as the platform's columns have it
 
 
 class May(NamedTuple):
@@ -41,8 +43,7 @@ WRITES = "SELECT, INSERT, UPDATE, DELETE"
 # Every relation of the platform and of ours. A new one needs a row here, and mostly one in migrations/sql/rights.sql.
 EXPECTED = {
     "public.alerts": May(
-        "SELECT, INSERT (acknowledged, alert_type, created_at, description, resolved, session_id, severity, title,"
-        " triggered_date, tutor_id), UPDATE (description, session_id, title)",
+        "SELECT, UPDATE (description, session_id, title)",
         "SELECT, UPDATE (acknowledged, acknowledged_at, acknowledged_by, action_taken, resolved, resolved_at)",
     ),
     "public.coaching_notes": May(web="SELECT, INSERT (content, created_at, created_by, note_type, tutor_id)"),
@@ -64,15 +65,22 @@ EXPECTED = {
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_evidence": May(WRITES, READS),
     "tutorwatch.alert_resolutions": May(
-        "SELECT, DELETE", "SELECT, INSERT, UPDATE (outcome, resolved_at, resolved_by, tutor_id)"
+        "SELECT, DELETE",
+        "SELECT, INSERT, UPDATE (message_to_tutor, outcome, resolved_at, resolved_by, tutor_id)",
     ),
     "tutorwatch.announcements": May("SELECT, DELETE"),
     "tutorwatch.announcements_id_seq": May(),
     "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),
+    "tutorwatch.audit_trail": May(
+        web="SELECT, INSERT (action, actor, actor_by, actor_role, address, details, object, outcome, reason, user_id)"
+    ),
+    "tutorwatch.audit_trail_id_seq": May(),
     "tutorwatch.automation_off": May(READS, READS),
     "tutorwatch.consumed_sessions": May("SELECT, INSERT, DELETE", READS),
     "tutorwatch.credentials": May(),  # see below
     "tutorwatch.failures": May(WRITES, "SELECT, UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted)"),
+    "tutorwatch.identities": May(),
+    "tutorwatch.known_browsers": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
     "tutorwatch.listeners": May(WRITES, READS),
     "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at)"),
     "tutorwatch.outbox_id_seq": May(READS, READS),
@@ -80,7 +88,8 @@ EXPECTED = {
     "tutorwatch.sign_in_failures": May(web="SELECT, INSERT, DELETE"),
     "tutorwatch.sign_in_failures_id_seq": May(),
     "tutorwatch.sign_in_links": May(web="SELECT, DELETE"),
-    "tutorwatch.sign_ins": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
+    "tutorwatch.sign_in_locks": May(web="SELECT, INSERT, DELETE, UPDATE (locked_at)"),
+    "tutorwatch.sign_ins": May(web="SELECT, DELETE, UPDATE (seen_at)"),
     "tutorwatch.sweep": May("SELECT, UPDATE", READS),
     "tutorwatch.unrecorded": May(READS, READS),
 }
@@ -101,8 +110,18 @@ def test_each_role_may_do_what_the_table_says(database_url: str) -> None:
     assert {name: May(listener[name], web[name]) for name in listener} == EXPECTED
     assert functions
     assert called == [
-        ["tutorwatch.end_duplicate_alerts(uuid[],uuid[],timestamp without time zone)"],
-        ["tutorwatch.password_hash_of(text)", "tutorwatch.renew_password_hash(text,text,text)"],
+        [
+            "tutorwatch.end_duplicate_alerts(uuid[],uuid[],timestamp without time zone)",
+            "tutorwatch.keep_audit_trail(integer)",
+            "tutorwatch.open_alerts(json,timestamp without time zone)",
+        ],
+        [
+            "tutorwatch.password_parameters(text)",
+            "tutorwatch.replace_password(text,bytea,text,bytea)",
+            "tutorwatch.set_password_with_link(bytea,text,bytea)",
+            "tutorwatch.sign_in_with_link(bytea,bytea,text,text)",
+            "tutorwatch.sign_in_with_password(text,bytea,bytea,text,text)",
+        ],
     ], "all others are called by triggers only, as their owner"
 
 
@@ -135,7 +154,7 @@ FORBIDDEN = {
         *FORBIDDEN_TO_BOTH,
         "GRANT SELECT ON tutorwatch.credentials TO PUBLIC",
         "SELECT email FROM users",
-        "SELECT password_hash FROM tutorwatch.credentials",
+        "SELECT parameters FROM tutorwatch.credentials",
         "SELECT token_hash FROM tutorwatch.sign_ins",
         "SELECT token_hash FROM tutorwatch.sign_in_links",
         "SELECT token_hash FROM tutorwatch.api_tokens",
@@ -153,7 +172,7 @@ FORBIDDEN = {
         "UPDATE alerts SET tutor_id = 'bob'",
         "UPDATE tutorwatch.alert_evidence SET value = 0",
         "UPDATE coaching_notes SET content = 'x'",
-        "INSERT INTO tutorwatch.credentials VALUES ('ann', 'x')",
+        "INSERT INTO tutorwatch.credentials VALUES ('ann', now(), 'x', '')",
         "UPDATE tutorwatch.credentials SET user_id = 'ann'",
         "INSERT INTO tutorwatch.api_tokens (name, token_hash) VALUES ('x', '')",
         "UPDATE tutorwatch.api_tokens SET user_id = 'dana'",
@@ -178,42 +197,114 @@ async def test_what_a_role_may_not_is_refused(role: Role, database_url: str, pla
     assert refused == FORBIDDEN[role]
 
 
-class TestPasswordHashes:
-    """The dashboard sees the one of the account that somebody is signing in to."""
+class TestSigningIn:
+    """The dashboard's role makes no sign-in and no password without a proof."""
 
-    HASHES = "SELECT user_id, password_hash FROM tutorwatch.credentials"
+    TOKEN = b"token of a browser"
 
     @pytest.fixture(autouse=True)
     async def _passwords(self, platform: Platform, engine: AsyncEngine) -> None:
+        self.ann = new_password(PASSWORD)
         async with engine.begin() as conn:
-            for user_id in ("ann", "bob"):
+            for user_id, password in (("ann", self.ann), ("bob", new_password(PASSWORD))):
                 await platform.user(user_id)
-                await store.store_password_hash(conn, user_id, f"hash of {user_id}")
+                await store.store_password(conn, user_id, password)
 
-    def test_are_hidden_from_any_other_query(self, database_url: str) -> None:
-        with connected(WEB.url(database_url)) as connection:
-            for query in (
-                self.HASHES,
-                "SELECT count(*) FROM tutorwatch.credentials",
-                "UPDATE tutorwatch.credentials SET password_hash = 'x'",
-            ):
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    connection.execute(query.encode())
-
-    async def test_one_is_seen_while_somebody_signs_in_and_none_afterwards(
-        self, database_url: str, platform: Platform
-    ) -> None:
+    @pytest.fixture
+    async def web(self, database_url: str) -> AsyncIterator[AsyncEngine]:
         engine = open_engine(WEB.url(database_url), application_name="test", keep_connections=1)
-        async with engine.connect() as conn:
-            assert await store.load_password_hash(conn, "ann") == "hash of ann"
-            with pytest.raises(DBAPIError, match="permission denied"):
-                await conn.exec_driver_sql(self.HASHES)
-        async with engine.begin() as conn:
-            await store.renew_password_hash(conn, "ann", "hash of ann", "better hash of ann")
+        yield engine
         await engine.dispose()
 
-        kept = "SELECT password_hash FROM tutorwatch.credentials ORDER BY user_id"
-        assert await platform.rows(kept) == ["better hash of ann", "hash of bob"]
+    @pytest.mark.parametrize(
+        "statement",
+        [
+            "SELECT user_id, key_digest FROM tutorwatch.credentials",
+            "SELECT count(*) FROM tutorwatch.credentials",
+            "UPDATE tutorwatch.credentials SET key_digest = sha256('x')",
+            "INSERT INTO tutorwatch.sign_ins (token_hash, user_id) VALUES (sha256('x'), 'ann')",
+            "UPDATE tutorwatch.sign_ins SET user_id = 'ann'",
+            "SELECT tutorwatch.sign_in_from_provider('https://id.test', 's', 'ann@example.test', '', NULL, NULL)",
+            "INSERT INTO tutorwatch.identities VALUES ('https://id.test', 's', 'ann')",
+            "UPDATE tutorwatch.sign_in_links SET user_id = 'ann'",
+            "UPDATE tutorwatch.audit_trail SET outcome = 'done'",
+            "DELETE FROM tutorwatch.audit_trail",
+            "TRUNCATE tutorwatch.audit_trail",
+            "INSERT INTO tutorwatch.audit_trail (at, action, outcome) VALUES ('2020-01-01', 'sign_in', 'done')",
+            "SELECT tutorwatch.keep_audit_trail(90)",
+        ],
+    )
+    def test_has_no_way_around_the_proof_and_the_record(self, statement: str, database_url: str) -> None:
+        with connected(WEB.url(database_url)) as connection, pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement.encode())
+
+    async def test_takes_the_key_that_the_password_makes_and_nothing_else(
+        self, web: AsyncEngine, platform: Platform
+    ) -> None:
+        place = store.Place("192.0.2.1", "a browser")
+        async with web.begin() as conn:
+            assert await store.load_parameters(conn, "ann") == self.ann.parameters
+            for key in (b"", self.ann.key_digest, b"\0" * 32):
+                assert not await store.sign_in_by_password(conn, "ann", key, self.TOKEN, place)
+            assert not await store.sign_in_by_password(conn, "bob", self.ann.key, self.TOKEN, place)
+            assert await store.sign_in_by_password(conn, "ann", self.ann.key, self.TOKEN, place)
+
+        signed_in = "SELECT user_id, method, address, browser FROM tutorwatch.sign_ins"
+        assert await platform.rows(signed_in) == [("ann", "password", "192.0.2.1", "a browser")]
+
+    async def test_password_is_replaced_by_who_knows_it(self, web: AsyncEngine, platform: Platform) -> None:
+        another = new_password("another good password")
+        async with web.begin() as conn:
+            assert not await store.replace_password(conn, "ann", self.ann.key_digest, another)
+            assert not await store.replace_password(conn, "bob", self.ann.key, another)
+            assert await store.replace_password(conn, "ann", self.ann.key, another)
+
+        kept = await platform.rows("SELECT key_digest FROM tutorwatch.credentials ORDER BY user_id")
+        assert kept[0] == another.key_digest
+        assert kept[1] != another.key_digest
+
+
+async def test_listener_opens_alerts_that_are_open(database_url: str, platform: Platform) -> None:
+    await platform.user("ann")
+    row = (
+        '[{"tutor_id": "ann", "alert_type": "no_show_pattern", "severity": "critical", "title": "t",'
+        ' "description": "d", "resolved": true, "acknowledged": true, "acknowledged_by": "ann"}]'
+    )
+    with connected(LISTENER.url(database_url)) as connection:
+        connection.execute("SELECT tutorwatch.open_alerts(%s, %s)", [row, NEW_YEAR])
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("INSERT INTO alerts (tutor_id, resolved) VALUES ('ann', true)")
+
+    alert = "SELECT acknowledged, acknowledged_by, resolved, resolved_at, triggered_date FROM alerts"
+    assert await platform.rows(alert) == [(False, None, False, None, NEW_YEAR)]
+
+
+@pytest.mark.parametrize("days", [89, 0, -1, None])
+def test_audit_trail_is_kept_for_ninety_days_whoever_asks(days: int | None, database_url: str) -> None:
+    with connected(database_url) as owner, pytest.raises(psycopg.errors.RaiseException, match="at least 90 days"):
+        owner.execute("SELECT tutorwatch.keep_audit_trail(%s)", [days])
+
+
+async def test_old_entries_go_and_those_of_deleted_users_no_longer_name_them(
+    database_url: str, platform: Platform
+) -> None:
+    await platform.user("ann")
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.audit_trail (at, action, outcome, actor, address, user_id, details) VALUES"
+        " (now() - interval '91 days', 'sign_in', 'done', 'ann', '192.0.2.1', 'ann', NULL),"
+        " (now() - interval '89 days', 'sign_in', 'done', 'ann', '192.0.2.1', 'gone', 'x'),"
+        " (now() - interval '89 days', 'sign_in', 'done', 'gone', '192.0.2.1', 'ann', 'x'),"
+        " (now() - interval '89 days', 'sign_in', 'refused', NULL, '192.0.2.1', NULL, NULL)"
+    )
+    with connected(LISTENER.url(database_url)) as connection:
+        assert connection.execute("SELECT tutorwatch.keep_audit_trail(90)").fetchone() == (1,)
+
+    kept = "SELECT actor, address, user_id, details FROM tutorwatch.audit_trail ORDER BY id"
+    assert await platform.rows(kept) == [
+        ("ann", "192.0.2.1", "deleted user", None),
+        ("deleted user", None, "ann", None),
+        (None, "192.0.2.1", None, None),
+    ]
 
 
 async def test_retrying_frees_a_tutor_and_can_do_nothing_else_to_the_outbox(

@@ -16,7 +16,6 @@ from rules.settings import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB
 from web import store
-from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
 from web.app import create_app
 from web.live import HUB
@@ -98,7 +97,6 @@ async def insert_alert(
 def sign_in(
     people: None,  # noqa: ARG001 - who is to sign in
     engine: AsyncEngine,
-    settings: WebSettings,
     open_browser: Opener,
 ) -> Callable[[str], Awaitable[Browser]]:
     """Opens a browser in which the user is signed in."""
@@ -106,7 +104,7 @@ def sign_in(
     async def sign_in_as(user_id: str) -> Browser:
         token, browser = new_token(), await open_browser()
         async with engine.begin() as conn:
-            await store.insert_sign_in(conn, digest(token), user_id, lifetime(settings))
+            await store.insert_sign_in(conn, digest(token), user_id)
         browser.session.cookie_jar.update_cookies({SIGN_IN: token}, browser.make_url("/"))
         return browser
 

@@ -300,7 +300,7 @@ class TestTokens:
             assert response.status == 200
         async with program.post(f"/api/alerts/{ALERT}/acknowledge", headers=headers) as response:
             assert response.status == 403
-            assert "only reads" in (await response.json(content_type=None))["detail"]
+            assert "scope is read; this needs act" in (await response.json(content_type=None))["detail"]
 
     async def test_token_acts_for_its_person_as_far_as_they_may(
         self, program: Browser, engine: AsyncEngine, platform: Platform, capsys: pytest.CaptureFixture[str]

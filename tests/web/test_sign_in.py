@@ -2,9 +2,9 @@
 
 import asyncio
 from datetime import timedelta
+from hashlib import sha256
 
 import pytest
-from argon2 import PasswordHasher
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
@@ -12,7 +12,8 @@ from tests.platform import Platform
 from tests.web.conftest import Browser, Opener, SignIn, post, read_page
 from web import access_passwords, access_slowdown, store
 from web.access_cookies import SIGN_IN, digest, new_token
-from web.actions import LINK_ENDED, WRONG
+from web.access_passwords import COST, Cost, NewPassword, Parameters, compute_key
+from web.sign_in import LINK_ENDED, WRONG
 
 PASSWORD = "correct horse battery"
 
@@ -72,20 +73,19 @@ async def test_right_password_signs_in_and_leads_to_the_page_that_was_asked_for(
 async def test_answer_and_effort_are_the_same_whatever_was_wrong(
     email: str, password: str, nobody: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    verified = []
-    matches = access_passwords._matches  # noqa: SLF001 - the effort isn't to be seen from outside
+    computed = []
 
-    def note_and_match(password: str, password_hash: str) -> bool:
-        verified.append(password)
-        return matches(password, password_hash)
+    def note_and_compute(password: str, parameters: Parameters) -> bytes:
+        computed.append((password, parameters.cost))
+        return compute_key(password, parameters)
 
-    monkeypatch.setattr(access_passwords, "_matches", note_and_match)
+    monkeypatch.setattr(access_passwords, "compute_key", note_and_compute)
 
     assert await try_to_sign_in(nobody, email, password) == (303, "/sign-in")
 
     assert WRONG in await read_page(nobody, "/sign-in")
     assert cookie_of(nobody) is None
-    assert verified == [password]
+    assert computed == [(password, COST)]
 
 
 @pytest.mark.parametrize(("failures", "seconds"), [(4, 0), (5, 1), (6, 2), (7, 4), (10, 32), (11, 60), (1000, 60)])
@@ -283,11 +283,14 @@ async def test_sign_in_never_leads_to_another_site(elsewhere: str, nobody: Brows
 
 @pytest.mark.usefixtures("people")
 async def test_hash_with_older_parameters_is_renewed(nobody: Browser, engine: AsyncEngine, platform: Platform) -> None:
-    weak = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1).hash(PASSWORD)
+    weak = Parameters(b"16 bytes of salt", Cost(time=1, memory=64, lanes=1))
+    key = compute_key(PASSWORD, weak)
     async with engine.begin() as conn:
-        await store.store_password_hash(conn, "dana", weak)
+        await store.store_password(conn, "dana", NewPassword(str(weak), sha256(key).digest(), key))
 
     assert await try_to_sign_in(nobody, "dana@example.test", PASSWORD) == (303, "/")
 
-    [kept] = await platform.rows("SELECT password_hash FROM tutorwatch.credentials")
-    assert kept.startswith("$argon2id$v=19$m=65536,t=3,p=4$")
+    assert await platform.rows(
+        "SELECT parameters LIKE '$argon2id$v=19$m=65536,t=3,p=4$%' FROM tutorwatch.credentials"
+    ) == [True]
+    assert await try_to_sign_in(nobody, "dana@example.test", PASSWORD) == (303, "/")

@@ -27,7 +27,7 @@ async def lookup(people: None, engine: AsyncEngine, database_url: str) -> AsyncI
     """Finds the sign-ins of Dana and of Omar."""
     async with engine.begin() as conn:
         for token_hash, user_id in ((DANA, "dana"), (OMAR, "omar")):
-            await store.insert_sign_in(conn, token_hash, user_id, LIFETIME)
+            await store.insert_sign_in(conn, token_hash, user_id)
     lookup = SignInLookup(connections_for_pages(WEB.url(database_url)), LIFETIME, when_lost=engine.dispose)
     yield lookup
     await lookup.close()

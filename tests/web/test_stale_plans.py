@@ -10,6 +10,7 @@ from tests.platform import Platform
 from tests.web.conftest import Browser, post, token_on
 from web import store
 from web.access_cookies import digest
+from web.identity import Scope
 from web.live import HUB
 from web.settings import WebSettings
 
@@ -32,7 +33,7 @@ def settings() -> WebSettings:
 @pytest.fixture
 async def by_token(nobody: Browser, engine: AsyncEngine) -> Browser:
     async with engine.begin() as conn:
-        await store.insert_token(conn, "reports", digest("twt-secret"), None)
+        await store.insert_token(conn, "reports", digest("twt-secret"), None, Scope.READ, None)
     return nobody
 
 

@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rules.settings import Thresholds
 from tests.platform import Platform
 from web import store
-from web.access import lifetime
 from web.access_cookies import SIGN_IN, digest, new_token
 from web.app import create_app
 from web.settings import WebSettings
@@ -29,7 +28,7 @@ async def browser(
     await platform.user("auth0|5/a b?", name="Ann")
     settings, token = WebSettings(), new_token()
     async with engine.begin() as conn:
-        await store.insert_sign_in(conn, digest(token), "dana", lifetime(settings))
+        await store.insert_sign_in(conn, digest(token), "dana")
     server = TestServer(create_app(database_url, settings, limits, version="9.9"))
     async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as browser:
         browser.session.cookie_jar.update_cookies({SIGN_IN: token}, browser.make_url("/"))

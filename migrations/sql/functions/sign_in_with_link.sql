@@ -1,0 +1,19 @@
+-- Signs in the user whom the link was made for, once; returns their id. NULL for a link that was used, has expired,
+-- never was, or is for choosing a password.
+CREATE OR REPLACE FUNCTION tutorwatch.sign_in_with_link(
+    link bytea, sign_in bytea, from_address text, with_browser text
+) RETURNS text
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+    account text;
+BEGIN
+    DELETE FROM tutorwatch.sign_in_links
+    WHERE token_hash = link AND purpose = 'sign_in' AND expires_at > clock_timestamp()
+      AND user_id IN (SELECT id FROM public.users)
+    RETURNING user_id INTO account;
+    IF FOUND THEN
+        INSERT INTO tutorwatch.sign_ins (token_hash, user_id, method, address, browser)
+        VALUES (sign_in, account, 'link', from_address, with_browser);
+    END IF;
+    RETURN account;
+END $$;

@@ -6,6 +6,7 @@ from aiohttp.typedefs import Handler
 from web.access_cookies import FLASH, FORM, drop_cookie, read_cookie, set_cookie
 from web.access_proxies import is_https
 from web.context import form_secret, is_background
+from web.identity import IDENTITY
 from web.observation import ID_HEADER, REQUEST_ID
 
 FORM_COOKIE_SECONDS = 30 * 86_400
@@ -24,6 +25,8 @@ SECURITY_HEADERS = {
     "X-Frame-Options": "DENY",
 }
 HSTS = "max-age=31536000"
+TOKEN_EXPIRES_HEADER = "Tutorwatch-Token-Expires"  # noqa: S105 # nosec B105
+"""Tells a program when its token ends."""
 
 
 @web.middleware
@@ -44,6 +47,9 @@ async def complete(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.setdefault("Cache-Control", "no-store")
     response.headers["Server"] = "Tutorwatch"  # not which library, of which version
     response.headers[ID_HEADER] = request.get(REQUEST_ID, "")
+    identity = request.get(IDENTITY)
+    if identity and identity.token and identity.token.expires_at:
+        response.headers[TOKEN_EXPIRES_HEADER] = identity.token.expires_at.isoformat()
 
 
 def _keep_cookies(request: web.Request, response: web.StreamResponse) -> None:

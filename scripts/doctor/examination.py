@@ -23,6 +23,7 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
     schema.automation,
     schema.indexes,
     rights.rights,
+    rights.tokens,
     work.listeners,
     work.backlog,
     work.failures,

@@ -112,3 +112,26 @@ def _lacking(patient: Patient, role: str, service: str) -> list[str]:
     privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *asked, strict=True)
     rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
     return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))
+
+
+DAYS_BEFORE = 14
+
+
+def tokens(patient: Patient) -> Finding:
+    """No token of a program that is in use ends soon."""
+    if not patient.row("SELECT has_table_privilege('tutorwatch.api_tokens', 'SELECT')")[0]:
+        return ok("tokens", "not this role's to see")
+    rows = patient.rows(
+        "SELECT name, expires_at < clock_timestamp(), to_char(expires_at, 'YYYY-MM-DD'),"
+        " expires_at < clock_timestamp() + make_interval(days => %s)"
+        "     AND last_used_at > expires_at - make_interval(days => 30)"
+        " FROM tutorwatch.api_tokens WHERE revoked_at IS NULL ORDER BY expires_at, name",
+        DAYS_BEFORE,
+    )
+    ending = [f"{name} {'ended' if is_over else 'ends'} on {day}" for name, is_over, day, matters in rows if matters]
+    if ending:
+        return trouble(
+            "tokens", f"{', '.join(ending[:MOST_NAMED])}: `tutorwatch token create` another, revoke this one"
+        )
+    in_use = sum(not is_over for _, is_over, *_ in rows)
+    return ok("tokens", f"{in_use} in use" if in_use else "none")

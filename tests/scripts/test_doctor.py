@@ -53,8 +53,8 @@ DAMAGES = [
         r"indexes +index tutorwatch_alerts_by_tutor is not as it was installed: ",
     ),
     (
-        f"REVOKE INSERT ON alerts FROM {LISTENER.name}",
-        rf"rights +{LISTENER.name}, as listener, lacks INSERT on alerts: ",
+        f"REVOKE UPDATE (title) ON alerts FROM {LISTENER.name}",
+        rf"rights +{LISTENER.name}, as listener, lacks UPDATE on alerts: ",
     ),
     (
         f"REVOKE ALL ON ALL TABLES IN SCHEMA tutorwatch FROM {WEB.name}",
@@ -63,6 +63,12 @@ DAMAGES = [
     (
         f"REVOKE EXECUTE ON FUNCTION tutorwatch.password_parameters FROM {WEB.name}",
         rf"rights +{WEB.name}, as web, lacks EXECUTE on FUNCTION tutorwatch.password_parameters: ",
+    ),
+    (
+        "INSERT INTO tutorwatch.api_tokens (name, token_hash, expires_at, last_used_at)"
+        " VALUES ('reports', '', now() + interval '13 days', now()), ('old', 'x', now(), now() - interval '31 days'),"
+        " ('new', 'y', now() + interval '15 days', now()), ('forever', 'z', NULL, now())",
+        r"tokens +reports ends on \d{4}-\d\d-\d\d: make another",
     ),
     (PARKED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
@@ -107,6 +113,7 @@ DAMAGES = [
 BY_HAND = {
     "sweep": "DELETE FROM tutorwatch.sweep; INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())",
     "backlog": "TRUNCATE tutorwatch.outbox",
+    "tokens": "UPDATE tutorwatch.api_tokens SET revoked_at = now()",
     "listeners": "DELETE FROM tutorwatch.listeners; " + ALIVE,
     "platform": "ALTER TABLE alerts DROP IF EXISTS organisation;"
     " DO $$ BEGIN ALTER TABLE alerts RENAME gravity TO severity; EXCEPTION WHEN undefined_column THEN NULL; END $$",

@@ -11,8 +11,10 @@ from aiohttp.test_utils import TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
+from scripts.errors import UsageError
 from tests.platform import Platform, naive
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, insert_alert, token_on
+from web.identity import Scope
 from web.live import HUB
 from web.routes import ROUTES
 
@@ -314,6 +316,42 @@ class TestTokens:
         await platform.connection.execute("UPDATE users SET role = 'student' WHERE id = 'omar'")
         async with program.get("/api/alerts", headers=headers) as response:
             assert response.status == 403
+
+    @pytest.mark.parametrize(
+        ("scope", "answers"),
+        [(Scope.SUMMARY, (200, 403, 403)), (Scope.READ, (200, 200, 403)), (Scope.ACT, (200, 200, 204))],
+    )
+    async def test_token_reaches_as_far_as_its_scope(
+        self,
+        scope: Scope,
+        answers: tuple[int, ...],
+        program: Browser,
+        engine: AsyncEngine,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        acts_for = "omar@example.test" if scope is Scope.ACT else None
+        await accounts.create_token(engine, "reports", scope=scope, acts_for=acts_for)
+        headers = {"Authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+
+        asked = ("GET", "/api/critical-alerts"), ("GET", "/api/alerts"), ("POST", f"/api/alerts/{ALERT}/acknowledge")
+        found = [(await program.request(method, path, headers=headers)).status for method, path in asked]
+        assert tuple(found) == answers
+
+    async def test_token_that_acts_needs_a_person(self, engine: AsyncEngine) -> None:
+        with pytest.raises(UsageError, match="give --acts-for"):
+            await accounts.create_token(engine, "reports", scope=Scope.ACT)
+
+    async def test_token_ends_and_says_so_before(
+        self, program: Browser, engine: AsyncEngine, platform: Platform, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        headers = await self.create(engine, capsys)
+        async with program.get("/api/alerts", headers=headers) as response:
+            told = datetime.fromisoformat(response.headers["Tutorwatch-Token-Expires"])
+        assert timedelta(days=89) < told - datetime.now(UTC) < timedelta(days=91)
+
+        await platform.connection.execute("UPDATE tutorwatch.api_tokens SET expires_at = clock_timestamp()")
+        async with program.get("/api/alerts", headers=headers) as response:
+            assert response.status == 401
 
     async def test_revoked_or_made_up_token_is_nobody(
         self, program: Browser, engine: AsyncEngine, capsys: pytest.CaptureFixture[str]

@@ -130,8 +130,6 @@ def tokens(patient: Patient) -> Finding:
     )
     ending = [f"{name} {'ended' if is_over else 'ends'} on {day}" for name, is_over, day, matters in rows if matters]
     if ending:
-        return trouble(
-            "tokens", f"{', '.join(ending[:MOST_NAMED])}: `tutorwatch token create` another, revoke this one"
-        )
+        return trouble("tokens", f"{', '.join(ending[:MOST_NAMED])}: make another, and revoke the old one")
     in_use = sum(not is_over for _, is_over, *_ in rows)
     return ok("tokens", f"{in_use} in use" if in_use else "none")

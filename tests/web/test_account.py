@@ -81,9 +81,9 @@ async def test_a_browser_is_known_to_the_account_that_signed_in_there_only(
     assert await signs_in(nobody, PASSWORD) == 429
 
 
+@pytest.mark.usefixtures("account")
 async def test_the_token_of_a_browser_is_out_of_reach_of_scripts_and_lasts(
     nobody: Browser,
-    account: None,
     platform: Platform,
 ) -> None:
     async with await post(
@@ -246,10 +246,10 @@ async def test_keys_are_computed_from_a_queue_with_a_bound(monkeypatch: pytest.M
     assert known == bytes(32)
 
 
+@pytest.mark.usefixtures("account")
 async def test_a_full_queue_is_told_and_keeps_nobody_out_of_a_known_browser(
     nobody: Browser,
     open_browser: Opener,
-    account: None,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert await signs_in(nobody, PASSWORD) == 303

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from argon2 import PasswordHasher
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
@@ -16,6 +17,7 @@ from tests.migrations.catalog import count_rows, snapshot
 from tests.migrations.interruptions import interrupt_everywhere, migrate_up_to
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import psql
+from web.access_passwords import Parameters, compute_key
 
 SERVICES = ("tutorwatch-listen", "tutorwatch-web-listen", "tutorwatch-worker", "tutorwatch-web")
 LISTENING = SERVICES[:2]
@@ -299,3 +301,37 @@ def test_tutors_that_failed_at_the_old_revision_are_tried_again(seeded_0017_url:
     assert upgrade.migrate(seeded_0017_url).freed == 1
 
     assert query(seeded_0017_url, "SELECT parked_at, attempts FROM tutorwatch.failures") == [(None, 0)]
+
+
+# Accounts
+
+
+def test_passwords_stay_valid_and_tokens_reach_as_far_as_before(seeded_0017_url: str) -> None:
+    password, another = "correct horse battery", "seven purple lanterns"
+    hashes = {"tutor": PasswordHasher().hash(password), "admin": PasswordHasher(time_cost=1, salt_len=11).hash(another)}
+    with psycopg.connect(seeded_0017_url, autocommit=True) as connection:
+        for user_id, password_hash in hashes.items():
+            connection.execute(
+                "INSERT INTO tutorwatch.credentials (user_id, password_hash) VALUES (%s, %s)"
+                " ON CONFLICT (user_id) DO UPDATE SET password_hash = excluded.password_hash",
+                [user_id, password_hash],
+            )
+        connection.execute("TRUNCATE tutorwatch.api_tokens")
+        connection.execute(
+            "INSERT INTO tutorwatch.api_tokens (name, token_hash, user_id) VALUES ('a', 'a', 'admin'), ('b', 'b', NULL)"
+        )
+    upgrade.migrate(seeded_0017_url)
+
+    with psycopg.connect(seeded_0017_url, autocommit=True) as connection:
+
+        def signs_in(user_id: str, password: str) -> object:
+            parameters = connection.execute("SELECT tutorwatch.password_parameters(%s)", [user_id]).fetchone() or ()
+            key = compute_key(password, Parameters.parse(parameters[0]))
+            token = f"{user_id} {password}".encode()
+            signed_in = "SELECT tutorwatch.sign_in_with_password(%s, %s, %s, NULL, NULL)"
+            return (connection.execute(signed_in, [user_id, key, token]).fetchone() or ())[0]
+
+        assert [signs_in("tutor", password), signs_in("tutor", another)] == [True, False]
+        assert [signs_in("admin", another), signs_in("admin", password)] == [True, False]
+    tokens = query(seeded_0017_url, "SELECT name, scope, expires_at FROM tutorwatch.api_tokens ORDER BY name")
+    assert tokens == [("a", "act", None), ("b", "read", None)]

@@ -43,7 +43,7 @@ async def test_secrets_stay_secret(
     async with engine.begin() as conn:
         await conn.exec_driver_sql("INSERT INTO tutorwatch.sign_ins VALUES ($1, 'dana')", (digest(COOKIE),))
         await store.insert_link(conn, digest(LINK), "dana", accounts.LINK_VALID_FOR)
-    [password_hash] = await platform.rows("SELECT password_hash FROM tutorwatch.credentials")
+    [(parameters, key_digest)] = await platform.rows("SELECT parameters, key_digest FROM tutorwatch.credentials")
     digests = [digest(each) for each in (COOKIE, token, LINK)]
 
     with services(database_url) as (listener, web):
@@ -57,7 +57,7 @@ async def test_secrets_stay_secret(
     assert len(answers) > 25
     given_out = "\n".join([said, *answers])
     secrets = [WEB.password, LISTENER.password, PASSWORD, TYPED, TYPED_AS_ADDRESS, METRICS, token, COOKIE, LINK]
-    secrets += [password_hash, *(each.hex() for each in digests)]
+    secrets += [parameters, key_digest.hex(), *(each.hex() for each in digests)]
     assert [secret for secret in secrets if secret in given_out] == []
     # To somebody who asks, nothing is said of how it is made.
     made_of = ["Traceback", "site-packages", "psycopg", "sqlalchemy", "SELECT ", "session_feedback", "aiohttp"]

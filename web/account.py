@@ -3,6 +3,7 @@
 from datetime import UTC, datetime
 
 from aiohttp import web
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from web import store
 from web.access import lifetime
@@ -72,8 +73,7 @@ async def end_sign_ins(request: web.Request) -> web.StreamResponse:
         if given.sign_in:
             ended = int(await store.delete_one_sign_in(conn, user_id, given.sign_in))
         else:
-            ended = await store.delete_sign_ins_of(conn, user_id, but=_current(request))
-            await store.forget_browsers_of(conn, user_id)
+            ended = await _end_others(request, conn)
     told = {0: "There was none to end any more.", 1: "One sign-in is ended."}
     return _back(request, "done", told.get(ended, f"{ended} sign-ins are ended."))
 
@@ -84,24 +84,34 @@ async def _replace(request: web.Request, account: store.Account, parameters: str
     Guessing is slowed down as at the sign-in: somebody may have found an unlocked computer.
     """
     engine, passwords, actor = request.app[ENGINE], request.app[PASSWORDS], actor_of(request)
-    browser = digest(read_cookie(request, BROWSER) or "")
     async with engine.begin() as conn:
-        attempt = await begin_attempt(conn, email=account.email, address=None, browser=browser)
+        attempt = await begin_attempt(conn, email=account.email, address=None, browser=_browser(request))
     key = await passwords.key(given.password, parameters, is_known=True)
     password = await passwords.new(given.new_password)
     async with engine.begin() as conn:
         if not await store.replace_password(conn, account.user_id, key, password):
             return None
         await end_attempt(conn, attempt)
-        ended = await store.delete_sign_ins_of(conn, account.user_id, but=_current(request))
+        ended = await _end_others(request, conn)
         entry = Entry(Action.PASSWORD_CHANGED, user_id=account.user_id)
         await write(conn, entry, actor)
     log(entry, actor)
     return ended
 
 
+async def _end_others(request: web.Request, conn: AsyncConnection) -> int:
+    """Returns how many other sign-ins there were; no other browser is known any more."""
+    user_id = request[IDENTITY].user_id
+    await store.forget_browsers_of(conn, user_id, but=_browser(request))
+    return await store.delete_sign_ins_of(conn, user_id, but=_current(request))
+
+
 def _current(request: web.Request) -> bytes:
     return digest(read_cookie(request, SIGN_IN) or "")
+
+
+def _browser(request: web.Request) -> bytes:
+    return digest(read_cookie(request, BROWSER) or "")
 
 
 def _back(request: web.Request, kind: str, text: str) -> web.StreamResponse:

@@ -342,9 +342,10 @@ async def note_browser(conn: AsyncConnection, token_hash: bytes, user_id: str) -
     )
 
 
-async def forget_browsers_of(conn: AsyncConnection, user_id: str) -> None:
-    """No browser is known as this user's any more."""
-    await conn.execute(delete(known_browsers).where(known_browsers.c.user_id == user_id))
+async def forget_browsers_of(conn: AsyncConnection, user_id: str, *, but: bytes = b"") -> None:
+    """No browser, or only one, is known as this user's any more."""
+    theirs = (known_browsers.c.user_id == user_id) & (known_browsers.c.token_hash != but)
+    await conn.execute(delete(known_browsers).where(theirs))
 
 
 # In one order, so that two attempts never wait for each other. A row of ours, not an advisory lock: that could be held

@@ -115,15 +115,16 @@ def test_long_ones_are_accepted(password: str) -> None:
 
 @pytest.mark.usefixtures("account")
 async def test_people_change_their_password_and_that_ends_their_other_sign_ins(
-    nobody: Browser, sign_in: SignIn
+    nobody: Browser, sign_in: SignIn, open_browser: Opener, platform: Platform
 ) -> None:
-    assert await signs_in(nobody, PASSWORD) == 303
+    assert [await signs_in(browser, PASSWORD) for browser in (await open_browser(), nobody)] == [303, 303]
     elsewhere, omar = await sign_in("dana"), await sign_in("omar")
 
-    assert "1 other sign-in was ended" in await change(nobody, PASSWORD, ANOTHER)
+    assert "2 other sign-ins were ended" in await change(nobody, PASSWORD, ANOTHER)
 
     statuses = [(await each.get("/alerts", allow_redirects=False)).status for each in (nobody, elsewhere, omar)]
     assert statuses == [200, 303, 200]
+    assert await platform.rows("SELECT count(*) FROM tutorwatch.known_browsers") == [1]
     await post(nobody, "/sign-out", page="/account")
     assert await signs_in(nobody, PASSWORD) == 401
     assert await signs_in(nobody, ANOTHER) == 303

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Row
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.canary import IS_CHANGE, NEVER_TRIED, Canary, Part, load_canary
 from database.liveness import IS_FRESH
 from database.platform import (
     NOTHING_MISSING,
@@ -39,6 +40,8 @@ class Check(StrEnum):
     """Changes are recorded: the switch is on, and every trigger and function is in place."""
     LISTENERS = "listeners"
     """A listener is alive, and evaluates."""
+    CANARY = "canary"
+    """Test changes are recorded, and answered by a listener."""
     WAITING = "waiting"
     """No change has been waiting for longer than a minute."""
     DEAD_LETTERED = "dead_lettered"
@@ -71,6 +74,8 @@ class Condition:
     dead_lettered: int
     swept_at: datetime | None
     """When all tutors were last re-evaluated."""
+    canary: Canary = NEVER_TRIED
+    """What came of the latest test changes."""
     missing: Missing = NOTHING_MISSING
     """What of the platform's that only some page needs isn't there, or may not be read by our own role: no problem."""
 
@@ -83,7 +88,16 @@ class Condition:
 LONGEST_WAIT = timedelta(seconds=60)
 """A change that waits for longer than this isn't evaluated in time."""
 
-_OWN_TABLES = ("alembic_version", "outbox", "failures", "sweep", "listeners", "automation_off")
+_OWN_TABLES = (
+    "alembic_version",
+    "outbox",
+    "failures",
+    "sweep",
+    "listeners",
+    "automation_off",
+    "canary",
+    "canary_markers",
+)
 
 _READ_CATALOGS = f"""
     SELECT ({READ_SCHEMA}) AS schema,
@@ -94,8 +108,8 @@ _READ_CATALOGS = f"""
 """  # noqa: S608 - constants of ours
 _READ_OWN_TABLES = f"""
     SELECT (SELECT max(version_num) FROM tutorwatch.alembic_version) AS revision,
-           (SELECT count(*) FROM tutorwatch.outbox) AS waiting,
-           (SELECT min(recorded_at) FROM tutorwatch.outbox) AS oldest_waiting_at,
+           (SELECT count(*) FROM tutorwatch.outbox WHERE {IS_CHANGE}) AS waiting,
+           (SELECT min(recorded_at) FROM tutorwatch.outbox WHERE {IS_CHANGE}) AS oldest_waiting_at,
            count(*) FILTER (WHERE failure.parked_at IS NULL AND failure.attempts > 0) AS failing,
            count(failure.parked_at) AS dead_lettered,
            min(failure.parked_at) AS dead_lettered_since,
@@ -107,11 +121,11 @@ _READ_OWN_TABLES = f"""
                          'seconds_silent', extract(epoch FROM clock_timestamp() - seen_at)))
                      FROM tutorwatch.listeners), '[]') AS listeners
     FROM tutorwatch.failures AS failure
-"""  # noqa: S608 - a constant of ours
+"""  # noqa: S608 - constants of ours
 
 
 async def load_condition(conn: AsyncConnection) -> Condition:
-    """How things stand, by the database's clock. Three statements, which the roles of both services may run.
+    """How things stand, by the database's clock. Four statements, which the roles of both services may run.
 
     Raises what the driver raises where the database can't be reached.
     """
@@ -123,27 +137,31 @@ async def load_condition(conn: AsyncConnection) -> Condition:
     own = (await conn.exec_driver_sql(_READ_OWN_TABLES, execution_options=plainly)).one()
     if outdated := explain_revision(own.revision):
         return _unreadable(outdated, missing)
+    canary = await load_canary(conn)
     alive = [each for each in own.listeners if each["is_alive"]]
     problems = (
         *_platform_problems(comparison, alive),
         *[Problem(Check.ROWS, _sentence(each), _blocked_since(alive)) for each in await find_hidden_rows(conn)],
         *_recording_problems(own.off_since, catalogs.broken_triggers),
     )
+    problems += tuple(_listener_problems(own, alive, problems))
+    problems += tuple(_canary_problems(canary, own.oldest_waiting_at, problems))
     return Condition(
-        problems=(*problems, *_listener_problems(own, alive, problems), *_work_problems(own)),
+        problems=(*problems, *_work_problems(own)),
         listeners=len(alive),
         waiting=own.waiting,
         oldest_waiting_at=own.oldest_waiting_at,
         failing=own.failing,
         dead_lettered=own.dead_lettered,
         swept_at=own.swept_at,
+        canary=canary,
         missing=missing,
     )
 
 
 def _unreadable(message: str, missing: Missing) -> Condition:
     """Where our own schema isn't this program's, nothing else can be told."""
-    return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None, missing)
+    return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None, missing=missing)
 
 
 def _explain_lost(lost: list[str]) -> str:
@@ -195,6 +213,21 @@ def _listener_problems(
     is_explained = any(problem.check in (Check.PLATFORM, Check.ROWS) for problem in explained)
     if len(blocked) == len(alive) and not is_explained:
         yield Problem(Check.LISTENERS, str(blocked[0]["message"]), _blocked_since(alive))
+
+
+def _canary_problems(
+    canary: Canary, oldest_waiting_at: datetime | None, explained: tuple[Problem, ...]
+) -> Iterator[Problem]:
+    """What test changes alone have shown, unless something that is told already explains it."""
+    told = {problem.check for problem in explained}
+    if canary.is_ok(Part.RECORDING) is False and not told & {Check.PLATFORM, Check.RECORDING}:
+        message = f"A test change was not recorded ({canary.problem}): run `tutorwatch doctor`"
+        yield Problem(Check.CANARY, message, canary.unrecorded_since)
+    since = canary.unanswered_since
+    is_behind_others = bool(since and oldest_waiting_at and oldest_waiting_at < since)
+    explains = {Check.PLATFORM, Check.ROWS, Check.LISTENERS}
+    if canary.is_overdue and not is_behind_others and not told & explains:
+        yield Problem(Check.CANARY, "A test change was not answered: look into a listener's log", since)
 
 
 def _work_problems(own: Row[Any]) -> Iterator[Problem]:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Date,
     DateTime,
     Dialect,
+    Double,
     Integer,
     LargeBinary,
     MetaData,
@@ -286,6 +287,28 @@ listeners = Table(
     Column("version", Text),
     Column("started_at", DateTime(timezone=True)),
     Column("seen_at", DateTime(timezone=True)),
+)
+
+canary = Table(
+    "canary",
+    own,
+    Column("only_row", Boolean, primary_key=True),
+    Column("due_at", DateTime(timezone=True)),
+    Column("tried_at", DateTime(timezone=True)),
+    Column("outcome", Text),
+    Column("problem", Text),
+    Column("seconds", Double),
+    Column("unrecorded_since", DateTime(timezone=True)),
+)
+
+canary_markers = Table(
+    "canary_markers",
+    own,
+    Column("id", Uuid, primary_key=True),
+    Column("sent_at", DateTime(timezone=True)),
+    Column("answered_at", DateTime(timezone=True)),
+    Column("answered_by", Text),
+    Column("was_woken", Boolean),
 )
 
 announcements = Table("announcements", own, Column("id", BigInteger, primary_key=True), Column("tutor_id", String))

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from uuid import UUID
 
 from sqlalchemy import ARRAY, String, bindparam, insert, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.canary import MARKER
 from database.tables import outbox
 from rules.generation import LOCK_SEED
 from rules.tutors import every_tutor
@@ -34,6 +36,8 @@ class Claim:
     """Whether an empty claim left changes to another listener, who may die."""
     attempt_in_seconds: float | None
     """When the next attempt at a failing tutor is due; negative: since when."""
+    markers: list[UUID]
+    """Ids of the canary's markers, which are among the changes and concern nobody."""
     transaction: str | None
     """The id of the transaction that the claim lasts for; None for an empty claim."""
     now: datetime
@@ -98,12 +102,14 @@ _CLAIM = """
            count(*) = 0 AND EXISTS (SELECT FROM tutorwatch.outbox) AS others_hold_changes,
            (SELECT extract(epoch FROM min(next_attempt_at) - clock_timestamp())::float8
             FROM tutorwatch.failures) AS attempt_in_seconds,
+           ARRAY(SELECT session_ids[2] FROM claimed WHERE session_ids[1] = '{marker}') AS markers,
            pg_current_xact_id_if_assigned()::xid::text AS transaction,
            clock_timestamp() AS now
     FROM claimed
 """
 _CLAIM_OLDEST, _CLAIM_NEWEST = (
-    text(_CLAIM.format(first=first)).bindparams(bindparam("own", type_=ARRAY(String))) for first in (_OLDEST, _NEWEST)
+    text(_CLAIM.format(first=first, marker=MARKER)).bindparams(bindparam("own", type_=ARRAY(String)))
+    for first in (_OLDEST, _NEWEST)
 )
 
 

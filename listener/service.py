@@ -15,6 +15,7 @@ from database.errors import TransientError, translating_errors
 from database.schema_version import check_schema
 from database.subscription import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, listen
 from listener.batch import Batch
+from listener.canary import Canary, Markers
 from listener.http import Listening, serving
 from listener.settings import ListenerSettings
 from listener.subscription import Subscription
@@ -61,11 +62,13 @@ class _Listener:
         self._engine = engine_from(connections, keep_connections=2)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._watch = PlatformWatch(self._fresh)
+        markers = Markers()
         self._worker = Worker(
             self._engine,
             settings,
             limits,
             watch=self._watch,
+            markers=markers,
             hears=lambda: self._subscription.hears,
             on_batch=on_batch,
         )
@@ -76,13 +79,14 @@ class _Listener:
             wake_for_new=self._worker.wake_for_new,
             check=self._check,
             give_up=connections.give_up,
+            told=markers.told,
             figures=lambda: (
                 self._worker.figures.as_json()
                 | {"heartbeat_seconds": settings.heartbeat_seconds}
                 | self._watch.as_json()
             ),
         )
-        self._schema_is_right = False
+        self._schema_is_right = asyncio.Event()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
@@ -91,7 +95,8 @@ class _Listener:
                 async with self._serving(), asyncio.TaskGroup() as tasks:
                     hearing = tasks.create_task(self._hear(), name="subscription")
                     working = tasks.create_task(self._work(), name="worker")
-                    tasks.create_task(self._stop_in_order(stop, hearing, working), name="stop")
+                    trying = tasks.create_task(self._try(), name="canary")
+                    tasks.create_task(self._stop_in_order(stop, hearing, working, trying), name="stop")
         except BaseExceptionGroup as group:
             raise group.exceptions[0] from None
         finally:
@@ -129,6 +134,16 @@ class _Listener:
             await self._check()  # a schema that is gone or changed explains it better
             raise
 
+    async def _try(self) -> None:
+        """The canary, where it isn't switched off."""
+        every_seconds = self._settings.canary_seconds
+        if every_seconds:
+            await self._schema_is_right.wait()
+            canary = Canary(
+                self._fresh, every_seconds=every_seconds, is_blocked=lambda: self._watch.blocked is not None
+            )
+            await canary.run()
+
     async def _first_check(self) -> None:
         """Waits for the database; the subscription, which waits for it too, says so."""
         async for attempt in AsyncRetrying(
@@ -143,14 +158,15 @@ class _Listener:
         with translating_errors():
             async with self._fresh.connect() as conn:
                 await check_schema(conn)
-        self._schema_is_right = True
+        self._schema_is_right.set()
 
     async def _stop_in_order(
-        self, stop: asyncio.Event, hearing: asyncio.Task[None], working: asyncio.Task[None]
+        self, stop: asyncio.Event, hearing: asyncio.Task[None], working: asyncio.Task[None], trying: asyncio.Task[None]
     ) -> None:
         await stop.wait()
+        trying.cancel()
         self._worker.stop()
-        if self._schema_is_right:
+        if self._schema_is_right.is_set():
             await asyncio.wait([working], timeout=self._settings.grace_seconds)
         working.cancel()
         hearing.cancel()

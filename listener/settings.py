@@ -32,6 +32,13 @@ class ListenerSettings(BaseSettings):
         HEARTBEAT_SECONDS, gt=0, le=300, description="Time between two heartbeats; after three without one it is dead"
     )
     sweep_hours: float = Field(24, gt=0, le=24 * 31, description="Time between two sweeps over all tutors")
+    canary_seconds: float = Field(
+        300,
+        ge=0,
+        le=86_400,
+        description="Time between two tests, by one of the listeners, of whether changes are recorded and listeners"
+        " woken: with a session that is never committed (0: none; see docs/operations.md)",
+    )
     transient_attempts: int = Field(5, ge=1, le=20, description="Attempts at a batch that meets a passing error")
     failure_attempts: int = Field(5, ge=1, le=100, description="Attempts at a failing tutor before it is parked")
     failure_delay_seconds: float = Field(

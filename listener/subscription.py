@@ -28,6 +28,7 @@ class Subscription(NotificationHandler):
         wake_for_new: Callable[[], None],
         check: Callable[[], Awaitable[None]],
         give_up: Callable[[], None],
+        told: Callable[[str], None],
         figures: Callable[[], dict[str, Any]],
     ) -> None:
         self._listener_id = listener_id
@@ -36,6 +37,7 @@ class Subscription(NotificationHandler):
         self._wake_for_new = wake_for_new
         self._check = check
         self._give_up = give_up
+        self._told = told
         self._figures = figures
         self.hears = False
         self.reconnects = 0
@@ -53,7 +55,7 @@ class Subscription(NotificationHandler):
 
     def heard(self, payload: str) -> None:
         """The outbox says which tutors are concerned; the notification is only the wake-up."""
-        del payload
+        self._told(payload)
         self._wake_for_new()
 
     def deaf(self) -> None:

@@ -22,6 +22,7 @@ from database.platform import RulesOff
 from database.transactions import in_transaction
 from listener import failures, outbox
 from listener.batch import Batch, BatchLog, Figures, log_last_attempt
+from listener.canary import Markers
 from listener.pace import Pace
 from listener.settings import ListenerSettings
 from listener.sweep import sweep
@@ -77,6 +78,7 @@ class Worker:
         *,
         watch: PlatformWatch,
         hears: Callable[[], bool],
+        markers: Markers | None = None,
         on_batch: Callable[[Batch], None] = lambda _batch: None,
     ) -> None:
         self._engine = engine
@@ -85,6 +87,7 @@ class Worker:
         self._patience = failures.Patience(settings.failure_attempts, settings.failure_delay_seconds)
         self._watch = watch
         self._hears = hears
+        self._markers = markers or Markers()
         self._on_batch = on_batch
         self._woken = asyncio.Event()
         self._newest_woken = asyncio.Event()
@@ -307,9 +310,12 @@ class Worker:
             if not is_last_attempt:
                 raise_if_curable(errors)
             failed = await failures.record(conn, errors, self._patience)
+        await self._markers.answer(conn, claim.markers)  # when all else is done: then it takes what a change takes
+        if claim.changes == len(claim.markers):
+            return claim, None
         age = (claim.now - claim.oldest_at).total_seconds() if claim.oldest_at else 0.0
         batch = Batch(
-            changes=claim.changes,
+            changes=claim.changes - len(claim.markers),
             tutors=len(claim.tutor_ids),
             generated=generated,
             failed=failed,

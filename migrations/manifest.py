@@ -26,6 +26,8 @@ FUNCTIONS = (
     "announce_alerts",
     "wake_dashboards",
     "end_duplicate_alerts",
+    "test_insert",
+    "try_recording",
     "open_alerts",
     "password_parameters",
     "sign_in_with_password",

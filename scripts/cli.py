@@ -3,6 +3,7 @@
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -35,6 +36,14 @@ app.add_typer(token, name="token")
 
 PENDING = 3
 """Exit code of `migrate --check` where `migrate` has something to do, and can."""
+
+
+class CanaryPart(StrEnum):
+    """A part of the canary, as `database.canary` has it: importing that here would slow --help down."""
+
+    RECORDING = "recording"
+    WAKING = "waking"
+
 
 OF_TYPER_INTERRUPTED = 130
 """Typer's exit code at a KeyboardInterrupt, of which it says nothing."""
@@ -249,6 +258,26 @@ def status(
     from scripts import operations
 
     is_well = _with_engine(lambda engine: operations.print_status(engine, host=host, as_json=as_json))
+    raise typer.Exit(0 if is_well else 1)
+
+
+@app.command()
+def canary(
+    only: Annotated[CanaryPart | None, typer.Option(help="Try this part alone: `recording` needs no listener.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to wait for a listener's answer.")] = 60.0,
+    as_json: Json = False,
+) -> None:
+    """Tries it: a session that is never committed must be recorded, and a listener must answer a test change.
+
+    A line for each with its time, `ok`, or `!!` and what is wrong; then exit 1. A listener that is behind answers late,
+    and one that no notification reaches, after its next poll: that is told, and no failure. Needs the listener's or the
+    owner's role.
+    """
+    from database.canary import Part
+    from scripts import canary as trial
+
+    parts = tuple(Part) if only is None else (Part(only.value),)
+    is_well = _with_engine(lambda engine: trial.print_canary(engine, parts, timeout_seconds=timeout, as_json=as_json))
     raise typer.Exit(0 if is_well else 1)
 
 

@@ -59,6 +59,10 @@ GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
 GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off, tutorwatch.outbox_id_seq TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
 GRANT EXECUTE ON FUNCTION tutorwatch.keep_audit_trail TO {listener};
+-- Its canary writes a session by a function that takes it back.
+GRANT EXECUTE ON FUNCTION tutorwatch.try_recording TO {listener};
+GRANT SELECT, UPDATE ON tutorwatch.canary TO {listener};
+GRANT SELECT, INSERT, UPDATE (answered_at, answered_by, was_woken), DELETE ON tutorwatch.canary_markers TO {listener};
 
 -- The dashboard reads what its pages show,
 GRANT SELECT (id, email, name, role) ON public.users TO {web};
@@ -67,7 +71,8 @@ GRANT SELECT ON public.sessions, public.session_audio_metrics, public.session_vi
     public.tutor_insights, tutorwatch.alert_evidence, tutorwatch.consumed_sessions, tutorwatch.alert_resolutions,
     tutorwatch.failures, tutorwatch.listeners, tutorwatch.sweep, tutorwatch.outbox_id_seq, tutorwatch.unrecorded,
     tutorwatch.automation_off TO {web};
-GRANT SELECT (recorded_at) ON tutorwatch.outbox TO {web};
+GRANT SELECT (recorded_at, session_ids) ON tutorwatch.outbox TO {web};
+GRANT SELECT ON tutorwatch.canary, tutorwatch.canary_markers TO {web};
 -- writes what admins do,
 GRANT UPDATE (acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken)
     ON public.alerts TO {web};

@@ -173,3 +173,16 @@ def test_what_needs_a_session_takes_the_way_past_it(database_url: str, pooled_ur
         done = tutorwatch(*arguments, url=pooled_url, listen_url=database_url)
         assert expected in done.out, done
     assert left_behind(database_url, pooled_url) == set()
+
+
+async def test_the_canary_works_through_it(database_url: str, pooled_url: str, platform: Platform) -> None:
+    await platform.session("ann", audio={}, video={})
+    role_url = LISTENER.url(pooled_url)
+    with Running("listen", url=role_url, listen_url=LISTENER.url(database_url)) as listener:
+        await listener.log(action="listening")
+        done = await asyncio.to_thread(tutorwatch, "canary", url=role_url, listen_url=LISTENER.url(database_url))
+
+    assert done.code == 0, done
+    assert done.out.splitlines()[1].endswith(", woken by NOTIFY")
+    assert await platform.rows("SELECT count(*) FROM sessions") == [1]
+    assert left_behind(database_url, role_url) == set()

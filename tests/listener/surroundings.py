@@ -43,12 +43,15 @@ class Listening:
 
 @asynccontextmanager
 async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
-    """Runs a listener, as its role, and stops it at the end; what ends it before ends the test."""
+    """Runs a listener, as its role, and stops it at the end; what ends it before ends the test.
+
+    Without the canary, unless its setting is given: tests count what a listener does.
+    """
     batches: list[Batch] = []
     stop = asyncio.Event()
     service = run_listener(
         LISTENER.url(url),
-        ListenerSettings(**settings),
+        ListenerSettings(**{"canary_seconds": 0} | settings),
         Thresholds(),
         version="test",
         stop=stop,

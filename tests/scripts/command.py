@@ -57,8 +57,9 @@ class Finished:
 
 
 def environment(url: str | None, settings: dict[str, object]) -> dict[str, str]:
-    """The surroundings of a command: no setting but these."""
+    """The surroundings of a command: no setting but these, and no canary, since tests count what a listener does."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUTORWATCH_")}
+    settings = {"canary_seconds": 0} | settings
     chosen = {f"TUTORWATCH_{name.upper()}": str(value) for name, value in settings.items()}
     if url is not None:
         chosen["TUTORWATCH_DATABASE_URL"] = url

@@ -80,6 +80,34 @@ async def test_system_page_has_a_line_for_each_check(admin: Browser, platform: P
     assert "Every client's change is recorded" in page
 
 
+async def test_test_changes_are_told_on_every_page_and_in_detail_on_the_systems(
+    admin: Browser, platform: Platform
+) -> None:
+    await a_listener_is_alive(platform)
+    page = await page_that_says(admin, "/system", "None was made yet.")
+    await platform.connection.execute(
+        "UPDATE tutorwatch.canary SET outcome = 'recorded', seconds = 0.012, tried_at = now(), due_at = now();"
+        "INSERT INTO tutorwatch.canary_markers VALUES"
+        " (gen_random_uuid(), now(), now() + interval '34 ms', 'host:7', true)"
+    )
+    page = await page_that_says(admin, "/system", "The latest ones were recorded, and answered by a listener.")
+    assert "<p>Recorded in 12 ms " in page
+    assert re.search(r"<p>Answered in 34 ms .+</p>", page)
+    assert "found by a poll" not in page
+
+    await platform.connection.execute(
+        "UPDATE tutorwatch.canary SET outcome = 'unrecorded', problem = 'a new session', unrecorded_since = now()"
+    )
+    told = "A test change was not recorded (a new session): run <code>tutorwatch doctor</code>"
+    for path in ("/", "/alerts", "/tutors", "/system"):
+        page = await page_that_says(admin, path, told)
+        assert 'data-is-well="false"' in page
+        assert "✓" not in page
+    async with admin.get("/readyz") as response:
+        told = (await response.json())["condition"]["problems"]
+    assert [problem["check"] for problem in told] == ["canary"]
+
+
 @pytest.mark.usefixtures("people")
 async def test_page_of_a_failing_tutor_says_since_when(sign_in: SignIn, platform: Platform) -> None:
     await a_listener_is_alive(platform)

@@ -15,6 +15,7 @@ from sqlalchemy import Row, TextClause, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.canary import IS_CHANGE, Canary, Part
 from database.condition import Check, Condition, load_condition
 from database.errors import is_transient
 from database.recording import BROKEN_TRIGGERS, OFF_SINCE
@@ -35,15 +36,15 @@ class DatabaseMetrics:
     opened: Rows = field(default_factory=tuple)
 
 
-_STATE = text("""
+_STATE = text(f"""
     SELECT (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tutorwatch.outbox_id_seq) AS recorded,
            (SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM tutorwatch.unrecorded) AS unrecorded,
            (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8
-            FROM tutorwatch.outbox) AS oldest_seconds,
+            FROM tutorwatch.outbox WHERE {IS_CHANGE}) AS oldest_seconds,
            (SELECT extract(epoch FROM clock_timestamp() - max(swept_at))::float8
             FROM tutorwatch.sweep) AS sweep_seconds,
            coalesce(pg_stat_get_dead_tuples('tutorwatch.outbox'::regclass), 0) AS dead_rows
-""")
+""")  # noqa: S608 - a constant of ours
 # Each of our triggers on the platform's tables and their partitions; whatever is wrong with one has its own words.
 _RECORDING = text(f"""
     SELECT ({OFF_SINCE}) IS NULL AS switch,
@@ -129,6 +130,29 @@ def _of_condition(condition: Condition) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "tutorwatch_listeners_alive", "Listeners whose latest heartbeat is recent", condition.listeners
     )
+    yield from _of_canary(condition.canary)
+
+
+def _of_canary(canary: Canary) -> Iterator[Metric]:
+    """Without values where nothing was tried, or what was found says nothing any more."""
+    is_ok = GaugeMetricFamily(
+        "tutorwatch_canary_ok", "Whether the latest test change was recorded, and answered: 1 or 0", labels=["part"]
+    )
+    seconds = GaugeMetricFamily(
+        "tutorwatch_canary_seconds", "How long the latest test change took, by what was tried", labels=["part"]
+    )
+    age = GaugeMetricFamily(
+        "tutorwatch_canary_age_seconds", "Time since the latest test change, by what was tried", labels=["part"]
+    )
+    for part in Part:
+        for family, value in (
+            (is_ok, canary.is_ok(part)),
+            (seconds, canary.seconds(part)),
+            (age, canary.age_seconds(part)),
+        ):
+            if value is not None:
+                family.add_metric([part.value], float(value))
+    yield from (is_ok, seconds, age)
 
 
 def _of_recording(recording: Row[Any], condition: Condition) -> Metric:

@@ -26,6 +26,7 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
     rights.tokens,
     work.listeners,
     work.backlog,
+    work.canary,
     work.failures,
     work.sweep,
     work.outbox,

@@ -1,5 +1,8 @@
 """The work: who does it, how far behind it is, and what was given up on."""
 
+from psycopg.rows import dict_row
+
+from database.canary import IS_CHANGE, READ_CANARY, Canary, Outcome, Part, canary_from
 from database.liveness import IS_FRESH
 from scripts.doctor.findings import Finding, Patient, duration, ok, trouble
 
@@ -40,8 +43,8 @@ def _since_when(who: str, age: float) -> str:
 def backlog(patient: Patient) -> Finding:
     """Changes are worked off as they come."""
     waiting, oldest = patient.row(
-        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8"
-        " FROM tutorwatch.outbox"
+        "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8"  # noqa: S608
+        f" FROM tutorwatch.outbox WHERE {IS_CHANGE}"
     )
     if not waiting:
         return ok("backlog", "nothing waits")
@@ -49,6 +52,45 @@ def backlog(patient: Patient) -> Finding:
     if oldest > LONGEST_WAIT_SECONDS:
         return trouble("backlog", f"{told}: look into a listener's log, or start more with `tutorwatch listen`")
     return ok("backlog", told)
+
+
+def canary(patient: Patient) -> Finding:
+    """Test changes are recorded, and answered by a listener."""
+    found = patient.connection.cursor(row_factory=dict_row).execute(READ_CANARY.encode()).fetchone()
+    known = canary_from(found or {})
+    if found is None or known.due_at is None:
+        return trouble("canary", "its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES")
+    if known.is_ok(Part.RECORDING) is False:
+        return trouble(
+            "canary",
+            f"a test change was not recorded ({known.problem}): `tutorwatch migrate` repairs triggers and functions,"
+            " `tutorwatch canary` tries again",
+        )
+    if known.is_overdue:
+        waited = duration(known.age_seconds(Part.WAKING) or 0.0)
+        return trouble("canary", f"a test change has waited for its answer for {waited}: see `listeners`, `backlog`")
+    return ok("canary", f"{_of_recording(known)}; {_of_waking(known)}")
+
+
+def _of_recording(known: Canary) -> str:
+    ago = duration(known.age_seconds(Part.RECORDING) or 0.0)
+    took = f"{(known.recording_seconds or 0.0) * 1000:.0f} ms"
+    told = {
+        None: "recording was not tried yet",
+        Outcome.RECORDED: f"recorded in {took}, {ago} ago",
+        Outcome.UNRECORDED: f"not recorded {ago} ago, and not tried since",
+        Outcome.UNTRIED: f"recording can't be tried ({known.problem}), {ago} ago",
+        Outcome.OFF: f"recording was not tried {ago} ago, because automation was off",
+    }
+    return told[known.outcome]
+
+
+def _of_waking(known: Canary) -> str:
+    if known.sent_at is None or known.now is None:
+        return "no test change was answered yet"
+    how = "woken by NOTIFY" if known.was_woken else "found by a poll"
+    ago = duration((known.now - known.sent_at).total_seconds())
+    return f"answered in {(known.waking_seconds or 0.0) * 1000:.0f} ms, {how}, {ago} ago"
 
 
 def failures(patient: Patient) -> Finding:

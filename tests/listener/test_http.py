@@ -11,6 +11,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from database import condition_keeper
+from database.canary import Part
 from database.recording import SWITCH_OFF, SWITCH_ON
 from listener.http import AddressError
 from tests.listener.surroundings import has_settled, listening, no_shows
@@ -132,6 +133,37 @@ async def test_metrics_tell_what_it_has_done_and_what_the_database_knows(
     assert value(text, "tutorwatch_alerts_open", type="no_show_pattern", severity="critical") == 2
     assert value(text, "process_start_time_seconds") > 0
     assert "_created" not in text
+
+
+async def test_metrics_of_the_canary_are_there_once_it_has_tried(
+    database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with served(database_url, caplog) as session:
+        await is_ready(session, True)
+        async with session.get("/metrics") as response:
+            text = await response.text()
+        assert "tutorwatch_canary_ok{" not in text
+        assert value(text, "tutorwatch_condition_ok", check="canary") == 1
+        await platform.connection.execute(
+            "UPDATE tutorwatch.canary SET outcome = 'recorded', seconds = 0.25, tried_at = now(), due_at = now();"
+            "INSERT INTO tutorwatch.canary_markers VALUES"
+            " (gen_random_uuid(), now() - interval '9 s', now() - interval '8 s', 'host:7', true)"
+        )
+        async with session.get("/metrics") as response:
+            text = await response.text()
+        assert [value(text, "tutorwatch_canary_ok", part=part) for part in Part] == [1, 1]
+        assert [value(text, "tutorwatch_canary_seconds", part=part) for part in Part] == [0.25, 1]
+        assert 9 <= value(text, "tutorwatch_canary_age_seconds", part="waking") < 60
+
+        await platform.connection.execute(
+            "UPDATE tutorwatch.canary SET outcome = 'unrecorded', problem = 'a new session', due_at = now()"
+        )
+        told = await is_ready(session, False)
+        assert [problem["check"] for problem in told["condition"]["problems"]] == ["canary"]
+        async with session.get("/metrics") as response:
+            text = await response.text()
+        assert value(text, "tutorwatch_canary_ok", part="recording") == 0
+        assert value(text, "tutorwatch_condition_ok", check="canary") == 0
 
 
 async def test_port_that_is_taken_ends_it_with_a_word_on_the_setting(database_url: str) -> None:

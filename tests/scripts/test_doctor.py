@@ -13,6 +13,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from database.canary import MARKER
 from listener.settings import ListenerSettings
 from scripts.doctor import server
 from scripts.doctor.examination import OF_THE_SCHEMA, OF_THE_SERVER, examine
@@ -33,6 +34,15 @@ DUPLICATES = """
 PARKED = """
     INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)
     VALUES ('tutor', 5, 'KeyError: 1', now(), now(), now())
+"""
+
+UNRECORDED = """
+    UPDATE tutorwatch.canary SET outcome = 'unrecorded', problem = 'a new session', tried_at = now(), due_at = now()
+"""
+UNANSWERED = f"""
+    INSERT INTO tutorwatch.canary_markers (id, sent_at) VALUES (gen_random_uuid(), now() - interval '5 min');
+    INSERT INTO tutorwatch.outbox (session_ids, recorded_at)
+    SELECT ARRAY['{MARKER}', id], sent_at FROM tutorwatch.canary_markers
 """
 
 DAMAGES = [
@@ -70,6 +80,15 @@ DAMAGES = [
         " ('new', 'y', now() + interval '15 days', now()), ('forever', 'z', NULL, now())",
         r"tokens +reports ends on \d{4}-\d\d-\d\d: make another",
     ),
+    (
+        UNRECORDED,
+        r"canary +a test change was not recorded \(a new session\): `tutorwatch migrate` .+, `tutorwatch canary` tries",
+    ),
+    (
+        UNANSWERED,
+        r"canary +a test change has waited for its answer for 5 min: see `listeners`, `backlog`$",
+    ),
+    ("DELETE FROM tutorwatch.canary", r"canary +its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES$"),
     (PARKED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
     (
@@ -111,6 +130,7 @@ DAMAGES = [
 """What somebody does to the database, and the line that tells it."""
 
 BY_HAND = {
+    "canary": "TRUNCATE tutorwatch.outbox; DELETE FROM tutorwatch.canary; INSERT INTO tutorwatch.canary DEFAULT VALUES",
     "sweep": "DELETE FROM tutorwatch.sweep; INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())",
     "backlog": "TRUNCATE tutorwatch.outbox",
     "tokens": "UPDATE tutorwatch.api_tokens SET revoked_at = now()",
@@ -168,10 +188,29 @@ def test_each_damage_is_one_line_and_the_advice_mends_it(healthy_url: str) -> No
         if check in BY_HAND:
             run(healthy_url, BY_HAND[check])
         for command in re.findall(r"`tutorwatch ([^`]+)`", told[0]):
-            if command != "listen":
+            if command not in ("listen", "canary"):  # which needs one
                 assert tutorwatch(*shlex.split(command), url=healthy_url).code == 0, command
         assert troubles(doctor(healthy_url)) == [], (statement, told)
         run(healthy_url, "TRUNCATE tutorwatch.outbox")
+
+
+def test_what_the_canary_found_is_told_with_its_time_and_age(healthy_url: str) -> None:
+    def told() -> str:
+        (line,) = (line for line in doctor(healthy_url).out.splitlines() if line.startswith("ok  canary"))
+        return line.removeprefix("ok  canary").strip()
+
+    assert told() == "recording was not tried yet; no test change was answered yet"
+    run(
+        healthy_url,
+        "UPDATE tutorwatch.canary SET outcome = 'recorded', seconds = 0.012, tried_at = now() - interval '5 min'",
+        "INSERT INTO tutorwatch.canary_markers VALUES"
+        " (gen_random_uuid(), now() - interval '5 min', now() - interval '5 min' + interval '7.5 s', 'host:7', false)",
+    )
+    assert told() == "recorded in 12 ms, 5 min ago; answered in 7500 ms, found by a poll, 5 min ago"
+    run(healthy_url, "UPDATE tutorwatch.canary SET outcome = 'untried', problem = 'there is no tutor yet'")
+    assert told().startswith("recording can't be tried (there is no tutor yet), 5 min ago; ")
+    run(healthy_url, "UPDATE tutorwatch.canary SET outcome = 'unrecorded', due_at = now() - interval '3 min'")
+    assert told().startswith("not recorded 5 min ago, and not tried since; ")
 
 
 def test_features_and_rules_that_are_off_are_told_and_are_no_trouble(healthy_url: str) -> None:

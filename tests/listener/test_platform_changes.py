@@ -77,9 +77,9 @@ CASES = [
         id="hidden rows",
     ),
     pytest.param(
-        f"REVOKE INSERT ON alerts FROM {LISTENER.name}; REVOKE INSERT (title) ON alerts FROM {LISTENER.name}",
-        f"GRANT INSERT ON alerts TO {LISTENER.name}",
-        "Generation fails for every tutor (permission denied for table alerts)",
+        f"REVOKE EXECUTE ON FUNCTION tutorwatch.open_alerts FROM {LISTENER.name}",
+        f"GRANT EXECUTE ON FUNCTION tutorwatch.open_alerts TO {LISTENER.name}",
+        "Generation fails for every tutor (permission denied for function open_alerts)",
         Check.LISTENERS,
         id="a right that is missing",
     ),

@@ -215,7 +215,8 @@ async def test_stepping_aside_keeps_evidence_and_accounts_and_migrating_brings_a
     async with client_of(platform_url) as connection:
         platform = Platform(connection)
         await platform.rows(
-            "INSERT INTO tutorwatch.credentials (user_id, parameters, key_digest) VALUES ('tutor', 'salt', '') RETURNING 1"
+            "INSERT INTO tutorwatch.credentials (user_id, parameters, key_digest) VALUES ('tutor', 'salt', '')"
+            " RETURNING 1"
         )
         await platform.rows(
             "INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at)"

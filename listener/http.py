@@ -1,6 +1,7 @@
 """The listener's own port, where one is set: whether it is up, whether it can evaluate, and its metrics."""
 
 import asyncio
+import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -16,9 +17,12 @@ from database.condition import Check, load_condition
 from database.condition_keeper import ConditionKeeper, KnownCondition
 from database.errors import TransientError, TutorwatchError, translating_errors
 from database.metrics import DatabaseMetrics, exposition, families_of_database, info, load_database_metrics
+from database.serving import Runner, ServerLog
 from listener.batch import Figures
 
 T = TypeVar("T")
+
+SERVER_LOG = ServerLog(logging.getLogger("listener.server"))
 
 ANSWER_SECONDS = 5.0
 """How long the database may take; longer, and it counts as gone."""
@@ -47,7 +51,7 @@ async def serving(host: str, port: int | None, engine: AsyncEngine, listening: L
         yield None
         return
     keeper = ConditionKeeper(lambda: _read(engine, load_condition))
-    runner = web.AppRunner(_app(engine, keeper, listening), access_log=None, shutdown_timeout=1.0)
+    runner = Runner(_app(engine, keeper, listening), access_log=None, shutdown_timeout=1.0, logger=SERVER_LOG)
     await runner.setup()
     try:
         yield await _start(runner, host, port)

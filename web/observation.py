@@ -5,11 +5,9 @@ import re
 import secrets
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from aiohttp import web
 from aiohttp.abc import AbstractAccessLogger
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.core import Metric
@@ -120,17 +118,6 @@ class AccessLog(AbstractAccessLogger):
     def enabled(self) -> bool:
         """Whether anybody reads it."""
         return self.logger.isEnabledFor(logging.INFO)
-
-
-class ServerLog(logging.LoggerAdapter[logging.Logger]):
-    """The log of aiohttp's server, in which it is no error of ours that somebody sends what is no HTTP."""
-
-    def exception(self, msg: object, *args: object, exc_info: Any = True, **more: Any) -> None:
-        """Writes an error with its traceback; of what is no HTTP, only for debugging, what it is instead."""
-        if isinstance(exc_info, HttpProcessingError):
-            self.debug("Not a request: %s", type(exc_info).__name__, extra={"action": "no_request"})
-            return
-        super().exception(msg, *args, exc_info=exc_info, **more)
 
 
 def _facts(request: web.BaseRequest) -> Mapping[str, str]:

@@ -3,6 +3,7 @@
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from database.serving import HSTS, SECURITY_HEADERS, protect
 from web.access_cookies import FLASH, FORM, drop_cookie, read_cookie, set_cookie
 from web.access_proxies import is_https
 from web.context import form_secret, is_background
@@ -11,20 +12,6 @@ from web.observation import ID_HEADER, REQUEST_ID
 
 FORM_COOKIE_SECONDS = 30 * 86_400
 
-SECURITY_HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        "form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
-    # Not no-referrer: with it browsers send "Origin: null" with our own forms, too.
-    "Referrer-Policy": "same-origin",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-HSTS = "max-age=31536000"
 TOKEN_EXPIRES_HEADER = "Tutorwatch-Token-Expires"  # noqa: S105 # nosec B105
 """Tells a program when its token ends."""
 
@@ -40,12 +27,8 @@ async def keep_cookies(request: web.Request, handler: Handler) -> web.StreamResp
 
 async def complete(request: web.Request, response: web.StreamResponse) -> None:
     """Adds the headers that every answer has, just before it is sent."""
-    for name, value in SECURITY_HEADERS.items():
-        response.headers.setdefault(name, value)
-    if is_https(request):
-        response.headers.setdefault("Strict-Transport-Security", HSTS)
+    protect(response, SECURITY_HEADERS | HSTS if is_https(request) else SECURITY_HEADERS)
     response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["Server"] = "Tutorwatch"  # not which library, of which version
     response.headers[ID_HEADER] = request.get(REQUEST_ID, "")
     identity = request.get(IDENTITY)
     if identity and identity.token and identity.token.expires_at:

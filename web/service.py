@@ -9,10 +9,11 @@ from typing import Any
 
 from aiohttp import web
 
+from database.serving import HSTS, Runner, ServerLog
 from rules.settings import Thresholds
 from web.app import create_app
 from web.live import LISTENING
-from web.observation import AccessLog, ServerLog
+from web.observation import AccessLog
 from web.operations import expose
 from web.settings import WebSettings
 
@@ -57,10 +58,8 @@ async def run_web(
     not to be the one this program needs, and AddressError for a port that is taken.
     """
     app = create_app(database_url, settings, limits, version=version)
-    runner = web.AppRunner(
-        app, access_log_class=AccessLog, access_log=logger, shutdown_timeout=GRACE_SECONDS, **SERVING
-    )
-    operators = web.AppRunner(_metrics_app(app), access_log=None, **SERVING)
+    runner = runner_of(app, settings, access_log=logger, shutdown_timeout=GRACE_SECONDS)
+    operators = Runner(_metrics_app(app), access_log=None, **SERVING)
     try:
         await runner.setup()
         await _serve(runner, settings.web_host, settings.web_port, "WEB")
@@ -72,6 +71,15 @@ async def run_web(
     finally:
         await operators.cleanup()
         await runner.cleanup()
+
+
+def runner_of(app: web.Application, settings: WebSettings, **options: Any) -> Runner:
+    """What serves the dashboard; also what never becomes a request is answered with the headers that all answers have.
+
+    Whether the browser speaks https is then known by the setting only.
+    """
+    is_https = (settings.web_url or "").startswith("https://")
+    return Runner(app, headers=HSTS if is_https else {}, access_log_class=AccessLog, **SERVING | options)
 
 
 class Site(web.TCPSite):

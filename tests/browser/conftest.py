@@ -20,6 +20,7 @@ from rules.settings import Thresholds
 from tests.browser.people import PASSWORD, Person
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
+from tests.web.conftest import Served
 from web import store
 from web.access_cookies import SIGN_IN, digest, new_token
 from web.access_passwords import new_password
@@ -36,7 +37,7 @@ ANY_NAME = "--host-resolver-rules=MAP *.test 127.0.0.1"
 Visitor = Callable[..., Awaitable[Person]]
 
 
-class ServedAsUsual(TestServer):
+class ServedAsUsual(Served):
     """As `tutorwatch web` serves: a browser that goes away while it is answered interrupts nothing."""
 
     async def _make_runner(self, **options: Any) -> BaseRunner:

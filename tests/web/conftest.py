@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import BaseRunner
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.settings import Thresholds
@@ -18,8 +19,9 @@ from tests.roles import WEB
 from web import store
 from web.access_cookies import SIGN_IN, digest, new_token
 from web.app import create_app
+from web.keys import SETTINGS
 from web.live import HUB
-from web.service import SERVING
+from web.service import SERVING, runner_of
 from web.settings import WebSettings
 
 Browser = TestClient[web.Request, web.Application]
@@ -27,6 +29,13 @@ Opener = Callable[[], Awaitable[Browser]]
 
 ALERT = UUID("00000000-0000-4000-8000-00000000a1e7")
 SESSION = UUID("00000000-0000-4000-8000-000000005e55")
+
+
+class Served(TestServer):
+    """Answers as `tutorwatch web` does, also to what is no request."""
+
+    async def _make_runner(self, **options: Any) -> BaseRunner:
+        return runner_of(self.app, self.app[SETTINGS], **options)
 
 
 @pytest.fixture
@@ -38,7 +47,7 @@ def settings() -> WebSettings:
 @pytest.fixture
 async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = TestServer(create_app(WEB.url(database_url), settings, limits, version="9.9"))
+    server = Served(create_app(WEB.url(database_url), settings, limits, version="9.9"))
     await server.start_server(**SERVING)
     yield server
     await server.close()

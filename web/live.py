@@ -4,7 +4,7 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -46,6 +46,10 @@ LONGEST_ID = 128
 GLANCE_SECONDS = 5.0
 """How soon it is noticed that a browser has gone."""
 RECONNECT_MILLISECONDS = 2000
+POLL_SECONDS = 15.0
+"""How often a page refreshes that gets no stream, because there are as many as may be."""
+POLLS_BETWEEN_TRIES = 4
+"""After so many refreshes it asks for a stream again."""
 
 
 class EventName(StrEnum):
@@ -57,6 +61,8 @@ class EventName(StrEnum):
     """Something may have changed: look again."""
     DEAF = "deaf"
     """From now on changes may be missed; RESYNC ends it."""
+    POLL = "poll"
+    """The only event of a page that gets no stream: it is to look again every so many seconds by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,14 +75,26 @@ class Event:
     @property
     def data(self) -> str:
         """The event's data, as JSON."""
-        return json.dumps({"tutor_id": self.tutor_id} if self.name is EventName.ALERTS else {})
+        match self.name:
+            case EventName.ALERTS:
+                return json.dumps({"tutor_id": self.tutor_id})
+            case EventName.POLL:
+                return json.dumps({"seconds": POLL_SECONDS})
+        return "{}"
+
+
+def _always() -> bool:
+    return True
 
 
 @dataclass(eq=False)
 class Client:
-    """An open page; `tutor_id` is the only tutor it may hear of, None for all."""
+    """An open page of a person; `tutor_id` is the only tutor it may hear of, None for all."""
 
     tutor_id: str | None
+    user_id: str = ""
+    is_connected: Callable[[], bool] = _always
+    """Whether its browser is there: one that has gone is forgotten some seconds later."""
     pending: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(MOST_PENDING))
     is_dropped: bool = False
 
@@ -104,23 +122,31 @@ class Hub(NotificationHandler):
     `fresh` is an engine that keeps no connection: after an outage one may be dead, and not know it for long.
     """
 
-    def __init__(self, fresh: AsyncEngine) -> None:
+    def __init__(self, fresh: AsyncEngine, *, most: int, most_per_person: int) -> None:
         self._fresh = fresh
+        self._most, self._most_per_person = most, most_per_person
         self.clients: set[Client] = set()
         self.hears = False
         self.is_announced = True
         self.changes = 0
         self.times_deaf = 0
+        self.times_refused = 0
         self._gathered: set[str | None] = set()
         self._gathering: asyncio.TimerHandle | None = None
 
+    def has_room_for(self, user_id: str) -> bool:
+        """Whether one more page of this person may subscribe; a page that may not is counted as refused."""
+        connected = [client.user_id for client in self.clients if client.is_connected()]
+        has_room = len(connected) < self._most and connected.count(user_id) < self._most_per_person
+        self.times_refused += not has_room
+        return has_room
+
     @contextmanager
-    def subscription(self, tutor_id: str | None) -> Iterator[Client]:
-        """A page that hears of everything, or of one tutor; told at once whether the list it has may be stale.
+    def subscription(self, client: Client) -> Iterator[Client]:
+        """Tells the page of changes; at once, whether the list it has may be stale.
 
         It may have missed what happened between being rendered and now: so it looks again.
         """
-        client = Client(tutor_id)
         client.offer(Event(EventName.RESYNC if self.hears else EventName.DEAF))
         self.clients.add(client)
         try:
@@ -198,7 +224,11 @@ LISTENING = web.AppKey("listening", asyncio.Task[None])
 
 async def hub_context(app: web.Application) -> AsyncIterator[None]:
     """Listens from the application's start to its end."""
-    app[HUB] = Hub(open_engine(app[DATABASE_URL], application_name="tutorwatch-web"))
+    app[HUB] = Hub(
+        open_engine(app[DATABASE_URL], application_name="tutorwatch-web"),
+        most=app[SETTINGS].web_streams,
+        most_per_person=app[SETTINGS].web_streams_per_person,
+    )
     listening = listen(
         app[SETTINGS].listen_url or app[DATABASE_URL],
         ALERTS,
@@ -218,10 +248,16 @@ async def close_streams(app: web.Application) -> None:
 
 
 async def events(request: web.Request) -> web.StreamResponse:
-    """`/events`: server-sent events for an open page, until it closes or its sign-in ends."""
-    identity = request[IDENTITY]
+    """`/events`: server-sent events for an open page, until it closes or its sign-in ends.
+
+    Beyond the bounds of the settings, a single one: the page is to refresh by itself instead.
+    """
+    identity, hub = request[IDENTITY], request.app[HUB]
     require_tutor_access(request, identity.user_id)
-    with request.app[HUB].subscription(None if identity.is_admin else identity.user_id) as client:
+    if not hub.has_room_for(identity.user_id):
+        return _have_it_poll()
+    only = None if identity.is_admin else identity.user_id
+    with hub.subscription(Client(only, identity.user_id, lambda: _is_connected(request))) as client:
         async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:
             try:
                 await _tell(request, stream, client)
@@ -230,6 +266,13 @@ async def events(request: web.Request) -> web.StreamResponse:
     if client.pending.full() and request.transport:
         request.transport.abort()  # it doesn't read, so it wouldn't read a farewell either
     return stream
+
+
+def _have_it_poll() -> web.Response:
+    """A stream that ends at once. It is no error status: of one, browsers tell scripts neither number nor words."""
+    event, wait_ms = Event(EventName.POLL), int(POLL_SECONDS * POLLS_BETWEEN_TRIES * 1000)
+    text = f"event: {event.name}\ndata: {event.data}\nretry: {wait_ms}\n\n"
+    return web.Response(text=text, content_type="text/event-stream")
 
 
 async def _tell(request: web.Request, stream: EventSourceResponse, client: Client) -> None:

@@ -107,6 +107,11 @@ def _of_process(app: web.Application) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "tutorwatch_browsers_connected", "Open pages that this dashboard tells of changes", len(hub.clients)
     )
+    yield CounterMetricFamily(
+        "tutorwatch_web_streams_refused",
+        "Times a page got no event stream, because there were as many as may be: it refreshes instead",
+        hub.times_refused,
+    )
     yield GaugeMetricFamily(
         "tutorwatch_web_subscription_connected",
         "Whether this dashboard's LISTEN connection is up: 1 or 0",

@@ -39,6 +39,12 @@ class WebSettings(BaseSettings):
     web_metrics_port: int | None = Field(
         None, ge=0, le=65535, description="Port of its own for /metrics, without a token (unset: none)"
     )
+    web_streams_per_person: int = Field(
+        20, ge=1, description="Browsers of one person that are told of changes at once; further ones refresh instead"
+    )
+    web_streams: int = Field(
+        1000, ge=1, description="Browsers of all people that a dashboard tells at once; further ones refresh instead"
+    )
     listen_url: DatabaseUrl | None = Field(
         None,
         description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",

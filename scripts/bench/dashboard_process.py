@@ -48,10 +48,12 @@ class Dashboard:
 
 
 @contextmanager
-def dashboard(url: str) -> Iterator[Dashboard]:
-    """Serves the database's dashboard while the block runs."""
+def dashboard(url: str, *, streams: int = 0) -> Iterator[Dashboard]:
+    """Serves the database's dashboard while the block runs; with so many streams for the admin, or as many as usual."""
     cookie = asyncio.run(sign_in(url))
-    with running("web", url, until="serving", TUTORWATCH_WEB_PORT="0") as process:
+    names = ("TUTORWATCH_WEB_STREAMS", "TUTORWATCH_WEB_STREAMS_PER_PERSON")
+    bounds = dict.fromkeys(names, str(streams)) if streams else {}
+    with running("web", url, until="serving", TUTORWATCH_WEB_PORT="0", **bounds) as process:
         yield Dashboard(str(process.said["message"]).split()[-1], process.process_id, SIGN_IN, cookie)
 
 

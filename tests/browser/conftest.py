@@ -54,13 +54,20 @@ async def seen_listener(platform: Platform) -> None:
 
 
 @pytest.fixture
+def settings() -> WebSettings:
+    """The default settings; a test may override the fixture."""
+    return WebSettings(web_port=0)
+
+
+@pytest.fixture
 async def server(
     database_url: str,
+    settings: WebSettings,
     limits: Thresholds,
     seen_listener: None,  # noqa: ARG001 - what the application finds
 ) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = ServedAsUsual(create_app(WEB.url(database_url), WebSettings(web_port=0), limits, version="9.9"))
+    server = ServedAsUsual(create_app(WEB.url(database_url), settings, limits, version="9.9"))
     await server.start_server()
     yield server
     await server.close()
@@ -107,7 +114,7 @@ async def visitor(
             stack.push_async_callback(context.close)
             if user_id:
                 await context.add_cookies(
-                    [{"name": SIGN_IN, "value": await _signed_in(engine, user_id), "url": address}]
+                    [{"name": SIGN_IN, "value": await signed_in(engine, user_id), "url": address}]
                 )
             person = Person(await context.new_page())
             visitors.append(person)
@@ -117,7 +124,7 @@ async def visitor(
     assert [complaint for person in visitors for complaint in person.complaints] == []
 
 
-async def _signed_in(engine: AsyncEngine, user_id: str) -> str:
+async def signed_in(engine: AsyncEngine, user_id: str) -> str:
     token = new_token()
     async with engine.begin() as conn:
         await store.insert_sign_in(conn, digest(token), user_id)

@@ -64,7 +64,10 @@ def get_events(served: Dashboard) -> bytes:
 async def test_many_open_pages_are_all_told_and_cost_a_bounded_amount(
     database_url: str, platform: Platform, fault_record: FaultRecorder
 ) -> None:
-    async with dashboard(database_url, platform) as served, browser(served.token) as admin, AsyncExitStack() as stack:
+    bounds = {"web_streams_per_person": STREAMS, "web_streams": STREAMS}
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(dashboard(database_url, platform, **bounds))
+        admin = await stack.enter_async_context(browser(served.token))
         await served.page(admin)
         before = usage(served.process.pid)
         timeout = aiohttp.ClientTimeout(None)
@@ -97,7 +100,8 @@ async def test_browsers_that_never_read_hold_up_nobody_and_are_forgotten_when_th
     database_url: str, platform: Platform, fault_record: FaultRecorder
 ) -> None:
     silent = either(test=40, soak=300)
-    async with dashboard(database_url, platform) as served, browser(served.token) as admin:
+    bounds = {"web_streams_per_person": silent, "web_streams": silent}
+    async with dashboard(database_url, platform, **bounds) as served, browser(served.token) as admin:
         script = re.search(r'src="(/static/[^"]+)"', await served.page(admin))
         assert script
         large = f"GET {script[1]} HTTP/1.1\r\nHost: x\r\n\r\n".encode()
@@ -203,7 +207,10 @@ async def test_admins_who_act_at_once_beside_the_listener_each_learn_what_became
 
 
 async def test_streams_that_were_left_are_forgotten(database_url: str, platform: Platform) -> None:
-    async with dashboard(database_url, platform) as served, browser(served.token) as admin:
+    async with (
+        dashboard(database_url, platform, web_streams_per_person=50) as served,
+        browser(served.token) as admin,
+    ):
         await served.page(admin)
         before = connections(served)
         async with raw_connections(served, 50, get_events(served)):

@@ -173,7 +173,7 @@ async def test_pages_look_again_now_and_then_for_what_is_not_announced(
 
 def test_page_that_does_not_read_is_dropped_and_not_buffered_for(server: TestServer) -> None:
     hub = server.app[HUB]
-    with hub.subscription(None) as slow, hub.subscription("bob") as other:
+    with hub.subscription(Client(None)) as slow, hub.subscription(Client("bob")) as other:
         for _ in range(MOST_PENDING + 50):
             hub.publish(Event(EventName.ALERTS, "ann"))
 

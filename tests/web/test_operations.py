@@ -102,6 +102,7 @@ class TestMetrics:
         assert figure(text, "tutorwatch_alerts_open", type="high_talk_ratio", severity="warning") == 1
         assert figure(text, "tutorwatch_alerts_opened_last_day", type="no_show_pattern") == 1
         assert figure(text, "tutorwatch_browsers_connected") == 1
+        assert figure(text, "tutorwatch_web_streams_refused_total") == 0
         assert figure(text, "tutorwatch_web_subscription_connected") == 1
         assert figure(text, "tutorwatch_http_requests_total", route="/alerts", status="200") == 1
         assert figure(text, "tutorwatch_http_request_duration_seconds_count", route="/alerts") == 1

@@ -57,7 +57,8 @@ function say(text, { isLive = false, isStale = false }) {
 
 // The page is as the server knows it; whether that is all there is to know, the server said along with it.
 function sayFresh() {
-  if (isWell) say("Live", { isLive: true });
+  if (events.pollSeconds) say(`${isWell ? "Refreshes" : "Not all up to date, refreshes"} every ${events.pollSeconds} s`, {});
+  else if (isWell) say("Live", { isLive: true });
   else say("Not all up to date", {});
 }
 
@@ -82,6 +83,7 @@ let isWanted = false;
 let refreshedAt = 0;
 let timer = 0;
 let retryMs = RETRY_FIRST_MS;
+let pollTimer = 0;
 
 // At once, unless it was just done; any number of calls meanwhile make one more.
 function refreshSoon(waitMs = 0) {
@@ -97,12 +99,20 @@ async function refresh() {
   refreshedAt = Date.now();
   const isFresh = await fetchPage().then(show, () => false);
   isRefreshing = false;
-  if (isFresh && events.hears) sayFresh();
+  if (isFresh && (events.hears || events.pollSeconds)) sayFresh();
   if (!isFresh) sayLost();
   const waitMs = retryMs;
   retryMs = isFresh ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_LONGEST_MS);
   if (isWanted) refreshSoon();
   else if (!isFresh) refreshSoon(waitMs);
+}
+
+// Where the server has no stream to spare, until it has.
+function poll() {
+  clearTimeout(pollTimer);
+  if (!events.pollSeconds) return;
+  pollTimer = setTimeout(poll, events.pollSeconds * 1_000);
+  refreshSoon();
 }
 
 async function fetchPage() {
@@ -225,7 +235,7 @@ document.addEventListener("keydown", (event) => {
 
 // Life
 
-const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost, refused: refreshSoon });
+const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost, polls: poll, refused: refreshSoon });
 
 setClock(status?.dataset.asOf);
 countOn();

@@ -3,12 +3,12 @@
 import { Stream } from "./stream.js";
 
 const pages = new Set();
-const stream = new Stream(self.name, (news) => pages.forEach((page) => page.postMessage(news)));
+const stream = new Stream(self.name, (...news) => pages.forEach((page) => page.postMessage(news)));
 
 function join(page) {
   pages.add(page);
   if (!stream.isOpen) stream.open();
-  else if (stream.news) page.postMessage(stream.news);
+  else if (stream.news) page.postMessage([stream.news, stream.pollSeconds]);
 }
 
 function leave(page) {

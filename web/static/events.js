@@ -12,23 +12,32 @@ export class Events {
   #heard;
   #lost;
   #refused;
+  #polls;
   #worker = null;
   #stream = null;
   #hears = false;
+  #pollSeconds = 0;
   #heardAt = 0;
   #watchTimer = 0;
 
-  // `heard` is called when something may have changed, `lost` when from now on changes may be missed, and `refused`
-  // when the server's answer was no stream, as after the sign-in has ended.
-  constructor(url, { heard, lost, refused }) {
+  // `heard` is called when something may have changed, `lost` when from now on changes may be missed, `polls` when the
+  // server has no stream to spare and the page is to refresh every `pollSeconds` instead, and `refused` when the server's
+  // answer was no stream, as after the sign-in has ended.
+  constructor(url, { heard, lost, polls, refused }) {
     this.#url = url;
     this.#heard = heard;
     this.#lost = lost;
     this.#refused = refused;
+    this.#polls = polls;
   }
 
   get hears() {
     return this.#hears;
+  }
+
+  // 0 unless the page is to refresh by itself.
+  get pollSeconds() {
+    return this.#pollSeconds;
   }
 
   start() {
@@ -38,6 +47,7 @@ export class Events {
 
   stop() {
     this.#hears = false;
+    this.#pollSeconds = 0;
     this.#leave();
     this.#stream?.close();
     document.removeEventListener("visibilitychange", this.#listenWhileVisible);
@@ -53,7 +63,7 @@ export class Events {
   #share() {
     this.#heardAt = Date.now();
     this.#worker = new SharedWorker(WORKER, { type: "module", name: this.#url });
-    this.#worker.port.onmessage = ({ data }) => this.#take(data);
+    this.#worker.port.onmessage = ({ data }) => this.#take(...data);
     this.#worker.onerror = () => this.#listenAlone();
     this.#watchTimer = setInterval(() => this.#watch(), 5_000);
   }
@@ -76,7 +86,7 @@ export class Events {
 
   #listenAlone() {
     this.#leave();
-    this.#stream = new Stream(this.#url, (news) => this.#take(news));
+    this.#stream = new Stream(this.#url, (...news) => this.#take(...news));
     document.addEventListener("visibilitychange", this.#listenWhileVisible);
     this.#listenWhileVisible();
   }
@@ -90,20 +100,23 @@ export class Events {
     }
   };
 
-  #take(news) {
+  #take(news, pollSeconds) {
     this.#heardAt = Date.now();
     if (news === "lost") {
       this.#lose();
     } else if (news === "refused") {
       this.#refused();
     } else {
-      this.#hears = true;
-      this.#heard();
+      this.#hears = news === "heard";
+      this.#pollSeconds = pollSeconds;
+      if (this.#hears) this.#heard();
+      else this.#polls();
     }
   }
 
   #lose() {
     this.#hears = false;
+    this.#pollSeconds = 0;
     this.#lost();
   }
 }

@@ -3,6 +3,7 @@
 const SILENCE_MS = 100_000; // the server says something every minute
 const RETRY_FIRST_MS = 1_000;
 const RETRY_LONGEST_MS = 30_000;
+const POLLS_BETWEEN_TRIES = 4;
 const RECONNECT_GAP_MS = 500; // all pages of a browser learn at once that it is online again
 
 export class Stream {
@@ -10,13 +11,15 @@ export class Stream {
   #tell;
   #source = null;
   #news = null;
+  #pollSeconds = 0;
   #openedAt = 0;
   #heardAt = 0;
   #retryMs = RETRY_FIRST_MS;
   #retryTimer = 0;
   #watchTimer = 0;
 
-  // `tell` is called with "heard" when something may have changed, "lost" when from now on changes may be missed, and
+  // `tell` is called with "heard" when something may have changed, "lost" when from now on changes may be missed,
+  // "polls" and a number of seconds when the server has no stream to spare, so that pages are to refresh that often, and
   // "refused" when the server's answer was no stream, as after the sign-in has ended.
   constructor(url, tell) {
     this.#url = url;
@@ -27,9 +30,14 @@ export class Stream {
     return this.#source !== null;
   }
 
-  // "heard" while changes are heard of, "lost" while they may be missed; null before either is known.
+  // "heard" while changes are heard of, "polls" while pages refresh instead, "lost" while changes may be missed; null
+  // before any of it is known.
   get news() {
     return this.#news;
+  }
+
+  get pollSeconds() {
+    return this.#pollSeconds;
   }
 
   open() {
@@ -53,7 +61,7 @@ export class Stream {
       this.#take("lost");
       this.#connect();
     } else if (this.#news) {
-      this.#tell(this.#news);
+      this.#tell(this.#news, this.#pollSeconds);
     }
   }
 
@@ -64,6 +72,7 @@ export class Stream {
     this.#source = new EventSource(this.#url);
     for (const name of ["alerts", "resync"]) this.#source.addEventListener(name, () => this.#take("heard"));
     this.#source.addEventListener("deaf", () => this.#take("lost"));
+    this.#source.addEventListener("poll", ({ data }) => this.#poll(JSON.parse(data).seconds));
     this.#source.addEventListener("error", () => this.#fail());
   }
 
@@ -76,11 +85,20 @@ export class Stream {
     this.#tell("refused");
   }
 
-  #take(news) {
+  // The server has as many streams as it may have: asked again later, by all who wait not at the same moment.
+  #poll(seconds) {
+    this.#source.close();
+    this.#take("polls", seconds);
+    const waitMs = 1_000 * seconds * POLLS_BETWEEN_TRIES;
+    this.#retryTimer = setTimeout(() => this.#connect(), waitMs * (0.75 + Math.random() / 2));
+  }
+
+  #take(news, pollSeconds = 0) {
     this.#heardAt = Date.now();
     this.#news = news;
+    this.#pollSeconds = pollSeconds;
     if (news === "heard") this.#retryMs = RETRY_FIRST_MS;
-    this.#tell(news);
+    this.#tell(news, pollSeconds);
   }
 
   // A connection can be dead without an error, as after a laptop's sleep.

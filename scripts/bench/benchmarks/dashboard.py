@@ -102,7 +102,7 @@ def measure(server_url: str, options: Options) -> Report:
         say(f"Asking for every page {options.requests} times")
         asked = asyncio.run(page_queries.ask(url, options.requests))
         figures = _query_figures(asked)
-        with dashboard(url) as served:
+        with dashboard(url, streams=options.streams) as served:
             figures += _request_figures(served, url, options)
             figures += _stream_figures(served, options)
             arrivals, browser_note = _arrival_figures(served, url, options)

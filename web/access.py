@@ -19,6 +19,7 @@ from web.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.keys import STATEMENTS
 from web.problems import answer_error, wants_json
+from web.queries.expressions import marked
 from web.reading import answer_in_time
 from web.redirects import redirect
 from web.settings import WebSettings
@@ -38,7 +39,7 @@ class Rule:
     names_tutor: bool = False
     """Its `{id}` is the tutor whom it is about."""
     is_stream: bool = False
-    """Its answer has no end, so no deadline either."""
+    """Its answer has no end, or a late one, so no deadline either; its handler asks for access by itself."""
     is_prompt: bool = False
     """Mostly answers without waiting, and bounds what it does wait for: a deadline would cost more than the answer."""
     asks_nobody: bool = False
@@ -226,4 +227,4 @@ def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> I
         role = Role(account.role)
     except ValueError:
         return None  # a role that the platform has added: nothing here is for them
-    return Identity(account.user_id, account.name, role, csrf_token, by)
+    return Identity(account.user_id, marked(account.name), role, csrf_token, by)

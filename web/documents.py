@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Annotated, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
 from rules.decisions.statistics import Ratio
 from rules.life import Outcome
@@ -16,6 +16,13 @@ from web.queries.evidence import NO_EVIDENCE
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 """A figure with its exact decimals, sent as a JSON number."""
+
+
+Cut = Annotated[
+    dict[str, str],
+    BeforeValidator(lambda whole: {field: f"/api/texts/{at}" for field, at in whole.items()}),
+    Field(description="Fields whose text is cut here, and where the whole text is (as text/plain)"),
+]
 
 
 class _Document(BaseModel):
@@ -33,6 +40,7 @@ class EvidenceSession(_Document):
     engagement: Number | None
     talk_ratio: Number | None
     checks: Number | None
+    cut: Cut
 
 
 class Evidence(_Document):
@@ -63,6 +71,7 @@ class Alert(_Document):
     resolved_at: datetime | None
     action_taken: str | None
     outcome: Outcome | None
+    cut: Cut
     evidence: Evidence | None = None
 
     @classmethod
@@ -98,6 +107,7 @@ class CriticalTutor(_Document):
     name: str
     critical_alerts: int = Field(validation_alias="critical_count")
     alert: Alert
+    cut: Cut
 
 
 class CriticalAlerts(_Document):
@@ -154,6 +164,7 @@ class Insight(_Document):
     detected_at: datetime
     last_confirmed_at: datetime | None
     sessions: list[EvidenceSession] = Field(validation_alias="samples")
+    cut: Cut
 
 
 class Session(_Document):
@@ -169,6 +180,7 @@ class Session(_Document):
     engagement: Number | None
     talk_ratio: Number | None
     rating: int | None
+    cut: Cut
 
 
 class Tutor(_Document):
@@ -184,6 +196,7 @@ class Tutor(_Document):
     open_alerts: list[Alert]
     resolved_alerts: list[Alert] = Field(description="The latest")
     sessions: list[Session] = Field(description="The latest")
+    cut: Cut
     missing: list[str] = Field(description="What isn't told, because the platform's database lacks it, in words")
 
     @classmethod
@@ -210,6 +223,7 @@ class Tutor(_Document):
             open_alerts=[Alert.of(found.alert, found.evidence) for found in overview.open_alerts],
             resolved_alerts=[Alert.of(alert) for alert in overview.resolved_alerts],
             sessions=[Session.model_validate(session) for session in overview.sessions.rows],
+            cut=overview.cut,
             missing=missing,
         )
 

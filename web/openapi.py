@@ -11,6 +11,7 @@ from pydantic.json_schema import models_json_schema
 from web.access_cookies import SIGN_IN
 from web.documents import Problem
 from web.models import LONGEST_ID, AlertsQuery
+from web.queries.texts import SOURCES
 
 _REFERENCE = "#/components/schemas/{model}"
 
@@ -26,6 +27,7 @@ class Operation:
     body: type[BaseModel] | None = None
     problems: Sequence[int] = ()
     has_etag: bool = False
+    answers_text: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,10 @@ def _operation(each: Described) -> dict[str, Any]:
 
 
 def _responses(operation: Operation) -> dict[str, Any]:
-    if operation.answer:
+    if operation.answers_text:
+        content = {"text/plain": {"schema": {"type": "string"}}}
+        responses: dict[str, Any] = {"200": {"description": "OK", "content": content}}
+    elif operation.answer:
         responses = {"200": {"description": "OK", "content": _content("application/json", operation.answer)}}
     else:
         responses = {"204": {"description": "Done"}}
@@ -101,10 +106,21 @@ def _responses(operation: Operation) -> dict[str, Any]:
 
 
 def _path_parameters(path: str) -> list[dict[str, Any]]:
+    if path.startswith("/api/texts/"):
+        kinds, fields = ({each[part] for each in SOURCES} for part in (0, 1))
+        return [
+            _path_parameter("kind", {"type": "string", "enum": sorted(kinds)}),
+            _path_parameter("id", {"type": "string", "maxLength": LONGEST_ID}),
+            _path_parameter("field", {"type": "string", "enum": sorted(fields)}),
+        ]
     if "{id}" not in path:
         return []
     schema = {"type": "string", "maxLength": LONGEST_ID} if "/tutors/" in path else {"type": "string", "format": "uuid"}
-    return [{"name": "id", "in": "path", "required": True, "schema": schema}]
+    return [_path_parameter("id", schema)]
+
+
+def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": schema}
 
 
 def _query_parameters(operation: Operation) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from database.platform_needs import Feature
 from rules.decisions.statistics import Ratio, round_half_up
 from web.queries.dashboard import Compared
 from web.queries.evidence import EvidenceSession
+from web.queries.expressions import Cut
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
 
 NOTHING = "\N{EN DASH}"
@@ -71,6 +72,7 @@ def register(environment: Environment) -> None:
         all_without=all_without,
         without=without,
     )
+    environment.tests["cut"] = lambda text: isinstance(text, Cut)
     environment.globals.update(
         Feature=Feature,
         score_trend=score_trend,

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web import account, actions, api, live, operations, pages, sign_in
+from web import account, actions, api, live, operations, pages, sign_in, texts
 from web.access import RULES, Rule
 from web.identity import Access, Scope
 from web.keys import VERSION
@@ -29,6 +29,8 @@ class Route:
     """What the OpenAPI document says of it; every route of JSON has one, but the document itself."""
 
 
+WHOLE = "/texts/{kind}/{id}/{field}"
+
 ROUTES = [
     Route("GET", "/", pages.dashboard),
     Route("GET", "/alerts", pages.alerts),
@@ -50,10 +52,12 @@ ROUTES = [
     Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
     Route("POST", "/tutors/{id}/notes", actions.add_note),
     Route("POST", "/system/retry", actions.retry),
+    Route("GET", WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/events", live.events, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/api/critical-alerts", api.critical_alerts, operation=api.CRITICAL_ALERTS),
     Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
     Route("GET", "/api/tutors/{id}", api.tutor, Access.ADMINS_AND_THE_TUTOR, api.TUTOR),
+    Route("GET", "/api" + WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR, texts.WHOLE_TEXT),
     Route("POST", f"/api/alerts/{ALERT}/acknowledge", api.acknowledge, operation=api.ACKNOWLEDGE),
     Route("POST", f"/api/alerts/{ALERT}/resolve", api.resolve, operation=api.RESOLVE),
     Route("GET", "/api/openapi.json", api.openapi, Access.ANYONE),
@@ -64,7 +68,7 @@ ROUTES = [
 
 _SUMMARIES = {"/api/critical-alerts"}
 _ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
-_STREAMS = {"/events"}
+_STREAMS = {"/events", WHOLE, "/api" + WHOLE}
 _PROMPT = {"/", "/healthz"}
 
 

@@ -23,6 +23,7 @@ from database.tables import (
 )
 from web.access_passwords import NewPassword
 from web.identity import Scope
+from web.queries.expressions import LONGEST_LINE
 
 SEEN_EVERY = timedelta(minutes=1)
 """How exactly it is known when a sign-in or token was last used: not every request writes."""
@@ -111,6 +112,8 @@ class Token:
 
 
 _OWN = func.tutorwatch
+_NAME = func.left(users.c.name, LONGEST_LINE + 1).label("name")
+"""Of a name, what pages show, and one character more: it tells whether any is left (see web/queries/expressions.py)."""
 """Functions of our schema."""
 
 
@@ -127,7 +130,7 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
     Of ASCII letters only: by Unicode's rules U+212A (the sign for kelvin) is a k, and somebody else's address this one.
     """
-    query = select(users.c.id, users.c.name, users.c.role, users.c.email)
+    query = select(users.c.id, _NAME, users.c.role, users.c.email)
     # The platform's own unique index finds an address as it is; only one in another case is looked for in all of them.
     found = list(await conn.execute(query.where(users.c.email == email)))
     if not found:
@@ -138,9 +141,7 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
 async def load_account(conn: AsyncConnection, user_id: str) -> Account | None:
     """The user with this id."""
-    found = await conn.execute(
-        select(users.c.id, users.c.name, users.c.role, users.c.email).where(users.c.id == user_id)
-    )
+    found = await conn.execute(select(users.c.id, _NAME, users.c.role, users.c.email).where(users.c.id == user_id))
     row = found.one_or_none()
     return Account(*row) if row else None
 
@@ -182,7 +183,7 @@ async def set_password_by_link(conn: AsyncConnection, token_hash: bytes, passwor
 async def user_of_link(conn: AsyncConnection, token_hash: bytes) -> Account | None:
     """Who may choose a password by this link; None where it has ended."""
     found = await conn.execute(
-        select(users.c.id, users.c.name, users.c.role, users.c.email)
+        select(users.c.id, _NAME, users.c.role, users.c.email)
         .join_from(sign_in_links, users, users.c.id == sign_in_links.c.user_id)
         .where(
             sign_in_links.c.token_hash == token_hash,
@@ -200,7 +201,7 @@ async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name:
 
 
 _FIND_SIGN_INS = """
-    SELECT s.token_hash, u.id, u.name, u.role::text, s.seen_at < clock_timestamp() - $4::interval
+    SELECT s.token_hash, u.id, left(u.name, 301), u.role::text, s.seen_at < clock_timestamp() - $4::interval
     FROM tutorwatch.sign_ins AS s JOIN public.users AS u ON u.id = s.user_id
     WHERE s.token_hash = ANY($1)
       AND s.seen_at > clock_timestamp() - $2::interval
@@ -408,7 +409,7 @@ async def forget_failures(conn: AsyncConnection, note_ids: Sequence[int], *, of:
 
 _FIND_TOKEN = text("""
     SELECT t.name AS token_name, t.scope, t.expires_at, t.user_id IS NOT NULL AS is_personal,
-           u.id, u.name, u.role::text AS role,
+           u.id, left(u.name, 301) AS name, u.role::text AS role,
            t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale,
            t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 hour' AS is_worth_a_note
     FROM tutorwatch.api_tokens AS t LEFT JOIN public.users AS u ON u.id = t.user_id

@@ -36,11 +36,15 @@ CHECKS = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-KNOWN = {"/api/tutors/{id}": "ann"}
+KNOWN = {
+    "/api/tutors/{id}": {"id": "ann"},
+    "/api/texts/{kind}/{id}/{field}": {"kind": "alert", "id": str(ALERT), "field": "description"},
+}
 SEEN_OF_EACH = {
     "getCriticalAlerts": {200},
     "listAlerts": {200, 400},
     "getTutor": {200, 404},
+    "getWholeText": {200, 404},
     "acknowledgeAlert": {204, 404, 409},
     "resolveAlert": {204, 400, 404, 409},
 }
@@ -72,7 +76,7 @@ def _try_out(operation: Any, url: str, headers: dict[str, str]) -> set[int]:
 
     def send(case: Any) -> None:
         if "{id}" in operation.path and len(statuses) % 2:
-            case.path_parameters = {"id": KNOWN.get(operation.path, str(ALERT))}
+            case.path_parameters = dict(KNOWN.get(operation.path, {"id": str(ALERT)}))
         response = case.call(base_url=url, headers=headers, timeout=30)
         statuses.append(response.status_code)
         case.validate_response(response, checks=CHECKS)

@@ -39,6 +39,8 @@ EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("POST", f"/alerts/{ALERT}/resolve"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
     ("POST", "/tutors/ann/notes"): (TO_SIGN_IN, 403, 403, 403, "303 to /tutors/ann"),
     ("POST", "/system/retry"): (TO_SIGN_IN, 403, 403, 403, "303 to /system"),
+    ("GET", f"/texts/alert/{ALERT}/description"): (TO_SIGN_IN, 403, 200, 404, 200),
+    ("GET", f"/api/texts/alert/{ALERT}/description"): (401, 403, 200, 404, 200),
     ("GET", "/events"): (401, 403, 200, 200, 200),
     ("GET", "/api/critical-alerts"): (401, 403, 403, 403, 200),
     ("GET", "/api/alerts"): (401, 403, 403, 403, 200),
@@ -58,6 +60,8 @@ def address(route: Route) -> tuple[str, str]:
     if path.startswith(("/alerts/", "/api/alerts/")):
         start, end = path.split("/{", 1)[0], path.rsplit("/", 1)[1]
         return route.method, f"{start}/{ALERT}/{end}"
+    if "/texts/" in path:
+        return route.method, path.format(kind="alert", id=ALERT, field="description")
     return route.method, path.replace("{id}", str(SESSION) if path.startswith("/sessions/") else "ann")
 
 

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import alert_resolutions, alerts, consumed_sessions, users
 from rules.life import is_its_resolution
-from web.models import AlertFilter, AlertPosition, AlertStatus, Cursor
+from web.models import LONGEST_TEXT, AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
-from web.queries.expressions import at_most, shown_at
+from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, at_most, cut, shown_at
+from web.queries.texts import WholeTexts, whole_texts
 
 CRITICAL_TUTORS = 5
 """How many tutors the summary of critical alerts shows (specification, "Dashboard")."""
@@ -53,6 +54,12 @@ class AlertRow:
             return "resolved"
         return "acknowledged" if self.acknowledged else "open"
 
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        of_alert = ("title", "description", "acknowledged_by", "resolved_by", "action_taken")
+        return whole_texts(self, "alert", self.id, of_alert) | whole_texts(self, "user", self.tutor_id, ("tutor_name",))
+
 
 AlertsPage = Page[AlertRow, AlertPosition]
 """Some alerts, newest first."""
@@ -74,6 +81,11 @@ class CriticalTutor:
     name: str
     alert: AlertRow
     critical_count: int
+
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "user", self.tutor_id, ("name",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,20 +173,20 @@ def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
     return select(
         alerts.c.id,
         alerts.c.tutor_id,
-        _TUTOR.c.name.label("tutor_name"),
+        cut(_TUTOR.c.name, LONGEST_LINE).label("tutor_name"),
         alerts.c.alert_type,
         alerts.c.severity,
-        alerts.c.title,
-        alerts.c.description,
+        cut(alerts.c.title, LONGEST_LINE).label("title"),
+        cut(alerts.c.description, LONGEST_PARAGRAPH).label("description"),
         shown_at(alerts.c.triggered_date).label("triggered_at"),
         alerts.c.session_id,
         alerts.c.acknowledged,
-        _ACKNOWLEDGER.c.name.label("acknowledged_by"),
+        cut(_ACKNOWLEDGER.c.name, LONGEST_LINE).label("acknowledged_by"),
         shown_at(alerts.c.acknowledged_at).label("acknowledged_at"),
         alerts.c.resolved,
-        _RESOLVER.c.name.label("resolved_by"),
+        cut(_RESOLVER.c.name, LONGEST_LINE).label("resolved_by"),
         shown_at(alerts.c.resolved_at).label("resolved_at"),
-        alerts.c.action_taken,
+        cut(alerts.c.action_taken, LONGEST_TEXT).label("action_taken"),
         alert_resolutions.c.outcome,
         *more,
     ).select_from(

@@ -32,6 +32,7 @@ from database.tables import NaiveUtc, alerts, sessions, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import completed_since, converted, status
 from rules.settings import Thresholds
+from web.queries.expressions import LONGEST_LINE, cut
 from web.queries.sessions import FLAGGED_BELOW
 
 WINDOW = timedelta(days=30)
@@ -160,7 +161,9 @@ async def critical_count(conn: AsyncConnection) -> int:
 
 async def names_of(conn: AsyncConnection, user_ids: Sequence[str]) -> Mapping[str, str]:
     """The names of these users, by id."""
-    query = select(users.c.id, users.c.name).where(users.c.id == any_(literal(list(user_ids), ARRAY(String))))
+    query = select(users.c.id, cut(users.c.name, LONGEST_LINE).label("name")).where(
+        users.c.id == any_(literal(list(user_ids), ARRAY(String)))
+    )
     return {row.id: row.name for row in await conn.execute(query)}
 
 

@@ -16,7 +16,8 @@ from sqlalchemy.sql.selectable import LateralFromClause
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import alert_evidence, alerts, audio, sessions, subjects
 from rules.life import is_its_evidence
-from web.queries.expressions import held_at, if_there, number, shown_at, with_subject
+from web.queries.expressions import LONGEST_LINE, cut, held_at, if_there, number, shown_at, with_subject
+from web.queries.texts import WholeTexts, whole_texts
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class EvidenceSession:
     engagement: Decimal | None
     talk_ratio: Decimal | None
     checks: Decimal | None
+
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "session", self.id, ("subject",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +122,7 @@ def _described_sessions(missing: Missing) -> FromClause:
 def _session_columns(missing: Missing) -> tuple[Any, ...]:
     return (
         shown_at(held_at(sessions)).label("held_at"),
-        if_there(subjects.c.name, missing).label("subject"),
+        cut(if_there(subjects.c.name, missing), LONGEST_LINE).label("subject"),
         sessions.c.status,
         sessions.c.overall_session_score.label("score"),
         number(audio.c.student_engagement_score).label("engagement"),

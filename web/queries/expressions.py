@@ -8,9 +8,12 @@ from sqlalchemy import (
     ColumnElement,
     Date,
     DateTime,
+    Dialect,
     FromClause,
     Integer,
     Numeric,
+    Text,
+    TypeDecorator,
     case,
     cast,
     func,
@@ -20,6 +23,47 @@ from sqlalchemy import (
 
 from database.platform import Missing
 from database.tables import NaiveUtc, feedback, sessions, subjects
+
+LONGEST_LINE = 300
+"""Characters of a name, a title or a subject; the platform's columns hold 255."""
+LONGEST_PARAGRAPH = 2000
+"""Characters of a text of which lists show many; those that Tutorwatch writes have some hundred."""
+CUT_MARK = "\N{HORIZONTAL ELLIPSIS}"
+
+
+class Cut(str):
+    """The beginning of a text, with the mark that says so."""
+
+    __slots__ = ()
+
+
+class CutText(TypeDecorator[str]):
+    """A text of which no more than so many characters are shown, and one more read: it tells whether any is left."""
+
+    impl = Text
+    cache_ok = True
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> str | None:
+        """The text, or its beginning."""
+        return None if value is None else marked(value, self.most)
+
+
+def cut(text: ColumnElement[Any], most: int) -> ColumnElement[str]:
+    """A client's text as pages show it; every text that somebody else may have written is read by this.
+
+    Clients write what they like: one description of 20 MB would make every list as large, and the process for good.
+    The server reads no more of such a text than is asked for.
+    """
+    return func.left(text, literal_column(str(most + 1), Integer), type_=CutText(most))
+
+
+def marked(text: str, most: int = LONGEST_LINE) -> str:
+    """The text; of a longer one its beginning, as `Cut`."""
+    return text if len(text) <= most else Cut(text[:most] + CUT_MARK)
 
 
 def if_there(column: Column[Any], missing: Missing) -> ColumnElement[Any]:

@@ -26,8 +26,21 @@ from database.tables import (
     video,
 )
 from rules.sessions import status
+from web.models import LONGEST_TEXT
 from web.paging import Page, Place, read_from, read_page
-from web.queries.expressions import at_most, held_at, if_there, is_there, number, shown_at, with_feedback, with_subject
+from web.queries.expressions import (
+    LONGEST_LINE,
+    at_most,
+    cut,
+    held_at,
+    if_there,
+    is_there,
+    number,
+    shown_at,
+    with_feedback,
+    with_subject,
+)
+from web.queries.texts import WholeTexts, whole_texts
 
 FLAGGED_BELOW = Decimal("6.5")
 """A session scored lower is flagged (specification, "Dashboard")."""
@@ -68,6 +81,11 @@ class SessionRow:
     checks: Decimal | None
     rating: int | None
 
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "session", self.id, ("student_name", "subject"))
+
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
@@ -88,6 +106,11 @@ class SessionDetails:
     audio: Mapping[str, Any] | None
     video: Mapping[str, Any] | None
     screen: Mapping[str, Any] | None
+
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "session", self.row.id, tuple(_IN_WORDS))
 
 
 SessionPosition = tuple[datetime, UUID]
@@ -159,7 +182,7 @@ async def session_details(
     query = _rows(
         shown_at(sessions.c.scheduled_start).label("scheduled_start"),
         *(if_there(sessions.c[name], missing).label(name) for name in _DETAILS),
-        if_there(feedback.c.feedback_text, missing).label("feedback_text"),
+        *(cut(if_there(column, missing), LONGEST_TEXT).label(name) for name, column in _IN_WORDS.items()),
         *(if_there(figures.c.session_id, missing).label(f"{group}_id") for group, (figures, _) in _FIGURES.items()),
         *(
             number(figures.c[name]).label(f"{group}_{name}")
@@ -181,12 +204,15 @@ def _has_ended() -> ColumnElement[bool]:
 _DETAILS = (
     "scheduled_duration",
     "actual_duration",
-    "ai_summary",
     "technical_issues",
-    "technical_issues_description",
     "homework_assigned",
     "follow_up_booked",
 )
+_IN_WORDS = {
+    "summary": sessions.c.ai_summary,
+    "technical_issues_description": sessions.c.technical_issues_description,
+    "feedback_text": feedback.c.feedback_text,
+}
 _FIGURES = {
     "audio": (audio, AUDIO_METRICS),
     "video": (video, VIDEO_METRICS),
@@ -198,9 +224,9 @@ def _rows(*more: ColumnElement[Any], joined: FromClause, missing: Missing) -> Se
     return select(
         sessions.c.id,
         sessions.c.tutor_id,
-        _TUTOR.c.name.label("tutor_name"),
-        _STUDENT.c.name.label("student_name"),
-        if_there(subjects.c.name, missing).label("subject"),
+        cut(_TUTOR.c.name, LONGEST_LINE).label("tutor_name"),
+        cut(_STUDENT.c.name, LONGEST_LINE).label("student_name"),
+        cut(if_there(subjects.c.name, missing), LONGEST_LINE).label("subject"),
         sessions.c.session_number,
         shown_at(held_at(sessions)).label("held_at"),
         sessions.c.status,
@@ -263,7 +289,7 @@ def _to_details(row: Row[Any]) -> SessionDetails:
         scheduled_start=row.scheduled_start,
         scheduled_minutes=row.scheduled_duration,
         actual_minutes=row.actual_duration,
-        summary=row.ai_summary,
+        summary=row.summary,
         technical_issues=row.technical_issues,
         technical_issues_description=row.technical_issues_description,
         homework_assigned=row.homework_assigned,

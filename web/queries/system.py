@@ -8,6 +8,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.liveness import IS_FRESH
+from web.queries.expressions import LONGEST_PARAGRAPH, marked
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,8 @@ _VERSIONS = text("""
 """)
 
 _FAILING = text("""
-    SELECT failure.tutor_id, tutor.name, failure.attempts, failure.last_error, failure.last_failed_at,
+    SELECT failure.tutor_id, left(tutor.name, 301) AS name, failure.attempts,
+           left(failure.last_error, 2001) AS last_error, failure.last_failed_at,
            failure.next_attempt_at, failure.parked_at
     FROM tutorwatch.failures AS failure
     LEFT JOIN public.users AS tutor ON tutor.id = failure.tutor_id
@@ -88,9 +90,9 @@ async def _all(conn: AsyncConnection, query: TextClause, **values: Any) -> list[
 def _to_failing(row: Any) -> FailingTutor:
     return FailingTutor(
         tutor_id=row["tutor_id"],
-        name=row["name"],
+        name=row["name"] and marked(row["name"]),
         attempts=row["attempts"],
-        last_error=row["last_error"],
+        last_error=marked(row["last_error"], LONGEST_PARAGRAPH),
         last_failed_at=row["last_failed_at"],
         next_attempt_at=row["next_attempt_at"],
         parked_at=row["parked_at"],

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ARRAY,
     ColumnElement,
     Date,
+    Integer,
     Row,
     Select,
     String,
@@ -36,12 +37,23 @@ from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
 from rules.settings import Thresholds
 from rules.tutors import every_tutor
+from web.models import LONGEST_TEXT
 from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, averages_where, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
-from web.queries.expressions import if_there, number, shown_at, shown_on, with_feedback
+from web.queries.expressions import (
+    LONGEST_LINE,
+    LONGEST_PARAGRAPH,
+    cut,
+    if_there,
+    number,
+    shown_at,
+    shown_on,
+    with_feedback,
+)
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
+from web.queries.texts import WholeTexts, whole_texts
 
 TREND_DAYS = 30
 EVIDENCE_SESSIONS = 10
@@ -105,6 +117,11 @@ class InsightRow:
     last_confirmed_at: datetime | None
     samples: tuple[EvidenceSession, ...]
 
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "insight", self.id, ("text",))
+
 
 @dataclass(frozen=True, slots=True)
 class OpenAlert:
@@ -131,6 +148,11 @@ class TutorOverview:
     sessions: SessionsPage
 
     @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "user", self.tutor_id, ("name",))
+
+    @property
     def strengths(self) -> tuple[InsightRow, ...]:
         """What the tutor does well, achievements included."""
         return tuple(insight for insight in self.insights if insight.insight_type != "growth_area")
@@ -151,6 +173,11 @@ class CoachingNote:
     author: str | None
     created_at: datetime
 
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "note", self.id, ("content", "author"))
+
 
 async def tutors_page(
     conn: AsyncConnection,
@@ -166,12 +193,13 @@ async def tutors_page(
     """
 
     async def read(place: Place[TutorPosition] | None, most: int) -> Sequence[Row[Any]]:
-        query = select(users.c.id, users.c.name).where(_is_tutor()).limit(most)
+        query = select(users.c.id, _BEGINNING.label("beginning"), cut(users.c.name, LONGEST_LINE).label("name"))
+        query = query.where(_is_tutor()).limit(most)
         if name:
             query = query.where(users.c.name.icontains(name, autoescape=True))
-        return list(await conn.execute(read_from(query, place, users.c.name, users.c.id)))
+        return list(await conn.execute(read_from(query, place, _BEGINNING, users.c.id)))
 
-    found = await read_page(read, place, limit, lambda row: (row.name, row.id))
+    found = await read_page(read, place, limit, lambda row: (row.beginning, row.id))
     ids = [row.id for row in found.rows]
     averages, counts = await _averages_of(conn, ids, now), await open_alert_counts(conn, ids)
     rows = tuple(
@@ -185,6 +213,10 @@ async def tutors_page(
         for row in found.rows
     )
     return TutorsPage(rows, found.next, found.previous)
+
+
+_BEGINNING = func.left(users.c.name, literal_column(str(LONGEST_LINE), Integer), type_=String)
+"""What tutors are listed by: it goes into addresses, where a whole name may be too long."""
 
 
 def _is_tutor() -> ColumnElement[bool]:
@@ -204,7 +236,7 @@ def _is_tutor() -> ColumnElement[bool]:
 
 async def tutor_name(conn: AsyncConnection, tutor_id: str) -> str | None:
     """The name of the tutor with this id; None for anybody else, and for nobody."""
-    query = select(users.c.name).where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
+    query = select(cut(users.c.name, LONGEST_LINE)).where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
     name: str | None = await conn.scalar(query)
     return name
 
@@ -249,7 +281,7 @@ async def insights_of(
             tutor_insights.c.id,
             tutor_insights.c.insight_type,
             tutor_insights.c.category,
-            tutor_insights.c.display_text,
+            cut(tutor_insights.c.display_text, LONGEST_PARAGRAPH).label("display_text"),
             number(tutor_insights.c.metric_value).label("metric_value"),
             shown_at(tutor_insights.c.detected_at).label("detected_at"),
             shown_at(tutor_insights.c.last_confirmed_at).label("last_confirmed_at"),
@@ -294,8 +326,8 @@ async def coaching_notes_of(
         select(
             coaching_notes.c.id,
             coaching_notes.c.note_type,
-            coaching_notes.c.content,
-            users.c.name.label("author"),
+            cut(coaching_notes.c.content, LONGEST_TEXT).label("content"),
+            cut(users.c.name, LONGEST_LINE).label("author"),
             shown_at(coaching_notes.c.created_at).label("created_at"),
         )
         .select_from(coaching_notes.outerjoin(users, users.c.id == coaching_notes.c.created_by))
@@ -313,7 +345,7 @@ async def _header(conn: AsyncConnection, tutor_id: str, missing: Missing) -> Row
     query: Select[Any] = (
         select(
             users.c.id,
-            users.c.name,
+            cut(users.c.name, LONGEST_LINE).label("name"),
             shown_on(if_there(tutors.c.member_since, missing)).label("member_since"),
             failures.c.first_failed_at.label("failing_since"),
         )

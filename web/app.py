@@ -45,9 +45,9 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     app[SUMMARY], app[PAGES], app[OUTAGE] = SummaryCache(), PageKeeper(), Outage()
     static = StaticFiles()
     add_routes(app)
-    static.add_to(app)
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
+    static.add_to(app)
     app.cleanup_ctx.extend([_engine_context, hub_context, _reads_context, condition_context, figures_context])
     app.on_shutdown.append(close_streams)
     return app

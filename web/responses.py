@@ -26,9 +26,13 @@ async def keep_cookies(request: web.Request, handler: Handler) -> web.StreamResp
 
 
 async def complete(request: web.Request, response: web.StreamResponse) -> None:
-    """Adds the headers that every answer has, just before it is sent."""
+    """Adds the headers that every answer has, just before it is sent.
+
+    None is to be kept by a browser, streams and answers with an ETag neither: whoever uses the computer next could read
+    it. Static files say otherwise, after this.
+    """
     protect(response, SECURITY_HEADERS | HSTS if is_https(request) else SECURITY_HEADERS)
-    response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["Cache-Control"] = "no-store"
     response.headers[ID_HEADER] = request.get(REQUEST_ID, "")
     identity = request.get(IDENTITY)
     if identity and identity.token and identity.token.expires_at:

@@ -9,7 +9,7 @@ from web import store
 from web.access import lifetime
 from web.access_cookies import BROWSER, SIGN_IN, digest, drop_cookie, new_token, read_cookie, set_cookie, set_flash
 from web.access_passwords import SHORTEST, WeakPasswordError, check_password, is_outdated
-from web.access_proxies import client_address
+from web.access_proxies import client_address, is_https
 from web.access_slowdown import Attempt, TooManyAttemptsError, begin_attempt, end_attempt
 from web.audit import Action, Actor, Entry, audited, browser_of, log, note, note_once_a_minute, write
 from web.context import render
@@ -124,6 +124,8 @@ async def sign_out(request: web.Request) -> web.StreamResponse:
             await store.delete_sign_in(conn, digest(token))
     response = redirect("/sign-in")
     drop_cookie(request, response, SIGN_IN)
+    if is_https(request):  # without, browsers ignore it, and complain
+        response.headers["Clear-Site-Data"] = '"cache"'  # pages that were shown are also not kept for "back"
     return response
 
 

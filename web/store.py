@@ -112,9 +112,9 @@ class Token:
 
 
 _OWN = func.tutorwatch
+"""Functions of our schema."""
 _NAME = func.left(users.c.name, LONGEST_LINE + 1).label("name")
 """Of a name, what pages show, and one character more: it tells whether any is left (see web/queries/expressions.py)."""
-"""Functions of our schema."""
 
 
 _TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)

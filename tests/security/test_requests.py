@@ -23,6 +23,7 @@ from web.app import LARGEST_BODY, create_app
 from web.routes import ROUTES
 from web.service import SERVING, Site, runner_of
 from web.settings import WebSettings
+from web.static_files import KEPT_FOR_EVER
 
 SOURCES = re.compile(rb"import |root:|BEGIN|<template|def ")
 
@@ -72,7 +73,7 @@ async def test_nothing_but_static_files_is_served_as_one(server: TestServer, sta
     assert (await send(server, request(f"{static}/app.css"))).status == 200
 
 
-async def test_every_answer_carries_the_headers_that_protect_it(
+async def test_every_answer_carries_the_headers_that_protect_it_and_is_stored_nowhere(
     nobody: Browser, admin: Browser, static: str, platform: Platform
 ) -> None:
     """Every route, asked by a stranger and by an admin; and every kind of error."""
@@ -93,19 +94,23 @@ async def test_every_answer_carries_the_headers_that_protect_it(
         (admin, "POST", "/tutors/ann/notes", token | {"Content-Type": "text/plain"}),
         (admin, "POST", "/system/retry", token | form),
     ]
+    async with admin.get("/api/critical-alerts") as response:
+        asked.append((admin, "GET", "/api/critical-alerts", {"If-None-Match": response.headers["ETag"]}))
     seen = set()
     await platform.connection.execute("ALTER TABLE tutor_insights RENAME TO gone")  # something to go wrong
     for browser, method, path, headers in asked:
         async with browser.request(method, path, headers=headers, allow_redirects=False) as response:
             missing = SECURITY_HEADERS.items() - response.headers.items()
             assert (missing, response.headers["Server"]) == (set(), "Tutorwatch"), (method, path)
-            assert "Cache-Control" in response.headers
+            is_static = path == f"{static}/app.css"
+            assert response.headers["Cache-Control"] == (KEPT_FOR_EVER if is_static else "no-store"), (method, path)
             seen.add(response.status)
     async with admin.get("/events") as stream:
         assert SECURITY_HEADERS.items() - stream.headers.items() == set()
+        assert stream.headers["Cache-Control"] == "no-store"
         seen.add(stream.status)
 
-    assert seen >= {200, 303, 400, 401, 403, 404, 405, 415, 500}
+    assert seen >= {200, 303, 304, 400, 401, 403, 404, 405, 415, 500}
     assert "'unsafe" not in SECURITY_HEADERS["Content-Security-Policy"]
 
 

@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
 from rules.settings import Thresholds
-from tests.web.conftest import Browser, post
+from tests.web.conftest import Browser, SignIn, post
 from web.access_cookies import FORM, SIGN_IN
 from web.access_proxies import client_address
 from web.access_slowdown import FREE_BY_ACCOUNT, FREE_BY_ADDRESS
@@ -92,6 +92,17 @@ class TestHttps:
         for scheme, name in (("https", f"__Host-{SIGN_IN}"), ("http", SIGN_IN)):
             async with nobody.get("/api/openapi.json", headers={"X-Forwarded-Proto": scheme}) as response:
                 assert (await response.json())["components"]["securitySchemes"]["session"]["name"] == name
+
+    async def test_signing_out_clears_what_the_browser_has_kept(self, sign_in: SignIn) -> None:
+        """Over plain http browsers ignore it, and complain."""
+        for scheme, expected in (("http", None), ("https", '"cache"')):
+            admin = await sign_in("dana")
+            tokens = {f"__Host-{SIGN_IN}": cookie.value for cookie in admin.session.cookie_jar if cookie.key == SIGN_IN}
+            admin.session.cookie_jar.update_cookies(tokens, admin.make_url("/"))
+            admin.session.headers["X-Forwarded-Proto"] = scheme
+            async with await post(admin, "/sign-out") as response:
+                assert (response.status, response.headers["Location"]) == (303, "/sign-in")
+                assert response.headers.get("Clear-Site-Data") == expected
 
     async def test_cookie_without_the_prefix_is_not_read_there(self, admin: Browser) -> None:
         assert SIGN_IN in {cookie.key for cookie in admin.session.cookie_jar}

@@ -163,17 +163,19 @@ async def _require_own_form(request: web.Request, access: Access) -> None:
     given = request.headers.get(FORM_HEADER)
     if given is None and request.content_type == FORM_TYPE:
         given = (await read_form(request)).get(FORM_FIELD)
-    if given is None or not any(is_form_token(given, secret) for secret in _form_secrets(request, access)):
+    if given is None or not any(is_form_token(given, *of) for of in _form_secrets(request, access)):
         raise web.HTTPForbidden(text="This form is out of date. Go back, load the page again and send it once more.")
 
 
-def _form_secrets(request: web.Request, access: Access) -> list[str]:
-    """Of a browser that is signed in, its sign-in; a sign-in form may still be open in another tab."""
+def _form_secrets(request: web.Request, access: Access) -> list[tuple[str, str]]:
+    """Of a browser that is signed in, its sign-in; a sign-in form may still be open in another tab.
+
+    Whom a proxy signs in has none: the browser's own secret then counts for this person only, not for the next one.
+    """
     identity = request.get(IDENTITY)
     sign_in = read_cookie(request, SIGN_IN) if identity and identity.by is SignedInBy.COOKIE else None
-    if sign_in is None:
-        return [form_secret(request)]
-    return [sign_in, form_secret(request)] if access is Access.ANYONE else [sign_in]
+    theirs = (sign_in, "") if sign_in else (form_secret(request), identity.user_id if identity else "")
+    return [theirs, (form_secret(request), "")] if access is Access.ANYONE else [theirs]
 
 
 def _bearer(request: web.Request) -> str:
@@ -202,7 +204,7 @@ def _actor_of(request: web.Request, known: store.KnownUse) -> Actor:
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
     async with request.app[STATEMENTS].begin() as conn:
         account = await store.find_account(conn, email)
-    return _identity(account, SignedInBy.HEADER, form_token(form_secret(request))) if account else None
+    return _identity(account, SignedInBy.HEADER, form_token(form_secret(request), account.user_id)) if account else None
 
 
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:

@@ -32,14 +32,18 @@ def digest(token: str) -> bytes:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
 
 
-def form_token(secret: str) -> str:
-    """The token that forms carry, derived from the browser's secret: another site can neither read nor guess it."""
-    return hmac.digest(secret.encode("utf-8", "surrogateescape"), b"form token", "sha256").hex()
+def form_token(secret: str, user_id: str = "") -> str:
+    """The token that forms carry, derived from the browser's secret: another site can neither read nor guess it.
+
+    A secret that isn't one person's own, as that of a sign-in is, needs the user's id, too.
+    """
+    what = f"form token\0{user_id}" if user_id else "form token"
+    return hmac.digest(secret.encode("utf-8", "surrogateescape"), what.encode(), "sha256").hex()
 
 
-def is_form_token(given: str, secret: str) -> bool:
-    """Whether the token belongs to the secret."""
-    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), form_token(secret).encode())
+def is_form_token(given: str, secret: str, user_id: str = "") -> bool:
+    """Whether the token belongs to the secret, and to the user."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), form_token(secret, user_id).encode())
 
 
 def read_cookie(request: web.Request, name: str) -> str | None:

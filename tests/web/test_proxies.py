@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
 from rules.settings import Thresholds
-from tests.web.conftest import Browser, SignIn, post
+from tests.web.conftest import Browser, SignIn, post, token_on
 from web.access_cookies import FORM, SIGN_IN
 from web.access_proxies import client_address
 from web.access_slowdown import FREE_BY_ACCOUNT, FREE_BY_ADDRESS
@@ -61,6 +61,21 @@ class TestSignInProxy:
             assert response.status == 403
         async with await post(nobody, "/tutors/ann/notes", content="Hello") as response:
             assert response.status == 303
+
+    async def test_form_of_one_person_does_nothing_for_the_next_in_the_same_browser(self, nobody: Browser) -> None:
+        """Neither does one from before anybody was signed in."""
+        stranger = await token_on(nobody)
+        nobody.session.headers["X-Forwarded-Email"] = "dana@example.test"
+        dana = await token_on(nobody, "/tutors/ann")
+        nobody.session.headers["X-Forwarded-Email"] = "omar@example.test"
+        omar = await token_on(nobody, "/tutors/ann")
+
+        answers = {}
+        for whose, token in (("stranger", stranger), ("dana", dana), ("omar", omar)):
+            form = {"csrf_token": token, "content": "Hello"}
+            async with nobody.post("/tutors/ann/notes", data=form, allow_redirects=False) as response:
+                answers[whose] = response.status
+        assert answers == {"stranger": 403, "dana": 403, "omar": 303}
 
 
 @pytest.mark.usefixtures("people")

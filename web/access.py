@@ -18,6 +18,7 @@ from web.database import first_answer, is_database_gone
 from web.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.keys import STATEMENTS
+from web.paths import id_in_path, path_part
 from web.problems import answer_error, wants_json
 from web.queries.expressions import marked
 from web.reading import answer_in_time
@@ -109,7 +110,7 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if request.method not in _SAFE_METHODS:
         await _require_own_form(request, rule.access)
     if rule.names_tutor and rule.access is Access.ADMINS_AND_THE_TUTOR:
-        require_tutor_access(request, request.match_info["id"])
+        require_tutor_access(request, id_in_path(request))
     if rule.is_stream or rule.is_prompt:
         return await handler(request)
     response = await answer_in_time(request, lambda: handler(request))
@@ -143,7 +144,7 @@ def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
             return None
         return answer_error(request, 403, "This token only reads: it was not made out for a person.")
     if request.path == "/" and is_tutor:
-        return redirect(f"/tutors/{quote(identity.user_id, safe='')}")
+        return redirect(f"/tutors/{path_part(identity.user_id)}")
     return answer_error(request, 403)
 
 

@@ -17,6 +17,7 @@ from web.identity import IDENTITY
 from web.keys import CONDITION
 from web.live import HUB
 from web.models import InvalidInputError, Note, Resolution, Retry, parse_input
+from web.paths import id_in_path, path_part
 from web.presentation import without
 from web.problems import answer_error, wants_json
 from web.redirects import local_path, redirect
@@ -46,7 +47,8 @@ async def resolve(request: web.Request) -> web.StreamResponse:
 
 async def add_note(request: web.Request) -> web.StreamResponse:
     """`POST /tutors/{id}/notes`: a coaching note, field `content`."""
-    tutor_id, here = request.match_info["id"], request.path.removesuffix("/notes")
+    tutor_id = id_in_path(request)
+    here = f"/tutors/{path_part(tutor_id)}"
     try:
         note = parse_input(Note, await read_fields(request))
     except InvalidInputError as error:

@@ -17,6 +17,7 @@ from web.keys import CONDITION, LIMITS
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
 from web.openapi import Operation, with_cookie
+from web.paths import id_in_path
 from web.presentation import all_without
 from web.problems import answer_error
 from web.reading import reading
@@ -85,7 +86,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`GET /api/tutors/{id}`."""
-    tutor_id, missing = request.match_info["id"], request.app[CONDITION].missing
+    tutor_id, missing = id_in_path(request), request.app[CONDITION].missing
     async with reading(request) as conn:
         overview = await queries.tutor_overview(conn, tutor_id, datetime.now(UTC), request.app[LIMITS], missing=missing)
     if overview is None:

@@ -105,18 +105,24 @@ def _responses(operation: Operation) -> dict[str, Any]:
     return responses
 
 
+_USER_ID = {
+    "type": "string",
+    "maxLength": LONGEST_ID,
+    "description": "An id of dots alone, which clients take for a folder, is written with a ~ before it: `~..`",
+}
+
+
 def _path_parameters(path: str) -> list[dict[str, Any]]:
     if path.startswith("/api/texts/"):
         kinds, fields = ({each[part] for each in SOURCES} for part in (0, 1))
         return [
             _path_parameter("kind", {"type": "string", "enum": sorted(kinds)}),
-            _path_parameter("id", {"type": "string", "maxLength": LONGEST_ID}),
+            _path_parameter("id", _USER_ID),
             _path_parameter("field", {"type": "string", "enum": sorted(fields)}),
         ]
     if "{id}" not in path:
         return []
-    schema = {"type": "string", "maxLength": LONGEST_ID} if "/tutors/" in path else {"type": "string", "format": "uuid"}
-    return [_path_parameter("id", schema)]
+    return [_path_parameter("id", _USER_ID if "/tutors/" in path else {"type": "string", "format": "uuid"})]
 
 
 def _path_parameter(name: str, schema: dict[str, Any]) -> dict[str, Any]:

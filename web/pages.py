@@ -37,7 +37,7 @@ from web.models import (
     parse_alerts_request,
 )
 from web.paging import Place, Position
-from web.presentation import path_part
+from web.paths import id_in_path, path_part
 from web.reading import answer_in_time, reading
 
 SESSIONS_IN_LISTS = 3
@@ -160,7 +160,7 @@ async def tutors(request: web.Request) -> web.StreamResponse:
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
     _only_knows(request, "before", "after")
-    tutor_id = request.match_info["id"]
+    tutor_id = id_in_path(request)
     if not _may_be_user_id(tutor_id):
         raise web.HTTPNotFound
     place = _place(request, _session_position, following="before", preceding="after")
@@ -282,7 +282,7 @@ def _sessions_shown(value: str) -> queries.SessionsShown:
 
 
 def _may_be_user_id(text: str) -> bool:
-    return "\x00" not in text and 0 < len(text) <= LONGEST_ID
+    return "\x00" not in text and len(text) <= LONGEST_ID
 
 
 def _uuid(text: str) -> UUID:

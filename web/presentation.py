@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
-from urllib.parse import quote
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -13,6 +12,7 @@ from markupsafe import Markup, escape
 from database.platform import Missing
 from database.platform_needs import Feature
 from rules.decisions.statistics import Ratio, round_half_up
+from web.paths import path_part
 from web.queries.dashboard import Compared
 from web.queries.evidence import EvidenceSession
 from web.queries.expressions import Cut
@@ -151,11 +151,6 @@ def without(missing: Missing, feature: Feature) -> str:
 def all_without(missing: Missing) -> list[str]:
     """The same of all that is missing."""
     return [without(missing, each.feature) for each in missing.features]
-
-
-def path_part(text: str) -> str:
-    """A client's id as one part of a path, whatever characters it has."""
-    return quote(text, safe="")
 
 
 def amount(figure: Decimal | None, places: int = 1) -> str:

@@ -6,6 +6,7 @@ from web.access import require_tutor_access
 from web.identity import IDENTITY
 from web.keys import CONDITION
 from web.openapi import Operation
+from web.paths import id_in_path
 from web.queries.texts import SOURCES, Slice, Source, slice_of_text
 from web.reading import answer_in_time, reading
 
@@ -51,6 +52,6 @@ async def _slice(request: web.Request, source: Source, start: int) -> Slice | No
     async def read() -> Slice | None:
         async with reading(request) as conn:
             missing = request.app[CONDITION].missing
-            return await slice_of_text(conn, source, request.match_info["id"], start, missing=missing)
+            return await slice_of_text(conn, source, id_in_path(request), start, missing=missing)
 
     return await answer_in_time(request, read)

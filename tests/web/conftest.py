@@ -12,6 +12,7 @@ from aiohttp import ClientResponse, CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import BaseRunner
 from sqlalchemy.ext.asyncio import AsyncEngine
+from yarl import URL
 
 from rules.settings import Thresholds
 from tests.platform import Platform
@@ -140,7 +141,7 @@ async def hearing(server: TestServer) -> None:
     raise AssertionError("the application doesn't listen")
 
 
-async def token_on(browser: Browser, path: str = "/sign-in") -> str:
+async def token_on(browser: Browser, path: str | URL = "/sign-in") -> str:
     """The token in the first form of a page."""
     async with browser.get(path) as response:
         return token_in(await response.text())
@@ -154,7 +155,7 @@ def token_in(page: str) -> str:
 
 
 async def post(
-    browser: Browser, path: str, *, page: str = "/alerts", headers: Any = None, **fields: Any
+    browser: Browser, path: str | URL, *, page: str | URL = "/alerts", headers: Any = None, **fields: Any
 ) -> ClientResponse:
     """Sends a form as a browser would, with the token of one of the pages."""
     fields |= {"csrf_token": await token_on(browser, page)}

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 from uuid import UUID
 
 from sqlalchemy import Column, ColumnElement, FromClause, Integer, String, func, literal, select
@@ -21,6 +20,7 @@ from database.tables import (
     users,
 )
 from rules.life import is_its_resolution
+from web.paths import path_part
 from web.queries.expressions import Cut, is_there
 
 SLICE = 1024 * 1024
@@ -92,9 +92,7 @@ SOURCES: Mapping[tuple[str, str], Source] = {
 def whole_texts(row: object, kind: str, row_id: object, fields: Sequence[str]) -> WholeTexts:
     """Where the whole is of those of the row's fields that were cut."""
     return {
-        field: f"{kind}/{quote(str(row_id), safe='')}/{field}"
-        for field in fields
-        if isinstance(getattr(row, field), Cut)
+        field: f"{kind}/{path_part(str(row_id))}/{field}" for field in fields if isinstance(getattr(row, field), Cut)
     }
 
 

@@ -200,13 +200,14 @@ async def insert_admin(conn: AsyncConnection, user_id: str, *, email: str, name:
     await conn.execute(insert(users).values(id=user_id, email=email, name=name, role="admin", created_at=now))
 
 
-_FIND_SIGN_INS = """
-    SELECT s.token_hash, u.id, left(u.name, 301), u.role::text, s.seen_at < clock_timestamp() - $4::interval
+_FIND_SIGN_INS = f"""
+    SELECT s.token_hash, u.id, left(u.name, {LONGEST_LINE + 1}), u.role::text,
+           s.seen_at < clock_timestamp() - $4::interval
     FROM tutorwatch.sign_ins AS s JOIN public.users AS u ON u.id = s.user_id
     WHERE s.token_hash = ANY($1)
       AND s.seen_at > clock_timestamp() - $2::interval
       AND s.signed_in_at > clock_timestamp() - $3::interval
-"""
+"""  # noqa: S608 - a constant of ours
 
 
 async def find_sign_ins(
@@ -407,15 +408,15 @@ async def forget_failures(conn: AsyncConnection, note_ids: Sequence[int], *, of:
     )
 
 
-_FIND_TOKEN = text("""
+_FIND_TOKEN = text(f"""
     SELECT t.name AS token_name, t.scope, t.expires_at, t.user_id IS NOT NULL AS is_personal,
-           u.id, left(u.name, 301) AS name, u.role::text AS role,
+           u.id, left(u.name, {LONGEST_LINE + 1}) AS name, u.role::text AS role,
            t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale,
            t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 hour' AS is_worth_a_note
     FROM tutorwatch.api_tokens AS t LEFT JOIN public.users AS u ON u.id = t.user_id
     WHERE t.token_hash = :token_hash AND t.revoked_at IS NULL
       AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
-""")
+""")  # noqa: S608 - a constant of ours
 
 
 async def find_token(conn: AsyncConnection, token_hash: bytes) -> KnownUse | None:

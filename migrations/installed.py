@@ -9,7 +9,7 @@ import psycopg
 
 from database.recording import MARK_TRIGGER, STATEMENT_TRIGGERS
 from database.tables import own
-from migrations.manifest import FUNCTIONS, INDEXES, SEQUENCES, Trigger, function_sql, index_table, triggers
+from migrations.manifest import FUNCTIONS, INDEXES, SEQUENCES, VIEWS, Trigger, function_sql, index_table, triggers
 from migrations.partitions import Partition, find_partitions
 
 
@@ -18,6 +18,7 @@ class Kind(StrEnum):
 
     TABLE = "table"
     SEQUENCE = "sequence"
+    VIEW = "view"
     FUNCTION = "function"
     TRIGGER = "trigger"
     INDEX = "index"
@@ -54,6 +55,7 @@ class Damage:
 
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'r'"
 _SEQUENCES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'S'"
+_VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'v'"
 _FUNCTIONS = """
     SELECT proname, prosrc, prosecdef, ARRAY(SELECT unnest(proconfig) ORDER BY 1) FROM pg_proc
     WHERE pronamespace = to_regnamespace('tutorwatch')
@@ -87,11 +89,12 @@ _INDEXES = """
 def find_damage(connection: psycopg.Connection) -> list[Damage]:
     """What is missing, not as the manifest has it, or left over from an older version. Reads the catalogs only."""
     with connection.transaction():
-        connection.execute("SET LOCAL search_path = pg_catalog")  # with it the catalogs name each table's schema
+        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")  # then catalogs name each table's schema
         partitions = find_partitions(connection)
         return [
             *_tables(connection),
             *_sequences(connection),
+            *_views(connection),
             *_functions(connection),
             *_triggers(connection, partitions),
             *_indexes(connection),
@@ -102,7 +105,7 @@ def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], li
     """What of ours is on the platform's tables: triggers (table, name) and indexes (name, table, whether it has parts,
     which go with it), all with their schemas."""
     with connection.transaction():
-        connection.execute("SET LOCAL search_path = pg_catalog")
+        connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         triggers = [(table, name) for table, name, *_ in connection.execute(_TRIGGERS)]
         found = [(name, table, has_parts) for _, table, _, _, _, has_parts, name in connection.execute(_INDEXES)]
     return [each for each in triggers if not each[0].startswith("tutorwatch.")], found
@@ -116,6 +119,11 @@ def _tables(connection: psycopg.Connection) -> Iterator[Damage]:
 def _sequences(connection: psycopg.Connection) -> Iterator[Damage]:
     found = {name for (name,) in connection.execute(_SEQUENCES)}
     yield from (Damage(Kind.SEQUENCE, name, MISSING) for name in SEQUENCES if name not in found)
+
+
+def _views(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = {name for (name,) in connection.execute(_VIEWS)}
+    yield from (Damage(Kind.VIEW, name, MISSING) for name in VIEWS if name not in found)
 
 
 def _functions(connection: psycopg.Connection) -> Iterator[Damage]:

@@ -42,6 +42,9 @@ FUNCTIONS = (
 SEQUENCES = ("automation_off", "unrecorded")
 """What triggers read and count with. A new one starts anew: on, and nothing unrecorded."""
 
+VIEWS = {"wake_gate": "SELECT true AS no_row"}
+"""What is only there to be locked: VACUUM passes a view by, so that neither ever waits for the other."""
+
 INDEXES = {
     # A tutor's sessions of a status, by date: all that generation reads of them.
     "tutorwatch_sessions_by_tutor": "public.sessions (tutor_id, status, completed_at, scheduled_start)"
@@ -171,6 +174,11 @@ def _triggers() -> Iterator[Trigger]:
 def function_sql(name: str) -> str:
     """The statement that creates or replaces the function."""
     return read_sql(f"functions/{name}")
+
+
+def view_sql(name: str) -> str:
+    """The statement that creates the view."""
+    return f"CREATE OR REPLACE VIEW tutorwatch.{name} AS {VIEWS[name]};"
 
 
 def index_sql(name: str) -> str:

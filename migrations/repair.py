@@ -10,7 +10,7 @@ from migrations import indexes
 from migrations.indexes import Step
 from migrations.installed import LEFT_OVER, Damage, Kind, find_damage
 from migrations.locks import change_briefly
-from migrations.manifest import function_sql
+from migrations.manifest import function_sql, view_sql
 from migrations.partitions import Partition, find_partitions
 
 logger = logging.getLogger(__name__)
@@ -35,6 +35,9 @@ def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterato
     sequences = [each.name for each in wanted if each.kind is Kind.SEQUENCE]
     if sequences:
         yield Step(tuple(f"CREATE SEQUENCE IF NOT EXISTS tutorwatch.{name};" for name in sequences))
+    views = [each.name for each in wanted if each.kind is Kind.VIEW]
+    if views:
+        yield Step(tuple(map(view_sql, views)))
     functions = [each.name for each in wanted if each.kind is Kind.FUNCTION]
     if functions:
         revoke = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM PUBLIC;"

@@ -33,8 +33,8 @@ def tables(patient: Patient) -> Finding:
 
 
 def functions(patient: Patient) -> Finding:
-    """The triggers' functions and sequences are as installed, and their owner may do what they do."""
-    if damage := _damage(patient, Kind.SEQUENCE) + _damage(patient, Kind.FUNCTION):
+    """The triggers' functions, and what those use, are as installed, and their owner may do what they do."""
+    if damage := [each for kind in (Kind.SEQUENCE, Kind.VIEW, Kind.FUNCTION) for each in _damage(patient, kind)]:
         return _mended_by_migrate("functions", damage)
     powerless = patient.rows(
         "SELECT DISTINCT proowner::regrole::text, (SELECT relowner::regrole::text FROM pg_class"

@@ -114,6 +114,7 @@ async def test_whatever_is_damaged_is_found_and_repaired(
         "ALTER TABLE session_audio_metrics ENABLE TRIGGER tutorwatch_row",
         "DROP TRIGGER tutorwatch_wake ON tutorwatch.outbox",
         "ALTER FUNCTION tutorwatch.record_row RESET row_security",
+        "DROP VIEW tutorwatch.wake_gate",
     )
     leave_invalid(database_url)
     expected = {
@@ -125,6 +126,7 @@ async def test_whatever_is_damaged_is_found_and_repaired(
             f"trigger tutorwatch_{event} on session_video_metrics is missing"
             for event in ("insert", "update", "delete")
         ),
+        "view wake_gate is missing",
         "function record_sessions is not as it was installed",
         "function record_alerts is not as it was installed",
         "function announce_alerts is not as it was installed",

@@ -12,12 +12,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, LiteralString, TypeVar
 from weakref import WeakSet
 
 import psycopg
-from psycopg import AsyncRawCursor
-from psycopg.abc import RV, PQGen
+from psycopg import AsyncRawCursor, sql
+from psycopg.abc import RV, Params, PQGen
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -28,8 +28,6 @@ from database.errors import PooledError, is_of_kept_plan, is_stale_plan
 from database.urls import DatabaseUrl
 
 logger = logging.getLogger(__name__)
-
-AnyConnection = TypeVar("AnyConnection", bound=psycopg.AsyncConnection[Any])
 
 
 class DatabaseSettings(BaseSettings):
@@ -154,7 +152,7 @@ def connect(
             raise PooledError from None
         raise
     try:
-        if connection.execute("SELECT current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
+        if connection.execute("SELECT pg_catalog.current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
             raise PooledError
         connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
     except BaseException:
@@ -169,8 +167,37 @@ def connect_as_others(database_url: str) -> psycopg.Connection:
 
 
 async def connect_as_client(database_url: str) -> psycopg.AsyncConnection[Any]:
-    """An ordinary client's connection in autocommit mode: for the demo, which writes as the platform would."""
-    return await psycopg.AsyncConnection.connect(database_url, autocommit=True, client_encoding="UTF8")
+    """An ordinary client's connection in autocommit mode: for the demo, which writes as the platform would.
+
+    But for the search path: an operator's role must not call what others have put into `public`.
+    """
+    connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, client_encoding="UTF8")
+    try:
+        await connection.execute(_as_statements({"search_path": PINNED["search_path"]}).encode())
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+class ListeningConnection(psycopg.AsyncConnection[Any]):
+    """Makes our settings anew with every statement, where a pooler keeps them from being the session's."""
+
+    local_settings = b""
+    """Empty: the session has them."""
+
+    async def execute(  # type: ignore[override]
+        self, query: sql.SQL | sql.Composed | LiteralString | bytes, params: Params | None = None, **options: Any
+    ) -> psycopg.AsyncCursor[Any]:
+        """As the driver's, in autocommit mode."""
+        if not self.local_settings:
+            return await super().execute(query, params, **options)
+        async with self.transaction():
+            await super().execute(self.local_settings)
+            return await super().execute(query, params, **options)
+
+
+AnyConnection = TypeVar("AnyConnection", bound=ListeningConnection)
 
 
 async def connect_to_listen(
@@ -179,7 +206,7 @@ async def connect_to_listen(
     """A connection in autocommit mode for LISTEN and what belongs to it. It keeps no plans.
 
     Raises PooledError where a pooler refuses what we ask for. One that drops it may still give a session: whether
-    notifications arrive is what shows it, and nothing is set that might stay behind.
+    notifications arrive is what shows it, and nothing is set that might stay behind: each statement has its own.
     """
     options = connection_options(application_name, database_url)
     try:
@@ -189,9 +216,12 @@ async def connect_to_listen(
             raise PooledError from None
         raise
     try:
-        cursor = await connection.execute("SELECT current_setting(%s, true)", [DIRECT])
+        cursor = await connection.execute("SELECT pg_catalog.current_setting(%s, true)", [DIRECT])
         if await cursor.fetchone() == ("on",):
             await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+        else:
+            settings = USUAL | _pinned(connection.info.server_version)
+            connection.local_settings = _as_statements(settings, command="SET LOCAL").encode()
     except BaseException:
         await connection.close()
         raise
@@ -270,7 +300,7 @@ class ConnectionFactory:
             return None
         try:
             if self.is_pooled is None:
-                cursor = await connection.execute("SELECT current_setting($1, true)", [DIRECT])
+                cursor = await connection.execute("SELECT pg_catalog.current_setting($1, true)", [DIRECT])
                 self.is_pooled = await cursor.fetchone() != ("on",)
             if not self.is_pooled:
                 await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
@@ -297,6 +327,18 @@ class ConnectionFactory:
             adapted.autocommit = False
         driver_connection: Any = connection.connection.driver_connection
         connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
+
+    def pin_first_questions(self, engine: Engine) -> None:
+        """Has the engine ask what it wants to know of the server, at its first connection, with our settings, too."""
+        ask = engine.dialect.initialize
+
+        def ask_with_settings(connection: Connection) -> None:
+            if self.is_pooled:  # in the transaction that the engine rolls back when it has asked
+                driver_connection: Any = connection.connection.driver_connection
+                connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
+            ask(connection)
+
+        engine.dialect.initialize = ask_with_settings  # type: ignore[method-assign]
 
     @asynccontextmanager
     async def statement(self, connection: AnsweredConnection) -> AsyncIterator[None]:
@@ -339,9 +381,11 @@ def engine_from(connections: ConnectionFactory, *, keep_connections: int = 0) ->
         "postgresql+psycopg://",
         async_creator=connections.connect,
         isolation_level="READ COMMITTED",
+        use_native_hstore=False,  # it would be looked up
         paramstyle="numeric_dollar",  # the server's own: the driver would parse a long statement anew each time
         **pool,
     )
+    connections.pin_first_questions(engine.sync_engine)
     event.listen(engine.sync_engine, "begin", connections.begin)
     event.listen(engine.sync_engine, "checkin", _note_kept)
     event.listen(engine.sync_engine, "handle_error", _drop_stale_plans)

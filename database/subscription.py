@@ -16,7 +16,7 @@ from psycopg import sql
 from psycopg.abc import RV, PQGen
 from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, wait_exponential_jitter
 
-from database.connections import connect_to_listen
+from database.connections import ListeningConnection, connect_to_listen
 from database.errors import PooledError, TransientError, first_line
 from database.outages import Outage
 
@@ -34,7 +34,7 @@ LOOK_UP_SECONDS = 60.0
 Connection = psycopg.AsyncConnection[Any]
 
 
-class _SleepingConnection(psycopg.AsyncConnection[Any]):
+class _SleepingConnection(ListeningConnection):
     """Sleeps until there is something to read, or the time is up.
 
     The driver would look up ten times a second for an interrupt, which asyncio delivers by itself: most of what a

@@ -15,7 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import database
 from database import connections
-from database.connections import PINNED, connect, connect_to_listen, open_engine
+from database.connections import PINNED, ListeningConnection, connect, connect_to_listen, open_engine
 from database.errors import met_stale_plan
 from tests.platform import Platform
 
@@ -70,7 +70,7 @@ async def by_command(url: str, name: str) -> str:
 
 
 async def by_listening(url: str, name: str) -> str:
-    connection = await connect_to_listen(url, psycopg.AsyncConnection, application_name="test")
+    connection = await connect_to_listen(url, ListeningConnection, application_name="test")
     async with connection:
         row = await (await connection.execute(shown(name).encode())).fetchone()
     assert row

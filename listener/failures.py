@@ -12,12 +12,14 @@ from typing import Any
 from sqlalchemy import ARRAY, JSON, Row, String, any_, bindparam, delete, literal, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.errors import SCHEMA_ERRORS, TransientError, is_about_schema
+from database.errors import SCHEMA_ERRORS, TransientError, is_about_schema, sqlstate_of
 from database.tables import failures, users
+from rules.tutor_locks import holders
 
 LONGEST_DELAY_SECONDS = 3600.0
 FIRST_PASSING_DELAY_SECONDS = 2.0
 LONGEST_PASSING_DELAY_SECONDS = 300.0
+LOCK_NOT_AVAILABLE = "55P03"
 LONGEST_ERROR = 2000
 """Characters of an error message that are kept."""
 
@@ -113,7 +115,7 @@ _NEXT_DUE = text("""
 _BOOK = text("""
     UPDATE tutorwatch.failures SET
         attempts = attempts + 1,
-        last_error = 'The listener ended in the middle of it',
+        last_error = :state,
         last_failed_at = clock_timestamp(),
         next_attempt_at = CASE WHEN NOT :parks
                                THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
@@ -133,8 +135,19 @@ async def begin_attempt(conn: AsyncConnection, patience: Patience) -> Failure | 
     due = (await conn.execute(_NEXT_DUE)).one_or_none()
     if due is None:
         return None
-    values = {"tutor_id": due.tutor_id} | patience.after(due.attempts + 1, cut_short=not due.unfinished)
+    held_by = (await holders(conn, [due.tutor_id])).get(due.tutor_id)
+    values = {"tutor_id": due.tutor_id, "state": _begun(due, held_by)[:LONGEST_ERROR]}
+    values |= patience.after(due.attempts + 1, cut_short=not due.unfinished)
     return _to_failure((await conn.execute(_BOOK, values)).one())
+
+
+def _begun(due: Row[*tuple[Any, ...]], held_by: str | None) -> str:
+    """What is true of an attempt from its beginning until its outcome is known, even if that never comes."""
+    if held_by:
+        return f"No outcome yet: when the attempt began, somebody else had the tutor's lock: {held_by}"
+    if due.unfinished:
+        return "The listener ended in the middle of the attempt before; of this one there is no outcome yet"
+    return "No outcome yet: the attempt is under way, or the listener ended in the middle of it"
 
 
 _FAILED = text("""
@@ -205,6 +218,20 @@ async def succeeded(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
         delete(failures).where(failures.c.tutor_id == any_(literal(ids, ARRAY(String))), ~failures.c.wanted)
     )
     await conn.execute(_AGAIN, {"tutor_ids": ids})
+
+
+class TutorLockedError(TransientError):
+    """Somebody else has the tutor's lock: the message says who."""
+
+
+async def naming_holders(conn: AsyncConnection, errors: Mapping[str, Exception]) -> dict[str, Exception]:
+    """Return the errors by tutor; of one that waited in vain for the tutor's lock, who has it now, if anybody."""
+    in_vain = [tutor for tutor, error in errors.items() if sqlstate_of(error.__cause__ or error) == LOCK_NOT_AVAILABLE]
+    held = await holders(conn, in_vain) if in_vain else {}
+    return {
+        tutor: TutorLockedError(f"somebody else has the tutor's lock: {held[tutor]}") if tutor in held else error
+        for tutor, error in errors.items()
+    }
 
 
 def _to_failure(row: Row[*tuple[Any, ...]]) -> Failure:

@@ -309,7 +309,8 @@ class Worker:
             raise_if_common(errors, len(claim.tutor_ids))
             if not is_last_attempt:
                 raise_if_curable(errors)
-            failed = await failures.record(conn, errors, self._patience)
+            named = await failures.naming_holders(conn, errors)
+            failed = await failures.record(conn, named, self._patience)
         await self._markers.answer(conn, claim.markers)  # when all else is done: then it takes what a change takes
         if claim.changes == len(claim.markers):
             return claim, None
@@ -355,7 +356,8 @@ class Worker:
         if tutor_id in errors:
             if not isinstance(errors[tutor_id], TransientError):
                 await self._watch.explain(errors[tutor_id])
-            failed = await failures.attempt_failed(conn, begun, errors[tutor_id], self._patience)
+            named = await failures.naming_holders(conn, errors)
+            failed = await failures.attempt_failed(conn, begun, named[tutor_id], self._patience)
         else:
             failed = []
             await failures.succeeded(conn, [tutor_id])

@@ -80,7 +80,11 @@ async def test_tutor_that_ends_its_listener_each_time_is_parked(
         recovery_seconds = time.monotonic() - started
         await eventually(is_over)
         assert await platform.rows("SELECT tutor_id, attempts, last_error FROM tutorwatch.failures") == [
-            (POISONED, ATTEMPTS, "The listener ended in the middle of it")
+            (
+                POISONED,
+                ATTEMPTS,
+                "The listener ended in the middle of the attempt before; of this one there is no outcome yet",
+            )
         ]
 
         # From now on it is left alone: neither its own changes nor anybody else's end a listener.

@@ -181,7 +181,7 @@ async def test_attempt_that_never_reports_counts_and_parks(engine: AsyncEngine, 
 
     assert [(state.attempts, state.parked_at is not None) for state in states] == [(1, False), (2, False), (3, True)]
     assert await platform.rows("SELECT last_error FROM tutorwatch.failures") == [
-        "The listener ended in the middle of it"
+        "The listener ended in the middle of the attempt before; of this one there is no outcome yet"
     ]
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
@@ -12,6 +13,7 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.connections import open_engine
 from listener import failures, outbox
 from listener.batch import Batch
 from listener.failures import Patience
@@ -35,6 +37,7 @@ from tests.listener.surroundings import (
     waiting,
 )
 from tests.platform import Platform
+from tests.roles import LISTENER
 from tests.scripts.command import eventually
 
 POISONED = "tutor-0123"
@@ -104,6 +107,36 @@ def worst(caplog: pytest.LogCaptureFixture, logger: str = "listener.batch") -> l
         for record in caplog.records
         if record.levelno >= logging.WARNING and record.name == logger
     ]
+
+
+# A tutor whose lock somebody else has
+
+
+async def test_tutor_whose_lock_somebody_else_has_is_on_record_with_who_it_is(
+    database_url: str, platform: Platform
+) -> None:
+    (tutor,) = await no_shows(platform, 1)
+    impatient = open_engine(
+        LISTENER.url(database_url), application_name="tutorwatch-worker", settings={"lock_timeout": "100ms"}
+    )
+    record = "SELECT last_error FROM tutorwatch.failures WHERE last_error LIKE %s"
+    holder = r"pid \d+ \(obstacle\) of role \S+"
+
+    async with working(impatient, transient_attempts=1, failure_delay_seconds=0.1):
+        async with generation_held_up(database_url, tutor):
+            (failed,) = await eventually(partial(platform.rows, record, "TutorLockedError%"))
+            (begun,) = await eventually(partial(platform.rows, record, "No outcome yet%"))
+        await eventually(lambda: has_alert(platform, tutor))
+        await has_settled(platform)
+    await impatient.dispose()
+
+    assert re.fullmatch(f"TutorLockedError: somebody else has the tutor's lock: {holder}", failed)
+    assert re.fullmatch(f"No outcome yet: when the attempt began, somebody else had the tutor's lock: {holder}", begun)
+    assert await platform.rows("SELECT tutor_id FROM tutorwatch.failures") == []
+
+
+async def has_alert(platform: Platform, tutor: str) -> bool:
+    return await alerted(platform) == [tutor]
 
 
 # A tutor that fails

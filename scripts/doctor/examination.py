@@ -9,7 +9,7 @@ import typer
 from database.connections import connect
 from database.errors import PooledError
 from listener.settings import ListenerSettings
-from scripts.doctor import platform, rights, schema, server, work
+from scripts.doctor import others, platform, rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
 from scripts.one_line import one_line
 
@@ -23,6 +23,9 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
     schema.automation,
     schema.indexes,
     rights.rights,
+    others.schemas,
+    others.waking,
+    others.tutor_locks,
     rights.tokens,
     work.listeners,
     work.backlog,

@@ -375,7 +375,7 @@ def _only_migration(engine: Engine) -> Iterator[None]:
             if not waiting:
                 driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
                 whose = "; ".join(map(str, holders(driver_connection, LOCK_KEY)))
-                logger.info("Another migration of this database is running (%s); waiting for it to end", whose)
+                logger.info("Waiting for whoever has the lock of a migration of this database (%s)", whose)
                 waiting = True
             time.sleep(0.2)
         yield

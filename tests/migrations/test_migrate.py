@@ -427,7 +427,9 @@ async def test_a_second_migration_waits_for_the_first(seeded_url: str, caplog: p
         first = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
         await until_blocked(observer, MIGRATING)
         second = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
-        await until(lambda: _logged(caplog, logging.INFO, "Another migration"), "the second waits")
+        await until(
+            lambda: _logged(caplog, logging.INFO, "Waiting for whoever has the lock of a migration"), "the second waits"
+        )
         # The first's index build must not wait for the second's snapshot.
         await client.execute("COMMIT")
 

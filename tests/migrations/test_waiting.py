@@ -63,7 +63,7 @@ async def test_another_migration_is_named(platform_url: str, caplog: pytest.LogC
         second = asyncio.create_task(asyncio.to_thread(upgrade.migrate, platform_url))
 
         async def has_told() -> bool:
-            return any("Another migration of this database is running (pid " in each for each in caplog.messages)
+            return any("has the lock of a migration of this database (pid " in each for each in caplog.messages)
 
         await until(has_told, "the second waits")
         await client.execute("COMMIT")

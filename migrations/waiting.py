@@ -29,6 +29,7 @@ _BLOCKERS = """
     JOIN pg_stat_activity AS other ON other.pid = blocking.pid
     WHERE ours.datname = current_database() AND ours.application_name = %s AND ours.wait_event_type = 'Lock'
       AND other.application_name IS DISTINCT FROM ours.application_name
+      AND other.pid <> pg_backend_pid()  -- whoever asks has a snapshot, which an index build may wait for
     ORDER BY other.pid
 """
 _HOLDERS = """

@@ -52,15 +52,15 @@ async def use_link(request: web.Request) -> web.StreamResponse:
     await require_database(request.app[ENGINE])
     token = new_token()
     async with request.app[ENGINE].begin() as conn:
-        user_id = await store.sign_in_by_link(conn, digest(asked.token), digest(token), _place(request))
+        user_id = await store.sign_in_by_link(conn, digest(asked.token), digest(token), place_of(request))
         if user_id is not None:
-            browser = await _complete(request, conn, user_id)
+            browser = await complete_sign_in(request, conn, user_id)
             entry, actor = _signed_in(request, user_id, "link")
             await write(conn, entry, actor)
     if user_id is None:
         return await _link_ended(request)
     log(entry, actor)
-    return _welcome(request, "/", token, browser)
+    return welcome(request, "/", token, browser)
 
 
 async def show_password_link(request: web.Request) -> web.StreamResponse:
@@ -91,15 +91,15 @@ async def use_password_link(request: web.Request) -> web.StreamResponse:
     async with request.app[ENGINE].begin() as conn:
         user_id = await store.set_password_by_link(conn, link, password)
         if user_id is not None:
-            await store.sign_in_by_password(conn, user_id, password.key, digest(token), _place(request))
+            await store.sign_in_by_password(conn, user_id, password.key, digest(token), place_of(request))
             await store.forget_browsers_of(conn, user_id)
-            browser = await _complete(request, conn, user_id)
+            browser = await complete_sign_in(request, conn, user_id)
             entry = Entry(Action.PASSWORD_CHANGED, user_id=user_id)
             await write(conn, entry, actor)
     if user_id is None:
         return await _link_ended(request)
     log(entry, actor)
-    return _welcome(request, "/", token, browser)
+    return welcome(request, "/", token, browser)
 
 
 def _ask_for_password(
@@ -147,18 +147,18 @@ async def _by_password(request: web.Request, given: SignIn, attempt: Attempt) ->
     renewed = await passwords.new(given.password) if parameters and is_outdated(parameters) else None
     token, (entry, actor) = new_token(), _signed_in(request, user_id, "password")
     async with engine.begin() as conn:
-        if not await store.sign_in_by_password(conn, user_id, key, digest(token), _place(request)):
+        if not await store.sign_in_by_password(conn, user_id, key, digest(token), place_of(request)):
             return None
         if renewed:
             await store.replace_password(conn, user_id, key, renewed)
         await end_attempt(conn, attempt)
-        browser = await _complete(request, conn, user_id)
+        browser = await complete_sign_in(request, conn, user_id)
         await write(conn, entry, actor)
     log(entry, actor)
-    return _welcome(request, local_path(given.next), token, browser)
+    return welcome(request, local_path(given.next), token, browser)
 
 
-async def _complete(request: web.Request, conn: AsyncConnection, user_id: str) -> str:
+async def complete_sign_in(request: web.Request, conn: AsyncConnection, user_id: str) -> str:
     """What goes with a new sign-in: it takes the place of the one before in this browser, which is known from now on.
 
     Returns the browser's token.
@@ -171,7 +171,8 @@ async def _complete(request: web.Request, conn: AsyncConnection, user_id: str) -
     return browser
 
 
-def _welcome(request: web.Request, path: str, token: str, browser: str) -> web.StreamResponse:
+def welcome(request: web.Request, path: str, token: str, browser: str) -> web.StreamResponse:
+    """To the page, with the tokens of the new sign-in and of the browser."""
     response = redirect(path)
     set_cookie(request, response, SIGN_IN, token, lifetime(request.app[SETTINGS]).absolute.total_seconds())
     set_cookie(request, response, BROWSER, browser, store.BROWSER_KEPT_FOR.total_seconds())
@@ -186,7 +187,8 @@ def _actor(request: web.Request, user_id: str, by: str) -> Actor:
     return Actor(user_id, by=by, address=client_address(request))
 
 
-def _place(request: web.Request) -> store.Place:
+def place_of(request: web.Request) -> store.Place:
+    """From where the request comes."""
     return store.Place(client_address(request), browser_of(request))
 
 

@@ -10,20 +10,27 @@ class RightsError(Exception):
     """The rights can't be given; the message says why and what to do. Nothing was changed."""
 
 
-def to_sql(*, listener: str, web: str) -> str:
+OPENID = "openid"
+"""As which service the dashboard's role is on record where it may sign people in with OpenID Connect."""
+
+
+def to_sql(*, listener: str, web: str, openid: bool = False) -> str:
     """The statements that give two roles the rights of the services, as one transaction."""
-    rights = sql.SQL(read_sql("rights")).format(
-        listener=sql.Identifier(listener),
-        web=sql.Identifier(web),
-        listener_name=sql.Literal(listener),
-        web_name=sql.Literal(web),
-    )
-    return f"BEGIN;\n{read_sql('rights_taken_back')}\n{rights.as_string(None)}COMMIT;\n"
+    names = {
+        "listener": sql.Identifier(listener),
+        "web": sql.Identifier(web),
+        "listener_name": sql.Literal(listener),
+        "web_name": sql.Literal(web),
+    }
+    files = ["rights", "rights_openid"] if openid else ["rights"]
+    given = "\n".join(sql.SQL(read_sql(file)).format(**names).as_string(None) for file in files)
+    return f"BEGIN;\n{read_sql('rights_taken_back')}\n{given}COMMIT;\n"
 
 
-def give(connection: psycopg.Connection, *, listener: str, web: str) -> list[str]:
+def give(connection: psycopg.Connection, *, listener: str, web: str, openid: bool = False) -> list[str]:
     """Gives the two roles, which must exist, the rights of the services; whoever had them before loses them.
 
+    With `openid` the dashboard's role may sign in anybody, as a provider of OpenID Connect says.
     On a connection in autocommit mode, of the role that migrates. Returns what the roles may do beyond that by
     other people's grants, a sentence each. Raises RightsError; can be repeated, beside running services.
     """
@@ -31,7 +38,7 @@ def give(connection: psycopg.Connection, *, listener: str, web: str) -> list[str
     connection.add_notice_handler(lambda notice: _note(notice, excess))
     connection.execute("SET client_min_messages = warning")  # not a NOTICE for what is there already
     try:
-        connection.execute(to_sql(listener=listener, web=web).encode())
+        connection.execute(to_sql(listener=listener, web=web, openid=openid).encode())
     except psycopg.errors.RaiseException as error:
         connection.rollback()
         raise RightsError(error.diag.message_primary) from None

@@ -252,7 +252,9 @@ def _give_rights_again(connection: psycopg.Connection) -> None:
     if roles is None:
         return
     try:
-        rights.give(connection, listener=roles["listener"], web=roles["web"])
+        rights.give(
+            connection, listener=roles["listener"], web=roles["web"], openid=roles.get(rights.OPENID) == roles["web"]
+        )
     except (rights.RightsError, psycopg.Error) as error:
         logger.warning(
             "The services' roles don't have their rights again (%s): run `tutorwatch rights`", first_line(error)

@@ -196,6 +196,9 @@ def migrate(
 def rights(
     listener: Annotated[str, typer.Option(callback=_checked_text, help="The role of the listeners.")],
     web: Annotated[str, typer.Option(callback=_checked_text, help="The role of the dashboards.")],
+    openid: Annotated[
+        bool, typer.Option("--openid", help="Let the dashboards sign people in with OpenID Connect (docs/rights.md).")
+    ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
 ) -> None:
     """Gives two roles the least rights with which the services run; to be run again after each `migrate`."""
@@ -203,15 +206,16 @@ def rights(
     from migrations import rights as services
 
     if sql:
-        typer.echo(services.to_sql(listener=listener, web=web))
+        typer.echo(services.to_sql(listener=listener, web=web, openid=openid))
         return
     try:
         with _connection() as connection:
-            excess = services.give(connection, listener=listener, web=web)
+            excess = services.give(connection, listener=listener, web=web, openid=openid)
             hidden = [each for role in (listener, web) for each in read_hidden_rows(connection, role)]
     except services.RightsError as error:
         raise CommandError(str(error)) from None
-    typer.echo(f"{listener} has the rights of a listener, {web} those of a dashboard.")
+    also = ", and may sign people in with OpenID Connect" if openid else ""
+    typer.echo(f"{listener} has the rights of a listener, {web} those of a dashboard{also}.")
     if hidden:
         raise CommandError("\n".join(f"But {each}" for each in hidden))
     if excess:

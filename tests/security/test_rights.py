@@ -414,7 +414,8 @@ def test_owner_without_superuser_gives_the_rights_and_uninstalling_leaves_no_tra
     assert (first.code, first.err) == (0, "")
     with connected(owned_url) as connection:
         given = privileges.of_relations(connection, "b")
-        assert tutorwatch("rights", "--listener", "a", "--web", "b", url=owned_url).code == 0  # as often as one likes
+        # As often as one likes.
+        assert tutorwatch("rights", "--listener", "a", "--web", "b", "--openid", url=owned_url).code == 0
         assert privileges.of_relations(connection, "b") == given == {name: may.web for name, may in EXPECTED.items()}
     assert tutorwatch("uninstall", "--yes", url=owned_url).code == 0
 
@@ -467,6 +468,41 @@ def test_rights_given_to_others_are_taken_from_those_who_had_them(owned_url: str
     assert {*left[0].values(), *left[1].values()} == {""}
 
 
+MAY_SIGN_IN = "tutorwatch.sign_in_from_provider(text,text,text,bytea,text,text)"
+
+
+def test_signing_people_in_with_openid_connect_is_a_right_that_is_asked_for(owned_url: str) -> None:
+    give = ("rights", "--listener", "a", "--web", "b")
+    upgrade.migrate(owned_url)
+    with connected(owned_url) as connection:
+
+        def may() -> set[str]:
+            return {role for role in "ab" if MAY_SIGN_IN in privileges.of_functions(connection, role)}
+
+        assert tutorwatch(*give, url=owned_url).code == 0
+        assert may() == set()
+        done = tutorwatch(*give, "--openid", url=owned_url)
+        assert done.code == 0
+        assert "b those of a dashboard, and may sign people in with OpenID Connect." in done.out
+        assert may() == {"b"}
+        assert privileges.of_relations(connection, "b") == {name: may.web for name, may in EXPECTED.items()}
+
+        # A function that is made anew is nobody's: migrating gives it to whom it was given before.
+        connection.execute("DROP FUNCTION tutorwatch.sign_in_from_provider")
+        upgrade.migrate(owned_url)
+        assert may() == {"b"}
+
+        assert tutorwatch(*give, url=owned_url).code == 0
+        assert may() == set()
+        assert rights.recorded(connection) == {"listener": "a", "web": "b"}
+        connection.execute("DROP FUNCTION tutorwatch.sign_in_from_provider")
+        upgrade.migrate(owned_url)
+        assert may() == set()
+        tutorwatch(*give, "--openid", url=owned_url)
+        rights.take_back(connection)
+        assert may() == set()
+
+
 def test_script_is_the_same_for_psql(owned_url: str) -> None:
     upgrade.migrate(owned_url)
     script = tutorwatch("rights", "--listener", "a", "--web", 'We"b', "--sql", url=owned_url).out
@@ -475,8 +511,9 @@ def test_script_is_the_same_for_psql(owned_url: str) -> None:
     with connected(owned_url) as connection, pytest.raises(psycopg.errors.RaiseException, match='no role We"b'):
         connection.execute(script.encode())
     with connected(owned_url) as connection:
-        connection.execute(rights.to_sql(listener="a", web="b").encode())
+        connection.execute(rights.to_sql(listener="a", web="b", openid=True).encode())
         assert privileges.of_relations(connection, "a")["public.sessions"] == "SELECT"
+        assert MAY_SIGN_IN in privileges.of_functions(connection, "b")
 
 
 @pytest.mark.parametrize(

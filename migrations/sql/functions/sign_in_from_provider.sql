@@ -6,21 +6,25 @@ CREATE OR REPLACE FUNCTION tutorwatch.sign_in_from_provider(
     token_issuer text, token_subject text, verified_email text, sign_in bytea, from_address text, with_browser text
 ) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+#variable_conflict use_variable  -- whatever columns the platform's users have, or get
 DECLARE
     account text;
 BEGIN
-    DELETE FROM tutorwatch.identities
-    WHERE issuer = token_issuer AND subject = token_subject AND user_id NOT IN (SELECT id FROM public.users);
-
-    SELECT user_id INTO account FROM tutorwatch.identities WHERE issuer = token_issuer AND subject = token_subject;
+    SELECT i.user_id INTO account
+    FROM tutorwatch.identities AS i JOIN public.users AS u ON u.id = i.user_id
+    WHERE i.issuer = token_issuer AND i.subject = token_subject;
     IF NOT FOUND AND verified_email IS NOT NULL THEN
+        -- What is kept of deleted users: nobody else's, and in the way of who comes back under another id.
+        DELETE FROM tutorwatch.identities AS i WHERE NOT EXISTS (SELECT FROM public.users AS u WHERE u.id = i.user_id);
         INSERT INTO tutorwatch.identities (issuer, subject, user_id)
-        SELECT token_issuer, token_subject, min(id)
-        FROM public.users
-        WHERE lower(email COLLATE "C") = lower(verified_email COLLATE "C")
+        SELECT token_issuer, token_subject, min(u.id)
+        FROM public.users AS u
+        WHERE lower(u.email COLLATE "C") = lower(verified_email COLLATE "C")
         HAVING count(*) = 1
-        ON CONFLICT DO NOTHING
-        RETURNING user_id INTO account;
+        ON CONFLICT DO NOTHING;
+        -- Not by RETURNING: the same person may have been linked at the same moment, in another tab.
+        SELECT i.user_id INTO account
+        FROM tutorwatch.identities AS i WHERE i.issuer = token_issuer AND i.subject = token_subject;
     END IF;
     IF account IS NOT NULL THEN
         INSERT INTO tutorwatch.sign_ins (token_hash, user_id, method, address, browser)

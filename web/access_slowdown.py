@@ -70,8 +70,19 @@ async def begin_attempt(
     return Attempt(account, is_known, subject, tuple(await store.insert_failures(conn, list(free))))
 
 
+async def begin_unnamed_attempt(conn: AsyncConnection, *, address: str | None) -> Attempt:
+    """The same where it isn't known yet whose attempt it is: counted by the client's address alone."""
+    if address is None:
+        return Attempt(None, False, b"", ())
+    place = _digest("address", _network(address))
+    [failures] = await store.load_failures(conn, [place], WINDOW)
+    if (wait := _wait(failures, FREE_BY_ADDRESS)) > 0:
+        raise TooManyAttemptsError(wait, None)
+    return Attempt(None, False, b"", tuple(await store.insert_failures(conn, [place])))
+
+
 async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:
-    """It was the right password: the account's failures are forgotten, and this one of the address."""
+    """It led to a sign-in: the account's failures are forgotten, and this one of the address."""
     await store.forget_failures(conn, attempt.note_ids, of=attempt.subject)
 
 

@@ -18,7 +18,7 @@ from web.keys import ENGINE, PASSWORDS, SETTINGS
 from web.models import ChangedPassword, EndedSignIns, parse_input
 from web.problems import answer_error
 from web.redirects import redirect
-from web.sign_in import check_new_password
+from web.sign_in import check_new_password, require_passwords
 
 HERE = "/account"
 
@@ -35,6 +35,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "outcomes": (),
         "sign_ins": sign_ins,
         "has_password": has_password,
+        "takes_passwords": request.app[SETTINGS].web_password_sign_in,
         "shortest": SHORTEST,
     }
     return web.Response(text=render("account.html", request, values), content_type="text/html")
@@ -42,6 +43,7 @@ async def show(request: web.Request) -> web.StreamResponse:
 
 async def change_password(request: web.Request) -> web.StreamResponse:
     """`POST /account/password`: fields `password`, `new_password` and `again`. Ends all other sign-ins."""
+    await require_passwords(request, Action.PASSWORD_CHANGED)
     given = parse_input(ChangedPassword, await read_fields(request))
     user_id = request[IDENTITY].user_id
     async with request.app[ENGINE].begin() as conn:

@@ -22,6 +22,7 @@ from web.kept_pages import PAGES, PageKeeper
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
 from web.live import HUB, close_streams, hub_context
 from web.observation import HTTP_METRICS, HttpMetrics, observe
+from web.openid_provider import provider_context
 from web.problems import OUTAGE, answer_errors
 from web.reading import READS, Reads
 from web.responses import complete, keep_cookies
@@ -48,7 +49,8 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
     static.add_to(app)
-    app.cleanup_ctx.extend([_engine_context, hub_context, _reads_context, condition_context, figures_context])
+    contexts = [_engine_context, hub_context, _reads_context, condition_context, figures_context, provider_context]
+    app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(close_streams)
     return app
 

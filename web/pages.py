@@ -21,7 +21,7 @@ from web.context import flash_of, render
 from web.figures import PLATFORM_FIGURES
 from web.identity import IDENTITY, Identity
 from web.kept_pages import PAGES
-from web.keys import CONDITION, ENGINE, LIMITS
+from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
 from web.live import HUB
 from web.models import (
     LONGEST_ID,
@@ -226,7 +226,15 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     identity = request.get(IDENTITY)
     if identity is not None:
         raise web.HTTPSeeOther("/" if identity.is_admin else f"/tutors/{path_part(identity.user_id)}")
-    return _render("sign_in.html", request, datetime.now(UTC), next=request.query.get("next", ""))
+    settings = request.app[SETTINGS]
+    return _render(
+        "sign_in.html",
+        request,
+        datetime.now(UTC),
+        next=request.query.get("next", ""),
+        provider=settings.web_openid_name if settings.web_openid_issuer else None,
+        takes_passwords=settings.web_password_sign_in,
+    )
 
 
 def _render(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:

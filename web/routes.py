@@ -5,11 +5,12 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web import account, actions, api, live, operations, pages, sign_in, texts
+from web import account, actions, api, live, openid, operations, pages, sign_in, texts
 from web.access import RULES, Rule
 from web.identity import Access, Scope
 from web.keys import VERSION
 from web.openapi import Described, Operation, document
+from web.openid_provider import CALLBACK
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -42,6 +43,8 @@ ROUTES = [
     Route("POST", "/sign-in", sign_in.sign_in, Access.ANYONE),
     Route("GET", "/sign-in/link", sign_in.show_link, Access.ANYONE),
     Route("POST", "/sign-in/link", sign_in.use_link, Access.ANYONE),
+    Route("GET", "/sign-in/openid", openid.start, Access.ANYONE),
+    Route("GET", CALLBACK, openid.callback, Access.ANYONE),
     Route("GET", "/password", sign_in.show_password_link, Access.ANYONE),
     Route("POST", "/password", sign_in.use_password_link, Access.ANYONE),
     Route("POST", "/sign-out", sign_in.sign_out, Access.SIGNED_IN),

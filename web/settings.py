@@ -1,10 +1,11 @@
 """The web application's settings."""
 
 import ipaddress
-from typing import Annotated
+from collections.abc import Iterator
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from database.urls import DatabaseUrl
@@ -29,6 +30,28 @@ class WebSettings(BaseSettings):
         None,
         pattern=r"^[A-Za-z0-9-]+$",
         description="Header in which a trusted proxy passes the e-mail address of whom it has signed in",
+    )
+    web_openid_issuer: str | None = Field(
+        None,
+        max_length=1000,
+        description="Provider of OpenID Connect with which people sign in: its issuer, to the letter, such as"
+        " https://id.example.org/realms/school",
+    )
+    web_openid_client_id: str | None = Field(
+        None, min_length=1, max_length=255, description="The dashboard's client id at that provider"
+    )
+    web_openid_client_secret: SecretStr | None = Field(
+        None, min_length=1, description="The dashboard's client secret at that provider"
+    )
+    web_openid_name: str = Field(
+        "your organisation",
+        min_length=1,
+        max_length=80,
+        pattern=r"^[^\x00-\x1f\x7f]+$",
+        description='What the provider is called on the sign-in page: "Sign in with ..."',
+    )
+    web_password_sign_in: bool = Field(
+        True, description="Whether people may sign in with a password (false: only by the provider or the proxy)"
     )
     web_idle_hours: float = Field(12, gt=0, le=24 * 90, description="A sign-in ends after so long without use")
     web_session_hours: float = Field(24 * 7, gt=0, le=24 * 365, description="A sign-in ends after so long in any case")
@@ -64,6 +87,22 @@ class WebSettings(BaseSettings):
             raise ValueError("must be http(s)://host[:port], without a path")
         return f"{parts.scheme}://{parts.netloc.lower()}"
 
+    @field_validator("web_openid_issuer")
+    @classmethod
+    def _is_an_issuer(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        try:
+            parts = urlsplit(url)
+            is_url = parts.hostname and "@" not in parts.netloc and parts.port != 0
+        except ValueError:
+            is_url = False
+        if not is_url or "?" in url or "#" in url or not url.isprintable() or " " in url:
+            raise ValueError("must be https://host[/path], as the provider itself writes it")
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+            raise ValueError("must begin with https:// (http:// only for this machine itself)")
+        return url
+
     @field_validator("web_trusted_proxies", mode="before")
     @classmethod
     def _networks(cls, value: object) -> object:
@@ -77,3 +116,36 @@ class WebSettings(BaseSettings):
         if header and not others.data.get("web_trusted_proxies"):
             raise ValueError("needs TUTORWATCH_WEB_TRUSTED_PROXIES: anybody else could send that header too")
         return header
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if mistakes := list(_mistakes(self)):
+            raise ValueError("\n".join(mistakes))
+        return self
+
+
+def is_loopback(host: str | None) -> bool:
+    """Whether the name leads to this machine itself, and what is sent there over no network."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host or "").is_loopback
+    except ValueError:
+        return False
+
+
+def _mistakes(settings: WebSettings) -> Iterator[str]:
+    """What is wrong with several settings together, a line each."""
+    needed = {
+        "TUTORWATCH_WEB_OPENID_CLIENT_ID": settings.web_openid_client_id,
+        "TUTORWATCH_WEB_OPENID_CLIENT_SECRET": settings.web_openid_client_secret,
+    }
+    if settings.web_openid_issuer:
+        yield from (f"TUTORWATCH_WEB_OPENID_ISSUER needs {name}" for name, value in needed.items() if not value)
+        if not settings.web_url:
+            yield "TUTORWATCH_WEB_OPENID_ISSUER needs TUTORWATCH_WEB_URL: the provider sends people back there"
+    else:
+        yield from (f"{name} needs TUTORWATCH_WEB_OPENID_ISSUER" for name, value in needed.items() if value)
+    if not (settings.web_password_sign_in or settings.web_openid_issuer or settings.web_identity_header):
+        yield (
+            "TUTORWATCH_WEB_PASSWORD_SIGN_IN is false, and nothing else signs people in: set"
+            " TUTORWATCH_WEB_OPENID_ISSUER or TUTORWATCH_WEB_IDENTITY_HEADER"
+        )

@@ -23,11 +23,13 @@ from web.redirects import local_path, redirect
 
 WRONG = "That e-mail address and password don't belong together."
 """The same for an unknown account, one without a password, and a wrong password."""
+PASSWORDS_OFF = "Passwords are switched off here. Sign in as the sign-in page says."
 LINK_ENDED = "This link has been used already, or it has expired."
 
 
 async def sign_in(request: web.Request) -> web.StreamResponse:
     """`POST /sign-in`: fields `email`, `password` and `next`."""
+    await require_passwords(request)
     given = parse_input(SignIn, await read_fields(request))
     await require_database(request.app[ENGINE])
     try:
@@ -65,6 +67,7 @@ async def use_link(request: web.Request) -> web.StreamResponse:
 
 async def show_password_link(request: web.Request) -> web.StreamResponse:
     """`GET /password`: the form to choose a password with, for whom a link was made."""
+    await require_passwords(request)
     asked = parse_input(SignInLink, request.query)
     async with request.app[ENGINE].begin() as conn:
         account = await store.user_of_link(conn, digest(asked.token))
@@ -75,6 +78,7 @@ async def show_password_link(request: web.Request) -> web.StreamResponse:
 
 async def use_password_link(request: web.Request) -> web.StreamResponse:
     """`POST /password`: sets the password, once; fields `token`, `new_password` and `again`."""
+    await require_passwords(request)
     given = parse_input(ChosenPassword, await read_fields(request))
     await require_database(request.app[ENGINE])
     link = digest(given.token)
@@ -108,6 +112,13 @@ def _ask_for_password(
     values = {"token": token, "account": account, "problem": problem, "shortest": SHORTEST}
     page = render("choose_password.html", request, values)
     return web.Response(status=status, text=page, content_type="text/html")
+
+
+async def require_passwords(request: web.Request, action: Action = Action.SIGN_IN) -> None:
+    """Raises HTTPForbidden, and has it on record, where nobody signs in with a password."""
+    if not request.app[SETTINGS].web_password_sign_in:
+        await note_once_a_minute(request, Entry(action, "passwords are switched off"))
+        raise web.HTTPForbidden(text=PASSWORDS_OFF)
 
 
 def check_new_password(given: ChosenPassword | ChangedPassword, account: store.Account) -> None:

@@ -248,6 +248,19 @@ async def sign_in_by_link(conn: AsyncConnection, link_hash: bytes, token_hash: b
     return user_id
 
 
+async def sign_in_from_provider(
+    conn: AsyncConnection, issuer: str, subject: str, verified_email: str | None, token_hash: bytes, place: Place
+) -> str | None:
+    """A new sign-in of whom a provider of OpenID Connect vouches for; returns the user's id, or None for nobody here.
+
+    Whoever signs in for the first time is linked to the only user with the verified address.
+    """
+    user_id: str | None = await conn.scalar(
+        select(_OWN.sign_in_from_provider(issuer, subject, verified_email, token_hash, place.address, place.browser))
+    )
+    return user_id
+
+
 async def remove_ended_sign_ins(conn: AsyncConnection, lifetime: Lifetime) -> None:
     """Removes the sign-ins that have ended by themselves."""
     now = func.clock_timestamp()

@@ -48,7 +48,8 @@ def settings() -> WebSettings:
 @pytest.fixture
 async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = Served(create_app(WEB.url(database_url), settings, limits, version="9.9"))
+    app = create_app(WEB.url(database_url), settings, limits, version="9.9")
+    server = Served(app, port=settings.web_port or None)
     await server.start_server(**SERVING)
     yield server
     await server.close()

@@ -29,6 +29,8 @@ EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("POST", "/sign-in"): (400, 400, 400, 400, 400),
     ("GET", "/sign-in/link"): (400, 400, 400, 400, 400),
     ("POST", "/sign-in/link"): (400, 400, 400, 400, 400),
+    ("GET", "/sign-in/openid"): (404, 404, 404, 404, 404),  # as it is where no provider is set up
+    ("GET", "/sign-in/openid/callback"): (404, 404, 404, 404, 404),
     ("GET", "/password"): (400, 400, 400, 400, 400),
     ("POST", "/password"): (400, 400, 400, 400, 400),
     ("GET", "/account"): (TO_SIGN_IN, 200, 200, 200, 200),

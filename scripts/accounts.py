@@ -76,6 +76,18 @@ async def link_for_password(engine: AsyncEngine, base_url: str, email: str) -> N
     _print_link(link, email)
 
 
+async def unlink(engine: AsyncEngine, email: str) -> None:
+    """Takes from a user who they are at providers of OpenID Connect, and ends their sign-ins. Raises CommandError."""
+    async with engine.begin() as conn:
+        await check_schema(conn)
+        account = await _account(conn, email)
+        unlinked = await store.delete_identities_of(conn, account.user_id)
+        if unlinked:
+            await store.delete_sign_ins_of(conn, account.user_id)
+            await _record(conn, Entry(Action.PROVIDER_UNLINKED, user_id=account.user_id))
+    typer.echo(f"{email} is unlinked, and signed out." if unlinked else f"{email} is linked to no provider.")
+
+
 async def create_token(
     engine: AsyncEngine,
     name: str,

@@ -386,6 +386,19 @@ def set_password(
     _with_engine(lambda engine: accounts.set_password(engine, email, password))
 
 
+@app.command()
+def unlink(
+    email: Annotated[str, typer.Argument(callback=_checked_text, help="E-mail address of an admin or tutor.")],
+) -> None:
+    """Unlinks a user from who they are at a provider of OpenID Connect, and signs them out everywhere.
+
+    Whoever signs in there next with their verified e-mail address is linked anew.
+    """
+    from scripts import accounts
+
+    _with_engine(lambda engine: accounts.unlink(engine, email))
+
+
 @token.command("create")
 def create_token(
     name: TokenName,

@@ -15,6 +15,7 @@ from database.connections import AnsweredConnection
 from database.tables import (
     api_tokens,
     credentials,
+    identities,
     known_browsers,
     sign_in_failures,
     sign_in_links,
@@ -259,6 +260,11 @@ async def sign_in_from_provider(
         select(_OWN.sign_in_from_provider(issuer, subject, verified_email, token_hash, place.address, place.browser))
     )
     return user_id
+
+
+async def delete_identities_of(conn: AsyncConnection, user_id: str) -> int:
+    """Unlinks a user from all providers; returns from how many."""
+    return (await conn.execute(delete(identities).where(identities.c.user_id == user_id))).rowcount
 
 
 async def remove_ended_sign_ins(conn: AsyncConnection, lifetime: Lifetime) -> None:

@@ -176,6 +176,19 @@ class TestWhoIsWho:
         reason = "OpenID Connect: the address is of several users, or linked to somebody else there"
         assert await platform.rows(refused) == [(reason, None, "dana", f"subject somebody-else at {provider.issuer}")]
 
+    async def test_unlinked_user_is_signed_out_and_linked_anew(
+        self, nobody: Browser, open_browser: Opener, provider: OwnProvider, platform: Platform, engine: AsyncEngine
+    ) -> None:
+        await sign_in(nobody)
+        await accounts.unlink(engine, "dana@example.test")
+        assert await platform.rows("SELECT FROM tutorwatch.sign_ins") == []
+        on_record = "SELECT user_id FROM tutorwatch.audit_trail WHERE action = 'provider_unlinked'"
+        assert await platform.rows(on_record) == ["dana"]
+
+        provider.person = DANA | {"sub": "dana-in-her-new-account"}
+        assert await sign_in(await open_browser()) == "/"
+        assert await platform.rows("SELECT subject FROM tutorwatch.identities") == ["dana-in-her-new-account"]
+
     @pytest.mark.parametrize(
         ("person", "words"),
         [

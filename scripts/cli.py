@@ -291,10 +291,14 @@ def doctor(as_json: Json = False) -> None:
     from listener.settings import ListenerSettings
     from scripts import environment
     from scripts.doctor.examination import print_examination
+    from web.settings import WebSettings
 
     listener, url = environment.read(ListenerSettings), environment.direct_url()
     pooled_url = environment.database_url() if listener.listen_url else None
-    is_well = print_examination(url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url)
+    openid = environment.read(WebSettings).web_openid_issuer is not None
+    is_well = print_examination(
+        url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url, openid=openid
+    )
     raise typer.Exit(0 if is_well else 1)
 
 

@@ -42,11 +42,17 @@ POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to 
 
 
 def print_examination(
-    url: str, listener: ListenerSettings, *, version: str, as_json: bool, pooled_url: str | None = None
+    url: str,
+    listener: ListenerSettings,
+    *,
+    version: str,
+    as_json: bool,
+    pooled_url: str | None = None,
+    openid: bool = False,
 ) -> bool:
     """Prints what is found, a line each, as soon as it is; returns whether all is well."""
     findings = []
-    for finding in examine(url, listener, version=version, pooled_url=pooled_url):
+    for finding in examine(url, listener, version=version, pooled_url=pooled_url, openid=openid):
         findings.append(finding)
         if not as_json:
             typer.echo(one_line(str(finding)))
@@ -56,14 +62,17 @@ def print_examination(
     return is_well
 
 
-def examine(url: str, listener: ListenerSettings, *, version: str, pooled_url: str | None = None) -> Iterator[Finding]:
+def examine(
+    url: str, listener: ListenerSettings, *, version: str, pooled_url: str | None = None, openid: bool = False
+) -> Iterator[Finding]:
     """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found.
 
-    `pooled_url` is the one that services work through, where `url` leads past it.
+    `pooled_url` is the one that services work through, where `url` leads past it; `openid`: whether people are to sign
+    in with OpenID Connect.
     """
     try:
         with connect(url, application_name="tutorwatch-doctor", settings=PATIENCE) as connection:
-            yield from _examine(Patient(connection, url, version, listener, pooled_url))
+            yield from _examine(Patient(connection, url, version, listener, pooled_url, openid))
     except PooledError:
         yield POOLED
     except psycopg.OperationalError as error:
@@ -79,6 +88,8 @@ def _examine(patient: Patient) -> Iterator[Finding]:
     yield revision
     if revision.is_ok:
         yield from (_look(check, patient) for check in OF_THE_SCHEMA)
+        if patient.openid:
+            yield _look(rights.openid, patient)
 
 
 def _look(check: Check, patient: Patient) -> Finding:

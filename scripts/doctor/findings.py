@@ -36,6 +36,8 @@ class Patient:
     listener: ListenerSettings
     pooled_url: str | None = None
     """TUTORWATCH_DATABASE_URL, where the connection leads past it: see `variable`."""
+    openid: bool = False
+    """Whether people are to sign in with OpenID Connect, as far as the settings here say."""
 
     def row(self, query: str, *values: Any) -> tuple[Any, ...]:
         """The only row of a query."""

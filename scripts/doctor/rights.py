@@ -56,11 +56,29 @@ def rights(patient: Patient) -> Finding:
     return ok("rights", f"enough for {' and '.join(able)}")
 
 
-def _advice(patient: Patient) -> str:
+_MAY_SIGN_IN = """
+    SELECT role, has_function_privilege(role::name, to_regproc('tutorwatch.sign_in_from_provider'), 'EXECUTE') IS TRUE
+    FROM unnest(%s::text[]) AS roles (role)
+"""
+
+
+def openid(patient: Patient) -> Finding:
+    """Whether dashboards may sign people in with OpenID Connect, which only an operator can let them."""
+    (me,) = patient.row("SELECT current_user::text")
+    roles = sorted(_roles(patient, "web")) or [me]
+    may = dict(patient.rows(_MAY_SIGN_IN, roles))
+    if refused := [role for role in roles if not may[role]]:
+        advice = _advice(patient, openid=True)
+        return trouble("openid", f"{', '.join(refused)} may not sign people in with OpenID Connect: {advice}")
+    return ok("openid", f"{' and '.join(roles)} may sign people in with OpenID Connect")
+
+
+def _advice(patient: Patient, *, openid: bool = False) -> str:
     recorded = dict(_recorded(patient))
+    also = " --openid" if openid or "openid" in recorded else ""
     if {"listener", "web"} <= recorded.keys():
-        return f"run `tutorwatch rights --listener {recorded['listener']} --web {recorded['web']}`"
-    return "give it what `tutorwatch rights` gives (see docs/rights.md)"
+        return f"run `tutorwatch rights --listener {recorded['listener']} --web {recorded['web']}{also}`"
+    return f"give it what `tutorwatch rights{also}` gives (see docs/rights.md)"
 
 
 def _recorded(patient: Patient) -> list[tuple[str, str]]:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from importlib.metadata import version
+from typing import Any
 
 import psycopg
 import pytest
@@ -245,6 +246,37 @@ async def test_listeners_role_may_run_it_while_a_listener_runs(database_url: str
         await is_up(platform)
 
         assert not [told for told in troubles(doctor(LISTENER.url(database_url))) if told.startswith("rights")]
+
+
+OPENID: dict[str, Any] = {
+    "web_url": "https://tutorwatch.test",
+    "web_openid_issuer": "https://id.test",
+    "web_openid_client_id": "x",
+    "web_openid_client_secret": "y",
+}
+
+
+def test_openid_connect_that_the_dashboards_role_may_not_use_is_told_with_the_command(healthy_url: str) -> None:
+    asked = tutorwatch("doctor", url=healthy_url, **OPENID)
+    [told] = troubles(asked)
+    assert re.match(rf"openid +{WEB.name} may not sign people in with OpenID Connect: run `tutorwatch rights .+", told)
+    assert troubles(doctor(healthy_url)) == []
+
+    command = told.partition("`tutorwatch ")[2].removesuffix("`")
+    assert tutorwatch(*command.split(), url=healthy_url).code == 0
+
+    asked = tutorwatch("doctor", url=healthy_url, **OPENID)
+    assert troubles(asked) == []
+    assert re.search(rf"^ok  openid +{WEB.name} may sign people in", asked.out, re.M)
+    # What is lacking otherwise is given without taking that away.
+    run(healthy_url, f"REVOKE SELECT ON sessions FROM {WEB.name}")
+    [told] = troubles(doctor(healthy_url))
+    assert told.endswith(f"`tutorwatch rights --listener {LISTENER.name} --web {WEB.name} --openid`")
+
+
+def test_one_role_for_everything_may_sign_people_in(healthy_url: str) -> None:
+    run(healthy_url, "DELETE FROM tutorwatch.service_roles")
+    assert "openid" not in str(troubles(tutorwatch("doctor", url=healthy_url, **OPENID)))
 
 
 def test_a_switch_that_is_off_is_told_and_no_trigger_missed(healthy_url: str) -> None:

@@ -13,10 +13,12 @@ from database.tables import alert_evidence, alert_resolutions, alerts, coaching_
 
 
 class Outcome(StrEnum):
-    """What came of an alert."""
+    """What came of an alert, as the person says who resolves it."""
 
     COACHED = "coached"
     NOT_ACTIONABLE = "not_actionable"
+    CONDITION_CLEARED = "condition_cleared"
+    """It was no longer met."""
     OTHER = "other"
 
 
@@ -58,11 +60,13 @@ async def resolve(
     action_taken: str,
     outcome: Outcome,
     now: datetime,
+    message_to_tutor: str | None = None,
     keeps_notes: bool = True,
 ) -> str:
     """Resolves the alert, and leaves a coaching note that says so, where the platform keeps notes; the caller commits.
     Returns the tutor's id.
 
+    Only admins read the action taken, the outcome and the note; `message_to_tutor` is what the tutor reads.
     An alert nobody acknowledged is acknowledged by the same act. Its evidence has counted from then on.
     Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
     """
@@ -84,7 +88,8 @@ async def resolve(
     alert = result.one_or_none()
     if alert is None:
         raise await _why_not(conn, alert_id)
-    resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now}
+    message = (message_to_tutor or "").strip() or None
+    resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now, "message_to_tutor": message}
     await conn.execute(
         insert(alert_resolutions)
         .values(alert_id=alert_id, tutor_id=alert.tutor_id, **resolution)

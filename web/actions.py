@@ -34,7 +34,7 @@ async def acknowledge(request: web.Request) -> web.StreamResponse:
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
-    """`POST /alerts/{id}/resolve`: fields `action_taken` and `outcome`."""
+    """`POST /alerts/{id}/resolve`: fields `action_taken`, `outcome` and `message_to_tutor`."""
     try:
         resolution = parse_input(Resolution, await read_fields(request))
         await alert_life.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))

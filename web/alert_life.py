@@ -40,6 +40,7 @@ async def resolve(request: web.Request, alert_id: UUID, resolution: Resolution, 
             by=request[IDENTITY].user_id,
             action_taken=resolution.action_taken,
             outcome=resolution.outcome,
+            message_to_tutor=resolution.message_to_tutor,
             now=now,
             keeps_notes=request.app[CONDITION].missing.of(Feature.COACHING_NOTES) is None,
         )

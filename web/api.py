@@ -13,6 +13,7 @@ from web import alert_life, queries
 from web.access_cookies import SIGN_IN, full_name
 from web.documents import Alerts, CriticalAlerts, Tutor
 from web.forms import read_json
+from web.identity import IDENTITY
 from web.keys import CONDITION, LIMITS
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
@@ -88,7 +89,14 @@ async def tutor(request: web.Request) -> web.StreamResponse:
     """`GET /api/tutors/{id}`."""
     tutor_id, missing = id_in_path(request), request.app[CONDITION].missing
     async with reading(request) as conn:
-        overview = await queries.tutor_overview(conn, tutor_id, datetime.now(UTC), request.app[LIMITS], missing=missing)
+        overview = await queries.tutor_overview(
+            conn,
+            tutor_id,
+            datetime.now(UTC),
+            request.app[LIMITS],
+            viewer=request[IDENTITY].viewer,
+            missing=missing,
+        )
     if overview is None:
         raise web.HTTPNotFound
     return _json(Tutor.of(overview, all_without(missing)))

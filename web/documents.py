@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from decimal import Decimal
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
@@ -53,7 +53,7 @@ class Evidence(_Document):
 
 
 class Alert(_Document):
-    """An alert, with the names of those who acted on it."""
+    """An alert. Names, action taken and outcome are for admins: to a tutor they are null."""
 
     id: UUID
     tutor_id: str
@@ -65,12 +65,15 @@ class Alert(_Document):
     description: str
     triggered_at: datetime
     session_id: UUID | None
-    acknowledged_by: str | None
+    acknowledged_by: str | None = Field(description="The person's name; null for a tutor")
     acknowledged_at: datetime | None
-    resolved_by: str | None
+    resolved_by: str | None = Field(description="The person's name; null for a tutor, and where no person did it")
     resolved_at: datetime | None
-    action_taken: str | None
-    outcome: Outcome | None
+    action_taken: str | None = Field(description="Null for a tutor")
+    outcome: Outcome | Literal["duplicate"] | None = Field(
+        description="`duplicate`: ended by Tutorwatch, another alert stayed open. Null for a tutor"
+    )
+    message_to_tutor: str | None = Field(description="What the tutor is told of the resolution")
     cut: Cut
     evidence: Evidence | None = None
 

@@ -15,6 +15,14 @@ class Role(StrEnum):
     STUDENT = "student"
 
 
+class Viewer(StrEnum):
+    """For whom something is read."""
+
+    ADMIN = "admin"
+    TUTOR = "tutor"
+    """The tutor whom it is about: what admins write for each other isn't even read."""
+
+
 class Access(StrEnum):
     """Who may use a route. Every route says so; what says nothing is for admins only."""
 
@@ -73,6 +81,11 @@ class Identity:
     def is_admin(self) -> bool:
         """Whether they see and do everything."""
         return self.role is Role.ADMIN
+
+    @property
+    def viewer(self) -> Viewer:
+        """As whom they read: who is no admin sees at most what the tutor does whom it is about."""
+        return Viewer.ADMIN if self.is_admin else Viewer.TUTOR
 
     @property
     def may_sign_out(self) -> bool:

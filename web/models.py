@@ -21,7 +21,7 @@ LARGEST_PAGE_SIZE = 200
 LONGEST_ID = 128
 """Characters of `users.id`."""
 LONGEST_TEXT = 10_000
-"""Characters of an action taken, or of a coaching note."""
+"""Characters of an action taken, of a message to a tutor, or of a coaching note."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +109,9 @@ def _without_nul(text: str) -> str:
 
 PlainText = Annotated[str, AfterValidator(_without_nul)]
 """Text that PostgreSQL can hold."""
+OptionalText = Annotated[
+    str, StringConstraints(strip_whitespace=True, max_length=LONGEST_TEXT), AfterValidator(_without_nul)
+]
 RequiredText = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST_TEXT), AfterValidator(_without_nul)
 ]
@@ -136,8 +139,9 @@ class AlertsQuery(_Input):
 class Resolution(_Input):
     """What was done about an alert."""
 
-    action_taken: RequiredText = Field(description="What was done, in words")
+    action_taken: RequiredText = Field(description="What was done, in words; only admins read it")
     outcome: Outcome
+    message_to_tutor: OptionalText | None = Field(None, description="What the tutor reads of it on their page")
 
 
 class Note(_Input):

@@ -165,9 +165,10 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         raise web.HTTPNotFound
     place = _place(request, _session_position, following="before", preceding="after")
     now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
+    viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
         overview = await queries.tutor_overview(
-            conn, tutor_id, now, request.app[LIMITS], sessions_place=place, missing=missing
+            conn, tutor_id, now, request.app[LIMITS], viewer=viewer, sessions_place=place, missing=missing
         )
         if overview is None:
             raise web.HTTPNotFound
@@ -199,7 +200,7 @@ async def session(request: web.Request) -> web.StreamResponse:
             raise web.HTTPNotFound
         tutor_id = details.row.tutor_id
         require_tutor_access(request, tutor_id)
-        resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id)
+        resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id, viewer=request[IDENTITY].viewer)
         insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
         critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
     return _render(

@@ -33,6 +33,7 @@ _LABELS = {
     "no_show_tutor": "Tutor did not show up",
     "no_show_student": "Student did not show up",
     "math": "Mathematics",
+    "condition_cleared": "No longer met",
 }
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))

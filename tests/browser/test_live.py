@@ -141,6 +141,7 @@ async def test_second_admin_learns_who_was_first(visitor: Visitor, platform: Pla
     await expect(omar.row("Ann Lee").get_by_label("Action taken")).to_have_value("Half a senten")
     await expect(omar.page).to_have_title("Tutorwatch")
 
+    await omar.row("Ann Lee").get_by_label("Other").check()
     await omar.row("Ann Lee").get_by_role("button", name="Resolve alert").click()
     await expect(omar.row("Ann Lee").get_by_role("alert")).to_contain_text("Dana Whitfield")
     assert len(omar.complaints) == 1

@@ -188,6 +188,19 @@ async def test_reopened_alert_is_resolved_again(reopened: UUID, platform: Platfo
     assert await platform.rows("SELECT created_by FROM coaching_notes ORDER BY created_at") == ["ann", "ben"]
 
 
+async def test_message_to_the_tutor_belongs_to_one_resolution(
+    alert: UUID, platform: Platform, engine: AsyncEngine
+) -> None:
+    for message, now in (("See you on Monday", NOW), (None, LATER)):
+        async with engine.begin() as conn:
+            outcome = Outcome.CONDITION_CLEARED
+            await resolve(
+                conn, alert, by="ann", action_taken="Called", outcome=outcome, message_to_tutor=message, now=now
+            )
+        assert await platform.rows("SELECT message_to_tutor FROM tutorwatch.alert_resolutions") == [message]
+        await platform.rows("UPDATE alerts SET resolved = false, resolved_at = NULL RETURNING id")
+
+
 async def test_reopened_alert_resolved_by_another_client_names_nobody(
     reopened: UUID, platform: Platform, engine: AsyncEngine
 ) -> None:

@@ -245,6 +245,25 @@ async def test_acting(admin: Browser, platform: Platform) -> None:
     assert await platform.rows("SELECT action_taken FROM alerts") == ["Called"]
 
 
+async def test_message_to_the_tutor_is_sent_and_shown(admin: Browser) -> None:
+    resolution = {"action_taken": "Called", "outcome": "condition_cleared", "message_to_tutor": "See you on Monday."}
+    assert await act(admin, "resolve", json=resolution) == (204, None)
+
+    (alert,) = (await get(admin, "/api/alerts?status=resolved"))["alerts"]
+    assert {name: alert[name] for name in resolution} == resolution
+
+
+async def test_duplicate_that_tutorwatch_has_ended_is_told_as_such(admin: Browser, platform: Platform) -> None:
+    await insert_alert(platform, title="kept")
+    await platform.rows(
+        "SELECT tutorwatch.end_duplicate_alerts(ARRAY[%s], array_agg(id), localtimestamp) FROM alerts"
+        " WHERE title = 'kept'",
+        ALERT,
+    )
+    (alert,) = (await get(admin, "/api/alerts?status=resolved"))["alerts"]
+    assert (alert["id"], alert["outcome"], alert["resolved_by"]) == (str(ALERT), "duplicate", None)
+
+
 @pytest.mark.parametrize(
     ("sent", "status", "field"),
     [

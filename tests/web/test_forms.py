@@ -1,10 +1,12 @@
 """Forms are accepted from our own pages only, and only as forms; actions say what came of them."""
 
+import re
 from typing import Any
 
 import aiohttp
 import pytest
 
+from rules.life import Outcome
 from tests.platform import Platform
 from tests.web.conftest import ALERT, Browser, SignIn, insert_alert, post, read_page, token_on
 from web.settings import WebSettings
@@ -127,7 +129,13 @@ async def test_resolving_leaves_what_was_done_and_a_note(admin: Browser, platfor
         pytest.param({"action_taken": "Called"}, "outcome", id="no outcome"),
         pytest.param({"action_taken": "Ca\x00lled", "outcome": "other"}, "action_taken", id="NUL"),
         pytest.param({"action_taken": "x" * 10_001, "outcome": "other"}, "action_taken", id="too long"),
+        pytest.param({"action_taken": "Called", "outcome": "duplicate"}, "outcome", id="outcome of no person"),
         pytest.param({"action_taken": "Called", "outcome": "other", "extra": "1"}, "extra", id="unknown field"),
+        pytest.param(
+            {"action_taken": "Called", "outcome": "other", "message_to_tutor": "x" * 10_001},
+            "message_to_tutor",
+            id="long message",
+        ),
     ],
 )
 async def test_mistake_in_a_form_is_named_and_changes_nothing(
@@ -142,6 +150,30 @@ async def test_mistake_in_a_form_is_named_and_changes_nothing(
         problem = await response.json(content_type="application/problem+json")
         assert [error["field"] for error in problem["errors"]] == [named]
     assert await platform.rows("SELECT resolved FROM alerts") == [False]
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"), [(" See you on Monday. ", "See you on Monday."), ("", None), ("x" * 10_000, "x" * 10_000)]
+)
+async def test_message_to_the_tutor_is_optional(
+    written: str, kept: str | None, admin: Browser, platform: Platform
+) -> None:
+    fields = {"action_taken": "Called", "outcome": "condition_cleared", "message_to_tutor": written}
+    await post(admin, RESOLVE, **fields)
+
+    resolution = "SELECT outcome, message_to_tutor FROM tutorwatch.alert_resolutions"
+    assert await platform.rows(resolution) == [("condition_cleared", kept)]
+    assert "See you" not in "".join(await platform.rows("SELECT content FROM coaching_notes"))
+
+
+async def test_form_says_who_reads_what_and_chooses_no_outcome(admin: Browser) -> None:
+    page = await read_page(admin, "/alerts")
+    form = page[page.index(f'action="{RESOLVE}"') :].partition("</form>")[0]
+
+    assert re.findall(r'name="outcome" value="(\w+)"', form) == [outcome.value for outcome in Outcome]
+    assert "checked" not in form
+    assert 'Action taken <span class="soft">(only admins read this)</span>' in form
+    assert 'Message to the tutor <span class="soft">(optional; they read it on their page)</span>' in form
 
 
 async def test_second_admin_learns_who_was_first(sign_in: SignIn, platform: Platform) -> None:

@@ -11,6 +11,7 @@ from rules.settings import Thresholds
 from rules.tutors import every_tutor
 from tests.platform import NOW, Platform, naive
 from tests.web_pages.alerts import insert_alert
+from web.identity import Viewer
 from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page
 
 
@@ -70,8 +71,8 @@ async def test_nobody_and_students_have_no_tutor_page(
     conn: AsyncConnection, platform: Platform, limits: Thresholds
 ) -> None:
     await platform.user("sam", role="student")
-    assert await tutor_overview(conn, "sam", NOW, limits) is None
-    assert await tutor_overview(conn, "nobody", NOW, limits) is None
+    assert await tutor_overview(conn, "sam", NOW, limits, viewer=Viewer.ADMIN) is None
+    assert await tutor_overview(conn, "nobody", NOW, limits, viewer=Viewer.ADMIN) is None
 
 
 async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: Platform, limits: Thresholds) -> None:
@@ -82,7 +83,7 @@ async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: 
     await platform.session("ann", status="no_show_tutor")
     await platform.session("ann", status="rescheduled", rescheduled_by="student")
 
-    overview = await tutor_overview(conn, "ann", NOW, limits)
+    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
 
     assert overview is not None
     figures = overview.figures
@@ -102,7 +103,7 @@ async def test_trend_has_a_gap_for_each_day_without_data(
     await platform.session("ann", at=NOW - timedelta(hours=2), score="7.0")
     await platform.session("ann", at=NOW - timedelta(days=29), score="6.0")
     await platform.session("ann", at=NOW - timedelta(days=31), score="1.0")
-    overview = await tutor_overview(conn, "ann", NOW, limits)
+    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
     assert overview is not None
     trend = overview.trend
     assert (len(trend), trend[-1].day) == (30, NOW.date())
@@ -116,7 +117,7 @@ async def test_open_and_resolved_alerts_stand_apart(
     await insert_alert(platform, "ann", severity="warning", title="newer", at=NOW)
     await insert_alert(platform, "ann", title="critical", at=NOW - timedelta(days=1))
     await insert_alert(platform, "ann", title="done", resolved=True)
-    overview = await tutor_overview(conn, "ann", NOW, limits)
+    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
     assert overview is not None
     assert [found.alert.title for found in overview.open_alerts] == ["critical", "newer"]
     assert [alert.title for alert in overview.resolved_alerts] == ["done"]

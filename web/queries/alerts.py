@@ -7,12 +7,13 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, and_, func, literal_column, or_, select
+from sqlalchemy import ColumnElement, Integer, Row, Select, and_, cast, func, literal_column, null, or_, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import alert_resolutions, alerts, consumed_sessions, users
 from rules.life import is_its_resolution
+from web.identity import Viewer
 from web.models import LONGEST_TEXT, AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.paging import Page, read_from, read_page
 from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, at_most, cut, shown_at
@@ -27,7 +28,10 @@ MOST_COUNTED = 1000
 
 @dataclass(frozen=True, slots=True)
 class AlertRow:
-    """An alert with the names of those who acted on it; a name is None where that person is gone."""
+    """An alert with the names of those who acted on it; a name is None where that person is gone.
+
+    For a tutor all names are None, and so are `action_taken` and `outcome`.
+    """
 
     id: UUID
     tutor_id: str
@@ -46,6 +50,8 @@ class AlertRow:
     resolved_at: datetime | None
     action_taken: str | None
     outcome: str | None
+    message_to_tutor: str | None
+    """What whoever resolved it wrote for the tutor."""
 
     @property
     def status(self) -> str:
@@ -57,7 +63,7 @@ class AlertRow:
     @property
     def cut(self) -> WholeTexts:
         """Where the whole of each text is that was cut."""
-        of_alert = ("title", "description", "acknowledged_by", "resolved_by", "action_taken")
+        of_alert = ("title", "description", "acknowledged_by", "resolved_by", "action_taken", "message_to_tutor")
         return whole_texts(self, "alert", self.id, of_alert) | whole_texts(self, "user", self.tutor_id, ("tutor_name",))
 
 
@@ -115,7 +121,7 @@ async def alerts_page(
     """
 
     async def read(place: Cursor | None, most: int) -> Sequence[AlertRow]:
-        query = _alerts().where(*_conditions(wanted)).limit(most)
+        query = _alerts(Viewer.ADMIN).where(*_conditions(wanted)).limit(most)
         query = read_from(query, place, alerts.c.triggered_date, alerts.c.id, is_descending=True)
         return [_to_alert(row) for row in await conn.execute(query)]
 
@@ -129,10 +135,10 @@ async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCoun
     return AlertsCount(min(found, MOST_COUNTED), is_more=found > MOST_COUNTED)
 
 
-async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
+async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, viewer: Viewer, limit: int) -> tuple[AlertRow, ...]:
     """A tutor's alerts that aren't resolved: critical first, then newest."""
     query = (
-        _alerts()
+        _alerts(viewer)
         .where(alerts.c.tutor_id == tutor_id, ~alerts.c.resolved)
         .order_by(alerts.c.severity.desc(), *_newest_first())
         .limit(at_most(limit))
@@ -140,11 +146,13 @@ async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) ->
     return tuple(_to_alert(row) for row in await conn.execute(query))
 
 
-async def resolved_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int) -> tuple[AlertRow, ...]:
+async def resolved_alerts_of(
+    conn: AsyncConnection, tutor_id: str, *, viewer: Viewer, limit: int
+) -> tuple[AlertRow, ...]:
     """A tutor's resolved alerts, latest resolved first."""
     resolved_at = func.coalesce(alerts.c.resolved_at, alerts.c.triggered_date)
     query = (
-        _alerts()
+        _alerts(viewer)
         .where(alerts.c.tutor_id == tutor_id, alerts.c.resolved)
         .order_by(resolved_at.desc(), alerts.c.id.desc())
         .limit(at_most(limit))
@@ -152,11 +160,13 @@ async def resolved_alerts_of(conn: AsyncConnection, tutor_id: str, *, limit: int
     return tuple(_to_alert(row) for row in await conn.execute(query))
 
 
-async def alerts_resting_on(conn: AsyncConnection, tutor_id: str, session_id: UUID) -> tuple[AlertRow, ...]:
+async def alerts_resting_on(
+    conn: AsyncConnection, tutor_id: str, session_id: UUID, *, viewer: Viewer
+) -> tuple[AlertRow, ...]:
     """The tutor's alerts, of whatever status, that the session was ever evidence of, newest first."""
     counted = select(consumed_sessions.c.alert_id).where(consumed_sessions.c.session_id == session_id).scalar_subquery()
     query = (
-        _alerts()
+        _alerts(viewer)
         .where(alerts.c.tutor_id == tutor_id, or_(alerts.c.session_id == session_id, alerts.c.id.in_(counted)))
         .order_by(*_newest_first())
         .limit(at_most(50))
@@ -169,7 +179,12 @@ _ACKNOWLEDGER = users.alias("acknowledger")
 _RESOLVER = users.alias("resolver")
 
 
-def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
+def _alerts(viewer: Viewer, *more: ColumnElement[Any]) -> Select[Any]:
+    """Every read of alerts begins here, so that it is decided in one place what a tutor may see of them."""
+    joined = alerts.join(_TUTOR, _TUTOR.c.id == alerts.c.tutor_id).outerjoin(alert_resolutions, is_its_resolution())
+    if viewer is Viewer.ADMIN:
+        joined = joined.outerjoin(_ACKNOWLEDGER, _ACKNOWLEDGER.c.id == alerts.c.acknowledged_by)
+        joined = joined.outerjoin(_RESOLVER, _RESOLVER.c.id == alert_resolutions.c.resolved_by)
     return select(
         alerts.c.id,
         alerts.c.tutor_id,
@@ -181,20 +196,21 @@ def _alerts(*more: ColumnElement[Any]) -> Select[Any]:
         shown_at(alerts.c.triggered_date).label("triggered_at"),
         alerts.c.session_id,
         alerts.c.acknowledged,
-        cut(_ACKNOWLEDGER.c.name, LONGEST_LINE).label("acknowledged_by"),
+        _private(cut(_ACKNOWLEDGER.c.name, LONGEST_LINE), viewer).label("acknowledged_by"),
         shown_at(alerts.c.acknowledged_at).label("acknowledged_at"),
         alerts.c.resolved,
-        cut(_RESOLVER.c.name, LONGEST_LINE).label("resolved_by"),
+        _private(cut(_RESOLVER.c.name, LONGEST_LINE), viewer).label("resolved_by"),
         shown_at(alerts.c.resolved_at).label("resolved_at"),
-        cut(alerts.c.action_taken, LONGEST_TEXT).label("action_taken"),
-        alert_resolutions.c.outcome,
+        _private(cut(alerts.c.action_taken, LONGEST_TEXT), viewer).label("action_taken"),
+        _private(alert_resolutions.c.outcome, viewer).label("outcome"),
+        cut(alert_resolutions.c.message_to_tutor, LONGEST_TEXT).label("message_to_tutor"),
         *more,
-    ).select_from(
-        alerts.join(_TUTOR, _TUTOR.c.id == alerts.c.tutor_id)
-        .outerjoin(_ACKNOWLEDGER, _ACKNOWLEDGER.c.id == alerts.c.acknowledged_by)
-        .outerjoin(alert_resolutions, is_its_resolution())
-        .outerjoin(_RESOLVER, _RESOLVER.c.id == alert_resolutions.c.resolved_by)
-    )
+    ).select_from(joined)
+
+
+def _private(column: ColumnElement[Any], viewer: Viewer) -> ColumnElement[Any]:
+    """What admins write for each other: the column for them, and for a tutor NULL in its place."""
+    return column if viewer is Viewer.ADMIN else cast(null(), column.type)
 
 
 @cache
@@ -221,7 +237,7 @@ def _critical_query() -> Select[Any]:
         .subquery("newest")  # limited before anything is joined: all that comes so far from one index
     )
     return (
-        _alerts(newest.c.critical_count, newest.c.total, newest.c.tutor_count)
+        _alerts(Viewer.ADMIN, newest.c.critical_count, newest.c.total, newest.c.tutor_count)
         .join(newest, and_(alerts.c.tutor_id == newest.c.tutor_id, alerts.c.triggered_date == newest.c.newest_at))
         .where(is_critical)
         .ext(distinct_on(newest.c.newest_at, newest.c.tutor_id))  # who may have two of the same instant
@@ -288,4 +304,5 @@ def _to_alert(row: Row[Any]) -> AlertRow:
         resolved_at=row.resolved_at,
         action_taken=row.action_taken,
         outcome=row.outcome,
+        message_to_tutor=row.message_to_tutor,
     )

@@ -71,6 +71,7 @@ SOURCES: Mapping[tuple[str, str], Source] = {
     ("alert", "resolved_by"): Source(
         users.c.name, _named(_RESOLVED, users.c.id == alert_resolutions.c.resolved_by), *_ALERT, is_private=True
     ),
+    ("alert", "message_to_tutor"): Source(alert_resolutions.c.message_to_tutor, _RESOLVED, *_ALERT),
     ("insight", "text"): Source(
         tutor_insights.c.display_text, tutor_insights, tutor_insights.c.id, tutor_insights.c.tutor_id
     ),

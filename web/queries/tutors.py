@@ -37,6 +37,7 @@ from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
 from rules.settings import Thresholds
 from rules.tutors import every_tutor
+from web.identity import Viewer
 from web.models import LONGEST_TEXT
 from web.paging import Page, Place, read_from, read_page
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
@@ -247,14 +248,15 @@ async def tutor_overview(
     now: datetime,
     limits: Thresholds,
     *,
+    viewer: Viewer,
     sessions_place: Place[SessionPosition] | None = None,
     missing: Missing = NOTHING_MISSING,
 ) -> TutorOverview | None:
-    """All that is known of a tutor, or None if there is no such tutor. A fixed number of statements."""
+    """All that the viewer may know of a tutor, or None if there is no such tutor. A fixed number of statements."""
     header = await _header(conn, tutor_id, missing)
     if header is None:
         return None
-    open_alerts = await open_alerts_of(conn, tutor_id, limit=MOST_OPEN_ALERTS)
+    open_alerts = await open_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_OPEN_ALERTS)
     evidence = await evidence_of(
         conn, [alert.id for alert in open_alerts], sessions_each=EVIDENCE_SESSIONS, missing=missing
     )
@@ -267,7 +269,7 @@ async def tutor_overview(
         trend=await _trend(conn, tutor_id, now, missing),
         insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
-        resolved_alerts=await resolved_alerts_of(conn, tutor_id, limit=MOST_RESOLVED_ALERTS),
+        resolved_alerts=await resolved_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_RESOLVED_ALERTS),
         sessions=await sessions_of(conn, tutor_id, sessions_place, missing=missing),
     )
 

@@ -3,7 +3,10 @@
 -- whose tutor and type have the other one open, too. Consumes nothing. Returns how many it resolved. `at` is in UTC.
 CREATE OR REPLACE FUNCTION tutorwatch.end_duplicate_alerts(duplicates uuid[], kept uuid[], at timestamp)
 RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
+DECLARE
+    number_ended bigint;
+BEGIN
     WITH ended AS (
         UPDATE public.alerts AS a
         SET resolved = true,
@@ -25,7 +28,9 @@ LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_secu
         INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, outcome, resolved_at)
         SELECT id, tutor_id, 'duplicate', resolved_at FROM ended
         ON CONFLICT (alert_id) DO UPDATE
-        SET resolved_by = NULL, outcome = 'duplicate', resolved_at = excluded.resolved_at
+        SET resolved_by = NULL, outcome = 'duplicate', resolved_at = excluded.resolved_at,
+            message_to_tutor = NULL  -- another client had reopened it: that was about another resolution
     )
-    SELECT count(*) FROM ended
-$$;
+    SELECT count(*) INTO number_ended FROM ended;
+    RETURN number_ended;
+END $$;

@@ -39,6 +39,9 @@ class ListenerSettings(BaseSettings):
         description="Time between two tests, by one of the listeners, of whether changes are recorded and listeners"
         " woken: with a session that is never committed (0: none; see docs/operations.md)",
     )
+    audit_days: int = Field(
+        730, ge=90, le=36_500, description="How long entries of the audit trail are kept; the sweep removes older ones"
+    )
     transient_attempts: int = Field(5, ge=1, le=20, description="Attempts at a batch that meets a passing error")
     failure_attempts: int = Field(5, ge=1, le=100, description="Attempts at a failing tutor before it is parked")
     failure_delay_seconds: float = Field(

@@ -38,6 +38,7 @@ _FORGET_ANNOUNCED = text("""
     DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
 """)
 _ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
+_KEEP_AUDIT_TRAIL = text("SELECT removed, anonymised FROM tutorwatch.keep_audit_trail(:days)")
 _FORGET_ORPHANS = (
     text("""
         DELETE FROM tutorwatch.alert_evidence AS e
@@ -59,11 +60,12 @@ _FORGET_ORPHANS = (
 )
 
 
-async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
+async def sweep(conn: AsyncConnection, *, every_hours: float) -> bool:
     """Puts every tutor into the outbox once a day, and soon after changes that no trigger could record.
 
     The first of all listeners that sees a sweep due takes it. Partitions that have come or gone make the daily one due
     at once. It also forgets what belonged to alerts and tutors that clients have deleted, and what has been announced.
+    Returns whether it was the daily one.
     """
     if (await conn.execute(_CLAIM_UNRECORDED)).rowcount:
         logger.warning(
@@ -72,9 +74,27 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> None:
             extra={"action": "unrecorded_sweep"},
         )
         await conn.execute(_ADD_EVERYONE)
-    if (await conn.execute(_CLAIM_DUE, {"seconds": every_hours * 3600})).rowcount:
+    is_daily = (await conn.execute(_CLAIM_DUE, {"seconds": every_hours * 3600})).rowcount > 0
+    if is_daily:
         logger.info("Daily sweep, or new partitions: every tutor will be looked at", extra={"action": "daily_sweep"})
         await conn.execute(_ADD_EVERYONE)
         for forget in _FORGET_ORPHANS:
             await conn.execute(forget)
     await conn.execute(_FORGET_ANNOUNCED)
+    return is_daily
+
+
+async def keep_audit_trail(conn: AsyncConnection, *, days: int) -> bool:
+    """Removes some of the audit trail's entries that are older, and the names of deleted users from others; the caller
+    commits. Returns whether there was anything to do: then there may be more.
+    """
+    done = (await conn.execute(_KEEP_AUDIT_TRAIL, {"days": days})).one()
+    if done.removed or done.anonymised:
+        logger.info(
+            "Audit trail: removed %d entries older than %d days; %d no longer name a deleted user",
+            done.removed,
+            days,
+            done.anonymised,
+            extra={"action": "audit_trail_kept", "removed": done.removed, "anonymised": done.anonymised},
+        )
+    return bool(done.removed or done.anonymised)

@@ -25,7 +25,7 @@ from listener.batch import Batch, BatchLog, Figures, log_last_attempt
 from listener.canary import Markers
 from listener.pace import Pace
 from listener.settings import ListenerSettings
-from listener.sweep import sweep
+from listener.sweep import keep_audit_trail, sweep
 from listener.watch import PlatformWatch, raise_if_common, raise_if_curable, raise_unexplained
 from rules.generation import Generated, generate, generate_each
 from rules.settings import Thresholds
@@ -46,6 +46,10 @@ LONGEST_GAP_SECONDS = 0.25
 """After so many wake-ups in a row that brought nothing, looks keep a distance that doubles up to this: anybody may
 send notifications, any number of them."""
 
+
+MOST_AUDIT_BATCHES = 100
+"""After a daily sweep old entries of the audit trail are removed so many times 10,000 at most, one time before each
+look for changes: those are more urgent."""
 
 _Take = Callable[..., Awaitable[outbox.Claim]]
 _Generate = Callable[..., Awaitable[tuple[Generated, dict[str, Exception]]]]
@@ -95,6 +99,7 @@ class Worker:
         self._is_long_at: float | None = None
         self._stopping = False
         self._sweep_due_at = 0.0
+        self._audit_batches = 0
         self._attempts_are_due = False
         self._is_cut_off = False
         self._claims: deque[str] = deque(maxlen=20)
@@ -218,6 +223,8 @@ class Worker:
             self._is_long_at = time.monotonic() + self._pace.long_after(0)
             if time.monotonic() >= self._sweep_due_at:
                 await self._explaining(self._in_transaction(self._sweep))
+            if self._audit_batches:
+                await self._keep_audit_trail()
             has_attempted = self._attempts_are_due
             if has_attempted:
                 await self._attempt_failing()
@@ -256,8 +263,26 @@ class Worker:
         return claim
 
     async def _sweep(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
-        await sweep(conn, every_hours=self._settings.sweep_hours)
+        if await sweep(conn, every_hours=self._settings.sweep_hours):
+            self._audit_batches = MOST_AUDIT_BATCHES
         self._sweep_due_at = time.monotonic() + self._settings.poll_seconds
+
+    async def _keep_audit_trail(self) -> None:
+        """One batch. Whatever stands in its way, tutors are evaluated all the same."""
+
+        async def keep(conn: AsyncConnection, _is_last_attempt: bool) -> bool:
+            return await keep_audit_trail(conn, days=self._settings.audit_days)
+
+        try:
+            has_more = await self._in_transaction(keep)
+        except (DBAPIError, psycopg.Error) as error:
+            logger.warning(
+                "Old entries of the audit trail can't be removed (%s): tried again after the next sweep",
+                first_line(error),
+                extra={"action": "audit_trail_not_kept"},
+            )
+            has_more = False
+        self._audit_batches = self._audit_batches - 1 if has_more else 0
 
     async def _batch(self, take: _Take) -> tuple[outbox.Claim, Batch | None]:
         """A claim and what came of it; no batch of an empty claim. If a tutor fails, begins anew to find out who.

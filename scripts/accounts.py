@@ -1,8 +1,6 @@
 """Who may sign in: admins, passwords, programs' tokens, and links that sign in once."""
 
 import getpass
-import os
-import socket
 import sys
 import warnings
 from datetime import UTC, datetime, timedelta
@@ -10,16 +8,16 @@ from urllib.parse import quote
 from uuid import uuid4
 
 import typer
-from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.schema_version import check_schema
 from scripts.errors import CommandError, UsageError
+from scripts.on_record import record as _record
 from scripts.one_line import one_line
-from web import audit, store
+from web import store
 from web.access_cookies import digest, new_token
 from web.access_passwords import LONGEST, NewPassword, check_password, new_password
-from web.audit import Action, Actor, Entry
+from web.audit import Action, Entry
 from web.identity import Scope
 
 LINK_VALID_FOR = timedelta(hours=1)
@@ -224,19 +222,6 @@ def _print_link(link: str, email: str) -> None:
     typer.echo(link)
     hours = PASSWORD_LINK_VALID_FOR.total_seconds() / 3600
     typer.echo(f"With this link {one_line(email)} chooses a password, once, within {hours:.0f} hours.", err=True)
-
-
-async def _record(conn: AsyncConnection, entry: Entry) -> None:
-    """Puts it on record with what is known of who typed the command: the database's role, and the user of the host."""
-    role = await conn.scalar(text("SELECT current_user"))
-    await audit.write(conn, entry, Actor(role=role, by=f"{audit.COMMAND_LINE}, {_user_of_host()}"))
-
-
-def _user_of_host() -> str:
-    try:
-        return f"{getpass.getuser()}@{socket.gethostname()}"
-    except (OSError, KeyError):  # a container's user may have no name
-        return f"user {os.getuid()}@{socket.gethostname()}"
 
 
 _RIGHTS = {Scope.SUMMARY: "reads the summary", Scope.READ: "reads", Scope.ACT: "reads and acts"}

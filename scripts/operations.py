@@ -17,7 +17,9 @@ from database.schema_version import check_schema
 from listener import failures
 from rules.tutors import load_names
 from scripts.errors import CommandError
+from scripts.on_record import record
 from scripts.one_line import one_line
+from web.audit import Action, Entry
 
 _LISTENERS_ON = text(f"""
     SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH} AND host = :host
@@ -105,6 +107,8 @@ async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
             if unknown := [tutor_id for tutor_id in tutor_ids if tutor_id not in known]:
                 raise CommandError("No such tutor: " + ", ".join(map(one_line, unknown)))
         retried = await retry_failing(conn, tutor_ids)
+        for concerned in tutor_ids or (None,):
+            await record(conn, Entry(Action.TUTORS_RETRIED, user_id=concerned))
     typer.echo(f"Failing tutors that the next free listener will generate: {retried}")
 
 

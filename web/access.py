@@ -12,7 +12,7 @@ from web.access_cookies import SIGN_IN, digest, form_token, is_form_token, read_
 from web.access_origin import refuse_other_sites
 from web.access_proxies import client_address, forwarded_identity
 from web.access_sign_ins import SIGN_INS
-from web.audit import Action, Actor, Entry, note
+from web.audit import A_MINUTE, AN_HOUR, Action, Actor, Entry, note_seldom
 from web.context import form_secret
 from web.database import first_answer, is_database_gone
 from web.forms import FORM_FIELD, FORM_TYPE, read_form
@@ -187,14 +187,22 @@ def _bearer(request: web.Request) -> str:
 async def _identify_program(request: web.Request, token: str) -> Identity | None:
     async with request.app[STATEMENTS].begin() as conn:
         known = await store.find_token(conn, digest(token))
-        if known and known.is_stale:
+        if isinstance(known, store.KnownUse) and known.is_stale:
             await store.touch_token(conn, digest(token))
-    if known is None:
+    if not isinstance(known, store.KnownUse):
+        await _note_refused_token(request, known)
         return None
-    if known.is_worth_a_note:
-        await note(request, Entry(Action.TOKEN_USED, object=f"token {known.token_name}"), _actor_of(request, known))
+    used = Entry(Action.TOKEN_USED, object=f"token {known.token_name}")
+    await note_seldom(request, used, every=AN_HOUR, actor=_actor_of(request, known))
     identity = _identity(known.account, SignedInBy.PROGRAM)
     return identity and replace(identity, token=Token(known.token_name, known.scope, known.expires_at))
+
+
+async def _note_refused_token(request: web.Request, ended: store.EndedToken | None) -> None:
+    """Of a token that never was nothing is kept: it may be somebody's password."""
+    why, which = (ended.why, f"token {ended.name}") if ended else ("no such token", None)
+    actor = Actor(by=SignedInBy.PROGRAM, address=client_address(request))
+    await note_seldom(request, Entry(Action.TOKEN_USED, why, object=which), every=A_MINUTE, actor=actor)
 
 
 def _actor_of(request: web.Request, known: store.KnownUse) -> Actor:
@@ -205,7 +213,19 @@ def _actor_of(request: web.Request, known: store.KnownUse) -> Actor:
 async def _identify_forwarded(request: web.Request, email: str) -> Identity | None:
     async with request.app[STATEMENTS].begin() as conn:
         account = await store.find_account(conn, email)
+    await _note_forwarded(request, account)
     return _identity(account, SignedInBy.HEADER, form_token(form_secret(request), account.user_id)) if account else None
+
+
+async def _note_forwarded(request: web.Request, account: store.Account | None) -> None:
+    """Whom a proxy signs in comes with every request: on record once an hour."""
+    by, address = SignedInBy.HEADER, client_address(request)
+    if account is None:
+        refused = Entry(Action.SIGN_IN, "no such account")
+        await note_seldom(request, refused, every=A_MINUTE, actor=Actor(by=by, address=address))
+        return
+    actor = Actor(account.user_id, account.role, by, address)
+    await note_seldom(request, Entry(Action.SIGN_IN, user_id=account.user_id), every=AN_HOUR, actor=actor)
 
 
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:

@@ -15,6 +15,7 @@ from web.access import authorize, identify, lifetime
 from web.access_passwords import Passwords
 from web.access_sign_ins import SIGN_INS, SignInLookup
 from web.api import SUMMARY, SummaryCache
+from web.audit import LATELY_NOTED, LatelyNoted
 from web.condition import condition_context
 from web.database import connections_for_pages, open_web_engine
 from web.figures import figures_context
@@ -44,6 +45,7 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
     app[HTTP_METRICS], app[PASSWORDS] = HttpMetrics(), Passwords()
     app[SUMMARY], app[PAGES], app[OUTAGE] = SummaryCache(), PageKeeper(), Outage()
+    app[LATELY_NOTED] = LatelyNoted()
     static = StaticFiles()
     add_routes(app)
     _set_up_templates(app, static)

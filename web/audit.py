@@ -3,18 +3,23 @@
 An entry is written in the transaction of what it tells of: neither is there without the other.
 """
 
+import json
 import logging
-from collections.abc import AsyncIterator
+import re
+import time
+from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from enum import StrEnum
 
 from aiohttp import web
 from sqlalchemy import Text, cast, insert, select, text
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.tables import audit_trail, users
 from web.access_proxies import client_address
+from web.database import is_database_gone
 from web.identity import IDENTITY
 from web.keys import ENGINE
 
@@ -23,6 +28,9 @@ logger = logging.getLogger(__name__)
 LONGEST_BROWSER = 256
 """Characters kept of what a browser calls itself."""
 COMMAND_LINE = "command line"
+A_MINUTE = timedelta(minutes=1)
+AN_HOUR = timedelta(hours=1)
+"""How often the use of a token, or of a sign-in proxy's word, is on record."""
 
 
 class Action(StrEnum):
@@ -43,6 +51,7 @@ class Action(StrEnum):
     ALERT_RESOLVED = "alert_resolved"
     NOTE_ADDED = "note_added"
     TUTORS_RETRIED = "tutors_retried"
+    AUDIT_EXPORTED = "audit_exported"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,31 +104,85 @@ async def note(request: web.Request, entry: Entry, actor: Actor | None = None) -
         pass
 
 
-_IS_THROTTLED_ON_RECORD = text("""
+class LatelyNoted:
+    """What this process has put on record lately, so that the database needn't be asked with every request."""
+
+    MOST = 10_000
+    """Entries that are remembered; of more, the oldest are asked for in the database again."""
+
+    def __init__(self) -> None:
+        self._due_at: dict[Hashable, float] = {}
+
+    def take(self, what: Hashable, every: timedelta) -> bool:
+        """Whether it is to be noted again; whoever is told so does it, and nobody else for so long."""
+        if time.monotonic() < self._due_at.get(what, 0.0):
+            return False
+        self.put_off(what, every)
+        return True
+
+    def put_off(self, what: Hashable, by: timedelta) -> None:
+        """It is noted again after so long, not sooner."""
+        self._due_at.pop(what, None)  # it comes last again
+        while len(self._due_at) >= self.MOST:
+            del self._due_at[next(iter(self._due_at))]
+        self._due_at[what] = time.monotonic() + by.total_seconds()
+
+
+LATELY_NOTED = web.AppKey("lately_noted", LatelyNoted)
+_IS_ON_RECORD = text("""
     SELECT EXISTS (
         SELECT FROM tutorwatch.audit_trail
-        WHERE at > clock_timestamp() - interval '1 minute' AND action = :action AND reason = :reason
-          AND address IS NOT DISTINCT FROM :address AND user_id IS NOT DISTINCT FROM :user_id
+        WHERE action = :action AND at > clock_timestamp() - CAST(:every AS interval)
+          AND at < clock_timestamp() + interval '5 seconds'  -- no further ahead: the clock may have been set back
+          AND reason IS NOT DISTINCT FROM :reason AND actor IS NOT DISTINCT FROM :actor
+          AND actor_by IS NOT DISTINCT FROM :actor_by AND address IS NOT DISTINCT FROM :address
+          AND user_id IS NOT DISTINCT FROM :user_id AND object IS NOT DISTINCT FROM :object
     )
 """)
 
 
 async def note_once_a_minute(request: web.Request, entry: Entry) -> None:
     """Puts something on record that a stranger may do as often as they like."""
-    actor = actor_of(request)
-    values = {"action": entry.action, "reason": entry.refused, "address": actor.address, "user_id": entry.user_id}
-    async with request.app[ENGINE].begin() as conn:
-        if await conn.scalar(_IS_THROTTLED_ON_RECORD, values):
-            return
+    await note_seldom(request, entry, every=A_MINUTE)
+
+
+async def note_seldom(request: web.Request, entry: Entry, *, every: timedelta, actor: Actor | None = None) -> None:
+    """Puts something on record that may come with every request: once in so long for the same entry and actor.
+
+    Where the database can't be written it is in the log alone: nobody is kept from reading by that.
+    """
+    actor = actor or actor_of(request)
+    lately, same = request.app[LATELY_NOTED], (entry, actor)
+    if not lately.take(same, every):
+        return
+    try:
+        is_on_record = await _is_on_record(request.app[ENGINE], entry, actor, every)
+    except BaseException as error:
+        lately.put_off(same, A_MINUTE)
+        if not is_database_gone(error):
+            raise
+        is_on_record = False
+    if not is_on_record:
+        log(entry, actor)
+
+
+async def _is_on_record(engine: AsyncEngine, entry: Entry, actor: Actor, every: timedelta) -> bool:
+    """Whether another process, or this one before it was restarted, has noted it; notes it otherwise."""
+    same = {"action": entry.action, "reason": entry.refused, "user_id": entry.user_id, "object": entry.object}
+    by = {"actor": actor.user_id, "actor_by": actor.by, "address": actor.address}
+    async with engine.begin() as conn:
+        if await conn.scalar(_IS_ON_RECORD, same | by | {"every": every}):
+            return True
         await write(conn, entry, actor)
-    log(entry, actor)
+    return False
 
 
 async def write(conn: AsyncConnection, entry: Entry, actor: Actor) -> None:
     """Adds the entry; the caller commits, and then calls `log`. An actor's role, where it isn't given, is looked up."""
     role = select(cast(users.c.role, Text)).where(users.c.id == actor.user_id).scalar_subquery()
     await conn.execute(
-        insert(audit_trail).values(
+        insert(audit_trail)
+        .values(
             action=entry.action.value,
             outcome=_outcome(entry),
             reason=entry.refused,
@@ -131,11 +194,12 @@ async def write(conn: AsyncConnection, entry: Entry, actor: Actor) -> None:
             object=entry.object,
             details=entry.details,
         )
+        .inline()  # who may only write can't be told the entry's id
     )
 
 
 def log(entry: Entry, actor: Actor) -> None:
-    """Writes the entry to the log: a line, whatever its texts contain (see `scripts.log_format`)."""
+    """Writes the entry to the log: a line of `name=value`, whatever its texts contain."""
     facts = {
         "action": entry.action.value,
         "outcome": _outcome(entry),
@@ -146,10 +210,18 @@ def log(entry: Entry, actor: Actor) -> None:
         "address": actor.address,
         "concerns": entry.user_id,
         "object": entry.object,
+        "details": entry.details,
     }
-    words = entry.action.value.replace("_", " ").capitalize()
     extra = {name: value for name, value in facts.items() if value is not None}
-    logger.info("%s%s", words, f" refused: {entry.refused}" if entry.refused else "", extra=extra)
+    logger.info("%s", " ".join(f"{name}={_quoted(value)}" for name, value in extra.items()), extra=extra)
+
+
+def _quoted(value: str) -> str:
+    """The value, as JSON has it where it isn't a plain word: nothing in it passes for another `name=value`."""
+    return value if _PLAIN.fullmatch(value) else json.dumps(value).replace("=", "\\u003d")
+
+
+_PLAIN = re.compile(r"[\w.:@/+-]+", re.ASCII)
 
 
 def browser_of(request: web.Request) -> str | None:

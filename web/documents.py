@@ -11,6 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from rules.decisions.statistics import Ratio
 from rules.life import Outcome
 from web import queries
+from web.audit_request import AuditPlace
 from web.models import Cursor
 from web.queries.evidence import NO_EVIDENCE
 
@@ -246,3 +247,39 @@ class Problem(_Document):
     status: int
     detail: str
     errors: list[ProblemField] | None = None
+
+
+class AuditEntry(_Document):
+    """Who did what, from where, or what was refused."""
+
+    id: int
+    at: datetime
+    action: str
+    outcome: str = Field(description="done or refused")
+    reason: str | None = Field(description="Why it was refused")
+    actor: str | None = Field(description="The user's id")
+    actor_name: str | None
+    actor_role: str | None = Field(description="On the command line, the role in the database")
+    actor_by: str | None = Field(description="How they are known: by a cookie, a token, the command line ...")
+    address: str | None
+    user_id: str | None = Field(description="Whom it concerns")
+    user_name: str | None
+    object: str | None = Field(description="What it concerns")
+    details: str | None
+
+
+class AuditTrail(_Document):
+    """A page of the audit trail, newest first."""
+
+    entries: list[AuditEntry]
+    next: str | None = Field(description="Give it as `cursor` for the next page; null on the last one")
+    previous: str | None = Field(description="Give it as `cursor` for the page before; null on the first one")
+
+    @classmethod
+    def of(cls, page: queries.AuditPage, encode: Callable[[AuditPlace], str]) -> Self:
+        """The page; `encode` makes the cursors' text."""
+        return cls(
+            entries=[AuditEntry.model_validate(row) for row in page.rows],
+            next=encode(page.next) if page.next else None,
+            previous=encode(page.previous) if page.previous else None,
+        )

@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -207,7 +207,7 @@ class SignInLink(_Input):
     token: Annotated[str, Field(min_length=1, max_length=200)]
 
 
-AnyInput = TypeVar("AnyInput", bound=_Input)
+AnyInput = TypeVar("AnyInput", bound=BaseModel)
 
 
 def parse_input(model: type[AnyInput], values: Mapping[str, Any]) -> AnyInput:
@@ -232,33 +232,46 @@ def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
 def encode_cursor(wanted: AlertFilter, cursor: Cursor) -> str:
     """A cursor as text for a URL, bound to the filter."""
     triggered_at, alert_id = cursor.at
-    instant = triggered_at.astimezone(UTC).isoformat()
-    position = [_fingerprint(wanted), instant, alert_id.hex, *([_BACKWARDS] if cursor.is_backwards else [])]
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
-
-
-_BACKWARDS = "backwards"
+    return pack_cursor(_parts(wanted), triggered_at, alert_id.hex, is_backwards=cursor.is_backwards)
 
 
 def decode_cursor(wanted: AlertFilter, text: str) -> Cursor:
     """The cursor in a URL. Raises InvalidInputError if it is none, or was made for other filters."""
+    return unpack_cursor(_parts(wanted), text, UUID)
+
+
+def _parts(wanted: AlertFilter) -> list[str | None]:
+    return [wanted.status, wanted.severity, wanted.type, wanted.tutor]
+
+
+_BACKWARDS = "backwards"
+Id = TypeVar("Id")
+
+
+def pack_cursor(wanted: Sequence[str | None], at: datetime, row_id: str, *, is_backwards: bool) -> str:
+    """A place in a list that is ordered by an instant and an id, as text for a URL; bound to what is wanted."""
+    instant = at.astimezone(UTC).isoformat()
+    position = [_fingerprint(wanted), instant, row_id, *([_BACKWARDS] if is_backwards else [])]
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def unpack_cursor(wanted: Sequence[str | None], text: str, to_id: Callable[[str], Id]) -> Place[tuple[datetime, Id]]:
+    """The place in a URL. Raises InvalidInputError if it is none, or was made for something else."""
     try:
-        fingerprint, triggered_at, alert_id, *rest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        fingerprint, instant, row_id, *rest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
         is_backwards = rest == [_BACKWARDS]
         if rest and not is_backwards:
             raise ValueError
-        at = (datetime.fromisoformat(triggered_at).astimezone(UTC), UUID(hex=alert_id))
-        cursor = Cursor(at, is_backwards)
-    except (ValueError, TypeError, AttributeError, OverflowError, binascii.Error):
+        place = Place((datetime.fromisoformat(instant).astimezone(UTC), to_id(row_id)), is_backwards)
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
         raise InvalidInputError([FieldError("cursor", "is not a cursor of this list")]) from None
     if fingerprint != _fingerprint(wanted):
         raise InvalidInputError([FieldError("cursor", "belongs to a list with other filters")])
-    return cursor
+    return place
 
 
-def _fingerprint(wanted: AlertFilter) -> str:
-    parts = [wanted.status, wanted.severity, wanted.type, wanted.tutor]
-    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+def _fingerprint(wanted: Sequence[str | None]) -> str:
+    return hashlib.sha256(json.dumps(list(wanted)).encode()).hexdigest()[:16]
 
 
 def _field_error(problem: Mapping[str, Any]) -> FieldError:

@@ -10,7 +10,7 @@ from pydantic.json_schema import models_json_schema
 
 from web.access_cookies import SIGN_IN
 from web.documents import Problem
-from web.models import LONGEST_ID, AlertsQuery
+from web.models import LONGEST_ID
 from web.queries.texts import SOURCES
 
 _REFERENCE = "#/components/schemas/{model}"
@@ -145,10 +145,10 @@ def _content(media_type: str, model: type[BaseModel]) -> dict[str, Any]:
 
 def _schemas(operations: Iterable[Operation]) -> dict[str, Any]:
     answers: dict[type[BaseModel], None] = {Problem: None}
-    asked: dict[type[BaseModel], None] = {AlertsQuery: None}
+    asked: dict[type[BaseModel], None] = {}
     for operation in operations:
         answers |= {operation.answer: None} if operation.answer else {}
-        asked |= {operation.body: None} if operation.body else {}
+        asked |= {each: None for each in (operation.body, operation.query) if each}
     _, schema = models_json_schema(
         [(model, "serialization") for model in answers] + [(model, "validation") for model in asked],
         ref_template=_REFERENCE,

@@ -58,6 +58,7 @@ def register(environment: Environment) -> None:
         amount=amount,
         average=average,
         band=band,
+        browser=browser,
         day=day,
         figures=figures,
         iso=iso,
@@ -181,6 +182,37 @@ def band(score: Decimal | None) -> str:
     if score < FLAGGED_BELOW:
         return "low"
     return "high" if score >= HIGH_FROM else ""
+
+
+_BROWSERS = {
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+    "Chrome": "Chrome",
+    "CriOS": "Chrome",
+    "Safari": "Safari",
+}
+"""What is in the names that browsers give themselves; whoever comes first, for most claim to be the later ones, too."""
+_SYSTEMS = {
+    "iPhone": "an iPhone",
+    "iPad": "an iPad",
+    "Android": "Android",
+    "CrOS": "ChromeOS",
+    "Windows": "Windows",
+    "Macintosh": "a Mac",
+    "Linux": "Linux",
+}
+
+
+def browser(agent: str | None) -> str:
+    """What a browser calls itself, as people know it: `Firefox on Linux`; any other name as it is."""
+    if not agent:
+        return "Unknown browser"
+    name = next((known for part, known in _BROWSERS.items() if f"{part}/" in agent), None)
+    system = next((known for part, known in _SYSTEMS.items() if part in agent), None)
+    return f"{name} on {system}" if name and system else name or agent
 
 
 def score_trend(compared: Compared) -> Trend | None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web import account, actions, api, live, openid, operations, pages, sign_in, texts
+from web import account, actions, api, audit_pages, live, openid, operations, pages, sign_in, texts
 from web.access import RULES, Rule
 from web.identity import Access, Scope
 from web.keys import VERSION
@@ -39,6 +39,8 @@ ROUTES = [
     Route("GET", "/tutors/{id}", pages.tutor, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/sessions/{id}", pages.session, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/system", pages.system),
+    Route("GET", "/audit", audit_pages.show),
+    Route("GET", "/audit.csv", audit_pages.export),
     Route("GET", "/sign-in", pages.sign_in, Access.ANYONE),
     Route("POST", "/sign-in", sign_in.sign_in, Access.ANYONE),
     Route("GET", "/sign-in/link", sign_in.show_link, Access.ANYONE),
@@ -61,6 +63,7 @@ ROUTES = [
     Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
     Route("GET", "/api/tutors/{id}", api.tutor, Access.ADMINS_AND_THE_TUTOR, api.TUTOR),
     Route("GET", "/api" + WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR, texts.WHOLE_TEXT),
+    Route("GET", "/api/audit", audit_pages.as_json, operation=audit_pages.AUDIT),
     Route("POST", f"/api/alerts/{ALERT}/acknowledge", api.acknowledge, operation=api.ACKNOWLEDGE),
     Route("POST", f"/api/alerts/{ALERT}/resolve", api.resolve, operation=api.RESOLVE),
     Route("GET", "/api/openapi.json", api.openapi, Access.ANYONE),
@@ -71,7 +74,7 @@ ROUTES = [
 
 _SUMMARIES = {"/api/critical-alerts"}
 _ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
-_STREAMS = {"/events", WHOLE, "/api" + WHOLE}
+_STREAMS = {"/events", "/audit.csv", WHOLE, "/api" + WHOLE}
 _PROMPT = {"/", "/healthz"}
 
 

@@ -39,7 +39,8 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
         await note_once_a_minute(request, Entry(Action.SIGN_IN, "too many attempts", user_id=concerns))
         message = f"Too many failed attempts. Try again in {error.seconds} seconds."
         return answer_error(request, 429, message, headers={"Retry-After": str(error.seconds)})
-    return await _by_password(request, given, attempt) or await _wrong(request, given.next, attempt)
+    came = await _by_password(request, given, attempt)
+    return await _wrong(request, given.next, attempt, came) if isinstance(came, str) else came
 
 
 async def show_link(request: web.Request) -> web.StreamResponse:
@@ -148,8 +149,8 @@ async def _begin_attempt(request: web.Request, email: str) -> Attempt:
         )
 
 
-async def _by_password(request: web.Request, given: SignIn, attempt: Attempt) -> web.StreamResponse | None:
-    """The way in, or None for a wrong password; takes as long for an account that doesn't exist."""
+async def _by_password(request: web.Request, given: SignIn, attempt: Attempt) -> web.StreamResponse | str:
+    """The way in, or why there is none; takes as long for an account that doesn't exist."""
     engine, passwords, account = request.app[ENGINE], request.app[PASSWORDS], attempt.account
     user_id = account.user_id if account else ""
     async with engine.begin() as conn:
@@ -159,7 +160,7 @@ async def _by_password(request: web.Request, given: SignIn, attempt: Attempt) ->
     token, (entry, actor) = new_token(), _signed_in(request, user_id, "password")
     async with engine.begin() as conn:
         if not await store.sign_in_by_password(conn, user_id, key, digest(token), place_of(request)):
-            return None
+            return _why_not(account, parameters)
         if renewed:
             await store.replace_password(conn, user_id, key, renewed)
         await end_attempt(conn, attempt)
@@ -203,10 +204,16 @@ def place_of(request: web.Request) -> store.Place:
     return store.Place(client_address(request), browser_of(request))
 
 
-async def _wrong(request: web.Request, following: str, attempt: Attempt) -> web.StreamResponse:
+def _why_not(account: store.Account | None, parameters: str | None) -> str:
+    """For the record only: whoever tried is told the same of all three."""
+    if account is None:
+        return "no such account"
+    return "wrong password" if parameters else "no password is set"
+
+
+async def _wrong(request: web.Request, following: str, attempt: Attempt, why: str) -> web.StreamResponse:
     account = attempt.account
-    reason = "wrong password" if account else "no such account"
-    await note(request, Entry(Action.SIGN_IN, reason, user_id=account.user_id if account else None))
+    await note(request, Entry(Action.SIGN_IN, why, user_id=account.user_id if account else None))
     if wants_json(request):
         return answer_error(request, 401, WRONG)
     response = redirect(f"/sign-in?next={quote(following, safe='')}" if following else "/sign-in")

@@ -65,8 +65,14 @@ class KnownUse:
     scope: Scope = Scope.ACT
     token_name: str = ""
     expires_at: datetime | None = None
-    is_worth_a_note: bool = False
-    """A token's use is on record about once an hour, not with every request."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndedToken:
+    """A program's token that is no longer good, and why."""
+
+    name: str
+    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -431,20 +437,23 @@ _FIND_TOKEN = text(f"""
     SELECT t.name AS token_name, t.scope, t.expires_at, t.user_id IS NOT NULL AS is_personal,
            u.id, left(u.name, {LONGEST_LINE + 1}) AS name, u.role::text AS role,
            t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - CAST(:seen_every AS interval) AS is_stale,
-           t.last_used_at IS NULL OR t.last_used_at < clock_timestamp() - interval '1 hour' AS is_worth_a_note
+           CASE WHEN t.revoked_at IS NOT NULL THEN 'revoked'
+                WHEN t.expires_at <= clock_timestamp() THEN 'expired'
+                WHEN t.user_id IS NOT NULL AND u.id IS NULL THEN 'its user is gone' END AS ended
     FROM tutorwatch.api_tokens AS t LEFT JOIN public.users AS u ON u.id = t.user_id
-    WHERE t.token_hash = :token_hash AND t.revoked_at IS NULL
-      AND (t.expires_at IS NULL OR t.expires_at > clock_timestamp())
+    WHERE t.token_hash = :token_hash
 """)  # noqa: S608 - a constant of ours
 
 
-async def find_token(conn: AsyncConnection, token_hash: bytes) -> KnownUse | None:
-    """Whom the token acts for; without a person it reads as an admin. None once it has ended or they are gone."""
+async def find_token(conn: AsyncConnection, token_hash: bytes) -> KnownUse | EndedToken | None:
+    """Whom the token acts for; without a person it reads as an admin. None for one that never was."""
     row = (await conn.execute(_FIND_TOKEN, {"token_hash": token_hash, "seen_every": SEEN_EVERY})).one_or_none()
-    if row is None or (row.is_personal and row.id is None):
+    if row is None:
         return None
+    if row.ended:
+        return EndedToken(row.token_name, row.ended)
     account = Account(row.id, row.name, row.role) if row.is_personal else Account("", row.token_name, "admin")
-    return KnownUse(account, row.is_stale, Scope(row.scope), row.token_name, row.expires_at, row.is_worth_a_note)
+    return KnownUse(account, row.is_stale, Scope(row.scope), row.token_name, row.expires_at)
 
 
 async def touch_token(conn: AsyncConnection, token_hash: bytes) -> None:

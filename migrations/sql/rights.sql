@@ -59,6 +59,9 @@ GRANT SELECT, UPDATE ON tutorwatch.sweep TO {listener};
 GRANT SELECT ON tutorwatch.unrecorded, tutorwatch.automation_off, tutorwatch.outbox_id_seq TO {listener};
 GRANT SELECT, DELETE ON tutorwatch.announcements TO {listener};
 GRANT EXECUTE ON FUNCTION tutorwatch.keep_audit_trail TO {listener};
+-- For `tutorwatch retry` with its role: what an operator does is on record.
+GRANT INSERT (action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details)
+    ON tutorwatch.audit_trail TO {listener};
 -- Its canary writes a session by a function that takes it back.
 GRANT EXECUTE ON FUNCTION tutorwatch.try_recording TO {listener};
 GRANT SELECT, UPDATE ON tutorwatch.canary TO {listener};

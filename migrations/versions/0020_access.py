@@ -85,9 +85,12 @@ def upgrade() -> None:
             object text,
             details text
         );
-        CREATE INDEX audit_trail_at ON tutorwatch.audit_trail (at);
-        CREATE INDEX audit_trail_actor ON tutorwatch.audit_trail (actor, id DESC);
-        CREATE INDEX audit_trail_user ON tutorwatch.audit_trail (user_id, id DESC);
+        -- Read newest first, with any of the page's filters; what was refused is the rarer half.
+        CREATE INDEX audit_trail_at ON tutorwatch.audit_trail (at, id);
+        CREATE INDEX audit_trail_action ON tutorwatch.audit_trail (action, at, id);
+        CREATE INDEX audit_trail_actor ON tutorwatch.audit_trail (actor, at, id);
+        CREATE INDEX audit_trail_user ON tutorwatch.audit_trail (user_id, at, id);
+        CREATE INDEX audit_trail_refused ON tutorwatch.audit_trail (at, id) WHERE outcome = 'refused';
 
         -- What the tutor is told of a resolution: all else that admins write is theirs alone.
         ALTER TABLE tutorwatch.alert_resolutions ADD message_to_tutor text

@@ -724,3 +724,38 @@ async def test_listener_that_connects_elsewhere_keeps_its_password_to_itself(
     async with listening(database_url, listen_url=nowhere, fallback_poll_seconds=0.1):
         await logged(caplog, "unreachable", 2)
     assert "k9-open-sesame" not in caplog.text
+
+
+async def test_sweep_keeps_the_audit_trail_as_long_as_it_is_set(database_url: str, platform: Platform) -> None:
+    """More than one batch; without a claim of the daily sweep nothing is removed."""
+    await platform.user("ann")
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.audit_trail (at, action, outcome, actor)"
+        " SELECT now() - days * interval '1 day', 'sign_in', 'done', actor"
+        " FROM (VALUES (89, 1, 'ann'), (99, 1, 'gone'), (101, 10001, 'ann'), (800, 3, 'ann'))"
+        " AS made (days, times, actor),"
+        " generate_series(1, times)"
+    )
+    kept = "SELECT count(*), count(*) FILTER (WHERE actor = 'deleted user') FROM tutorwatch.audit_trail"
+
+    async def is_kept() -> bool:
+        return await platform.rows(kept) == [(2, 1)]
+
+    await platform.rows("UPDATE tutorwatch.sweep SET swept_at = now() - interval '25 hours' RETURNING 1")
+    async with listening(database_url, audit_days=100, poll_seconds=0.1):
+        await eventually(is_kept)
+
+
+async def test_listener_goes_on_where_the_audit_trail_cannot_be_kept_short(
+    database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
+) -> None:
+    await platform.connection.execute("DROP FUNCTION tutorwatch.keep_audit_trail")
+    await no_shows(platform, 1)
+    await platform.rows("UPDATE tutorwatch.sweep SET swept_at = now() - interval '25 hours' RETURNING 1")
+
+    async with listening(database_url):
+        await logged(caplog, "audit_trail_not_kept")
+        await platform.rows(SECOND_NO_SHOW + " RETURNING 1")
+        await has_settled(platform)
+
+    assert caplog.text.count("Old entries of the audit trail can't be removed") == 1

@@ -72,7 +72,8 @@ EXPECTED = {
     "tutorwatch.announcements_id_seq": May(),
     "tutorwatch.api_tokens": May(web="SELECT, UPDATE (last_used_at)"),
     "tutorwatch.audit_trail": May(
-        web="SELECT, INSERT (action, actor, actor_by, actor_role, address, details, object, outcome, reason, user_id)"
+        "INSERT (action, actor, actor_by, actor_role, address, details, object, outcome, reason, user_id)",
+        "SELECT, INSERT (action, actor, actor_by, actor_role, address, details, object, outcome, reason, user_id)",
     ),
     "tutorwatch.audit_trail_id_seq": May(),
     "tutorwatch.automation_off": May(READS, READS),
@@ -302,16 +303,19 @@ async def test_old_entries_go_and_those_of_deleted_users_no_longer_name_them(
         " (now() - interval '91 days', 'sign_in', 'done', 'ann', '192.0.2.1', 'ann', NULL),"
         " (now() - interval '89 days', 'sign_in', 'done', 'ann', '192.0.2.1', 'gone', 'x'),"
         " (now() - interval '89 days', 'sign_in', 'done', 'gone', '192.0.2.1', 'ann', 'x'),"
-        " (now() - interval '89 days', 'sign_in', 'refused', NULL, '192.0.2.1', NULL, NULL)"
+        " (now() - interval '89 days', 'sign_in', 'refused', NULL, '192.0.2.1', NULL, NULL),"
+        " (now() - interval '89 days', 'sign_in', 'refused', NULL, '192.0.2.1', 'gone', NULL)"
     )
     with connected(LISTENER.url(database_url)) as connection:
-        assert connection.execute("SELECT tutorwatch.keep_audit_trail(90)").fetchone() == (1,)
+        assert connection.execute("SELECT * FROM tutorwatch.keep_audit_trail(90)").fetchone() == (1, 3)
+        assert connection.execute("SELECT * FROM tutorwatch.keep_audit_trail(90)").fetchone() == (0, 0)
 
     kept = "SELECT actor, address, user_id, details FROM tutorwatch.audit_trail ORDER BY id"
     assert await platform.rows(kept) == [
         ("ann", "192.0.2.1", "deleted user", None),
         ("deleted user", None, "ann", None),
         (None, "192.0.2.1", None, None),
+        (None, None, "deleted user", None),
     ]
 
 

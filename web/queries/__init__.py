@@ -11,6 +11,7 @@ from web.queries.alerts import (
     count_alerts,
     critical_summary,
 )
+from web.queries.audit import AuditPage, AuditRow, audit_page
 from web.queries.dashboard import (
     PlatformMetrics,
     Ranking,
@@ -50,6 +51,8 @@ __all__ = [
     "AlertRow",
     "AlertsCount",
     "AlertsPage",
+    "AuditPage",
+    "AuditRow",
     "CriticalSummary",
     "CriticalTutor",
     "Evidence",
@@ -68,6 +71,7 @@ __all__ = [
     "TutorsPage",
     "alerts_page",
     "alerts_resting_on",
+    "audit_page",
     "coaching_notes_of",
     "count_alerts",
     "critical_count",

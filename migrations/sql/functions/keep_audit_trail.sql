@@ -1,10 +1,11 @@
 -- Removes entries of the audit trail that are older than so many days, and takes out of the others whose they were where
 -- that user has been deleted. Refuses to remove what is younger than 90 days, whoever asks. Works on at most 10,000
--- entries each time; returns how many it removed.
-CREATE OR REPLACE FUNCTION tutorwatch.keep_audit_trail(days integer) RETURNS bigint
+-- entries of each kind; returns how many it removed, and how many no longer say whose they were.
+CREATE OR REPLACE FUNCTION tutorwatch.keep_audit_trail(days integer)
+RETURNS TABLE (removed bigint, anonymised bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
-    removed bigint;
+    of_others bigint;
 BEGIN
     IF days IS NULL OR days < 90 THEN
         RAISE EXCEPTION 'The audit trail is kept for at least 90 days';
@@ -18,10 +19,16 @@ BEGIN
         SELECT entry.id FROM tutorwatch.audit_trail AS entry
         WHERE actor <> 'deleted user' AND NOT EXISTS (SELECT FROM public.users WHERE users.id = actor) LIMIT 10000
     );
-    UPDATE tutorwatch.audit_trail SET user_id = 'deleted user', details = NULL WHERE id IN (
+    GET DIAGNOSTICS anonymised = ROW_COUNT;
+    -- Where nobody is known to have done it, the address may be theirs: of a failed sign-in.
+    UPDATE tutorwatch.audit_trail
+    SET user_id = 'deleted user', details = NULL, address = CASE WHEN actor IS NOT NULL THEN address END
+    WHERE id IN (
         SELECT entry.id FROM tutorwatch.audit_trail AS entry
         WHERE user_id <> 'deleted user' AND NOT EXISTS (SELECT FROM public.users WHERE users.id = entry.user_id)
         LIMIT 10000
     );
-    RETURN removed;
+    GET DIAGNOSTICS of_others = ROW_COUNT;
+    anonymised := anonymised + of_others;
+    RETURN NEXT;
 END $$;

@@ -1,0 +1,149 @@
+"""Reads the audit trail, newest first."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Row,
+    Select,
+    String,
+    case,
+    func,
+    literal,
+    literal_column,
+    or_,
+    select,
+    union,
+    union_all,
+)
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from database.tables import audit_trail, users
+from web.audit_request import AuditFilter, AuditOutcome, AuditPlace, AuditPosition
+from web.paging import Page, read_from, read_page
+from web.queries.expressions import at_most
+
+DELETED = "deleted user"
+"""Who somebody was whom the platform has no more; in entries themselves, once `keep_audit_trail` has seen to it."""
+
+MOST_OF_A_NAME = 300
+"""Characters; the platform's column holds 255."""
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRow:
+    """An entry, with the names of those in it: of a deleted user, DELETED; None where there is nobody."""
+
+    id: int
+    at: datetime
+    action: str
+    outcome: str
+    reason: str | None
+    actor: str | None
+    actor_name: str | None
+    actor_role: str | None
+    actor_by: str | None
+    address: str | None
+    user_id: str | None
+    user_name: str | None
+    object: str | None
+    details: str | None
+
+
+AuditPage = Page[AuditRow, AuditPosition]
+"""Some entries, newest first."""
+
+
+async def audit_page(
+    conn: AsyncConnection, wanted: AuditFilter, place: AuditPlace | None = None, *, limit: int = 50
+) -> AuditPage:
+    """The entries that pass the filter, newest first: the first ones, or those after or before the place.
+
+    One statement; two where going backwards has reached the beginning.
+    """
+
+    async def read(place: AuditPlace | None, most: int) -> Sequence[AuditRow]:
+        return [_to_row(row) for row in await conn.execute(_page(wanted, place, most))]
+
+    return await read_page(read, place, limit, lambda row: (row.at, row.id))
+
+
+_ACTOR, _USER = users.alias("actor"), users.alias("concerned")
+
+
+def _page(wanted: AuditFilter, place: AuditPlace | None, most: int) -> Select[Any]:
+    """The entries themselves are chosen first, along an index; names are joined to those few."""
+    chosen = select(audit_trail.c.id).where(*_conditions(wanted)).limit(at_most(most))
+    if wanted.person:
+        # One branch for each of the two columns, so that each can follow its own index.
+        ids = _named(wanted.person)
+        columns = (audit_trail.c.actor, audit_trail.c.user_id)
+        branches = [_from(chosen.where(column.in_(ids)), place).subquery() for column in columns]
+        chosen_ids = union_all(*(select(branch.c.id) for branch in branches)).subquery("chosen")
+    else:
+        chosen_ids = _from(chosen, place).subquery("chosen")
+    query = (
+        select(audit_trail, _name(_ACTOR, audit_trail.c.actor), _name(_USER, audit_trail.c.user_id))
+        .select_from(
+            audit_trail.outerjoin(_ACTOR, _ACTOR.c.id == audit_trail.c.actor).outerjoin(
+                _USER, _USER.c.id == audit_trail.c.user_id
+            )
+        )
+        .where(audit_trail.c.id.in_(select(chosen_ids.c.id)))
+        .limit(at_most(most))
+    )
+    return _from(query, place)
+
+
+def _name(of: FromClause, named: ColumnElement[Any]) -> ColumnElement[Any]:
+    """The name of a user; DELETED where an entry names one whom the platform has no more."""
+    name = func.left(of.c.name, MOST_OF_A_NAME)
+    return case((of.c.id.is_not(None), name), (named.is_not(None), DELETED)).label(f"{named.key}_name")
+
+
+def _from(query: Select[Any], place: AuditPlace | None) -> Select[Any]:
+    return read_from(query, place, audit_trail.c.at, audit_trail.c.id, is_descending=True)
+
+
+def _named(person: str) -> Select[Any]:
+    """The ids of those who are meant; also of one whom the platform has no more."""
+    is_named = or_(users.c.name.icontains(person, autoescape=True), users.c.email.icontains(person, autoescape=True))
+    found = union(select(users.c.id).where(is_named), select(literal(person, String).label("id"))).subquery("named")
+    return select(found.c.id)
+
+
+def _conditions(wanted: AuditFilter) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.action:
+        conditions.append(audit_trail.c.action == wanted.action.value)
+    if wanted.outcome:
+        # As it stands, not as a parameter: what is refused has an index of its own.
+        conditions.append(audit_trail.c.outcome == literal_column(f"'{AuditOutcome(wanted.outcome)}'", String))
+    if wanted.since:
+        conditions.append(audit_trail.c.at >= wanted.since)
+    if wanted.until:
+        conditions.append(audit_trail.c.at < wanted.until)
+    return conditions
+
+
+def _to_row(row: Row[Any]) -> AuditRow:
+    return AuditRow(
+        id=row.id,
+        at=row.at,
+        action=row.action,
+        outcome=row.outcome,
+        reason=row.reason,
+        actor=row.actor,
+        actor_name=row.actor_name,
+        actor_role=row.actor_role,
+        actor_by=row.actor_by,
+        address=row.address,
+        user_id=row.user_id,
+        user_name=row.user_id_name,
+        object=row.object,
+        details=row.details,
+    )

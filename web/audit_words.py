@@ -29,7 +29,7 @@ _WAYS = {
     SignedInBy.COOKIE: "in a browser",
     SignedInBy.HEADER: "signed in by the proxy",
     SignedInBy.PROGRAM: "with a token",
-    "password": "with their password",
+    "password": "with their password",  # nosec B105
     "link": "with a one-time link",
     "openid": "with OpenID Connect",
 }

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from web.audit import COMMAND_LINE, Action
 from web.identity import Role, SignedInBy
-from web.presentation import label, path_part
+from web.paths import path_part
+from web.presentation import label
 from web.queries import AuditRow
 from web.queries.audit import DELETED
 

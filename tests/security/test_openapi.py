@@ -44,7 +44,6 @@ SEEN_OF_EACH = {
     "getCriticalAlerts": {200},
     "listAlerts": {200, 400},
     "getTutor": {200, 404},
-    "getTutor": {200, 404},
     "listAuditTrail": {200, 400},
     "getWholeText": {200, 404},
     "acknowledgeAlert": {204, 404, 409},

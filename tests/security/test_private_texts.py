@@ -17,6 +17,7 @@ from tests.platform import NOW, Platform, naive
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, insert_alert, read_page
 from tests.web.test_access import address, token_of
 from web.keys import ENGINE
+from web.queries.texts import SOURCES
 from web.routes import ROUTES
 
 RESOLVED = UUID("00000000-0000-4000-8000-000000000001")
@@ -118,6 +119,32 @@ async def test_no_address_tells_a_tutor_what_admins_write(accepted: str, sign_in
         found[f"{method} {path}"] = leaks(answer, known=of_all)
 
     assert {asked: what for asked, what in found.items() if what} == {}
+
+
+async def test_whole_texts_are_as_private_as_their_beginnings(
+    sign_in: SignIn, admin: Browser, platform: Platform
+) -> None:
+    [note] = await platform.rows("SELECT id FROM coaching_notes WHERE content = 'private-note'")
+    ids: dict[str, list[Any]] = {
+        "alert": [ALERT, RESOLVED, RESOLVED_AGAIN, DUPLICATE],
+        "user": ["ann", ADMIN],
+        "note": [note],
+        "session": [SESSION],
+        "insight": [],
+    }
+    tutor, told = await sign_in("ann"), ""
+    found: dict[str, list[str]] = {}
+    for kind, field in SOURCES:
+        for each in ids[kind]:
+            for path in (f"/texts/{kind}/{each}/{field}", f"/api/texts/{kind}/{each}/{field}"):
+                answer = await answer_to(tutor, "GET", path)
+                found[path] = leaks(answer.replace(path, ""))
+                told += answer
+            told_admin = await answer_to(admin, "GET", path)
+            assert "private-action" in told_admin or (field, each) != ("action_taken", RESOLVED)
+
+    assert MESSAGE in told
+    assert {path: what for path, what in found.items() if what} == {}
 
 
 async def test_admins_read_all_of_it(admin: Browser) -> None:

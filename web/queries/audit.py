@@ -12,7 +12,6 @@ from sqlalchemy import (
     Select,
     String,
     case,
-    func,
     literal,
     literal_column,
     or_,
@@ -25,13 +24,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.tables import audit_trail, users
 from web.audit_request import AuditFilter, AuditOutcome, AuditPlace, AuditPosition
 from web.paging import Page, read_from, read_page
-from web.queries.expressions import at_most
+from web.queries.expressions import LONGEST_LINE, at_most, cut
 
 DELETED = "deleted user"
 """Who somebody was whom the platform has no more; in entries themselves, once `keep_audit_trail` has seen to it."""
 
-MOST_OF_A_NAME = 300
-"""Characters; the platform's column holds 255."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +98,7 @@ def _page(wanted: AuditFilter, place: AuditPlace | None, most: int) -> Select[An
 
 def _name(of: FromClause, named: ColumnElement[Any]) -> ColumnElement[Any]:
     """The name of a user; DELETED where an entry names one whom the platform has no more."""
-    name = func.left(of.c.name, MOST_OF_A_NAME)
+    name = cut(of.c.name, LONGEST_LINE)
     return case((of.c.id.is_not(None), name), (named.is_not(None), DELETED)).label(f"{named.key}_name")
 
 

@@ -29,7 +29,12 @@ def new_token() -> str:
 
 def digest(token: str) -> bytes:
     """What is stored of a token. It is random, so that nothing slower than SHA-256 is needed."""
-    return hashlib.sha256(token.encode("utf-8", "surrogateescape")).digest()
+    return hashlib.sha256(token_bytes(token)).digest()
+
+
+def token_bytes(token: str) -> bytes:
+    """The token as the database's functions compute that of it."""
+    return token.encode("utf-8", "surrogateescape")
 
 
 def form_token(secret: str, user_id: str = "") -> str:

@@ -7,7 +7,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from web import store
 from web.access import lifetime
-from web.access_cookies import BROWSER, SIGN_IN, digest, drop_cookie, new_token, read_cookie, set_cookie, set_flash
+from web.access_cookies import (
+    BROWSER,
+    SIGN_IN,
+    digest,
+    drop_cookie,
+    new_token,
+    read_cookie,
+    set_cookie,
+    set_flash,
+    token_bytes,
+)
 from web.access_passwords import SHORTEST, WeakPasswordError, check_password, is_outdated
 from web.access_proxies import client_address, is_https
 from web.access_slowdown import Attempt, TooManyAttemptsError, begin_attempt, end_attempt
@@ -55,7 +65,7 @@ async def use_link(request: web.Request) -> web.StreamResponse:
     await require_database(request.app[ENGINE])
     token = new_token()
     async with request.app[ENGINE].begin() as conn:
-        user_id = await store.sign_in_by_link(conn, digest(asked.token), digest(token), place_of(request))
+        user_id = await store.sign_in_by_link(conn, token_bytes(asked.token), digest(token), place_of(request))
         if user_id is not None:
             browser = await complete_sign_in(request, conn, user_id)
             entry, actor = _signed_in(request, user_id, "link")
@@ -94,7 +104,7 @@ async def use_password_link(request: web.Request) -> web.StreamResponse:
     password = await request.app[PASSWORDS].new(given.new_password)
     token, actor = new_token(), _actor(request, account.user_id, "link")
     async with request.app[ENGINE].begin() as conn:
-        user_id = await store.set_password_by_link(conn, link, password)
+        user_id = await store.set_password_by_link(conn, token_bytes(given.token), password)
         if user_id is not None:
             await store.sign_in_by_password(conn, user_id, password.key, digest(token), place_of(request))
             await store.forget_browsers_of(conn, user_id)

@@ -177,12 +177,12 @@ async def replace_password(conn: AsyncConnection, user_id: str, key: bytes, pass
     return bool(await conn.scalar(select(replaced)))
 
 
-async def set_password_by_link(conn: AsyncConnection, token_hash: bytes, password: NewPassword) -> str | None:
+async def set_password_by_link(conn: AsyncConnection, token: bytes, password: NewPassword) -> str | None:
     """Sets the password of the user whom the link was made for, and ends their sign-ins; returns the user's id, or None
     for a link that has ended.
     """
     user_id: str | None = await conn.scalar(
-        select(_OWN.set_password_with_link(token_hash, password.parameters, password.key_digest))
+        select(_OWN.set_password_with_link(token, password.parameters, password.key_digest))
     )
     return user_id
 
@@ -247,10 +247,10 @@ async def sign_in_by_password(conn: AsyncConnection, user_id: str, key: bytes, t
     return bool(await conn.scalar(select(signed_in)))
 
 
-async def sign_in_by_link(conn: AsyncConnection, link_hash: bytes, token_hash: bytes, place: Place) -> str | None:
+async def sign_in_by_link(conn: AsyncConnection, link: bytes, token_hash: bytes, place: Place) -> str | None:
     """A new sign-in of the user whom the link was made for; returns their id, or None for a link that has ended."""
     user_id: str | None = await conn.scalar(
-        select(_OWN.sign_in_with_link(link_hash, token_hash, place.address, place.browser))
+        select(_OWN.sign_in_with_link(link, token_hash, place.address, place.browser))
     )
     return user_id
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,6 +25,7 @@ from tests.roles import LISTENER, WEB, Role
 from tests.scripts.command import find_psql, tutorwatch
 from tests.security import privileges
 from web import store
+from web.access_cookies import digest
 from web.access_passwords import new_password
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "rights.md"
@@ -260,6 +261,24 @@ class TestSigningIn:
 
         signed_in = "SELECT user_id, method, address, browser FROM tutorwatch.sign_ins"
         assert await platform.rows(signed_in) == [("ann", "password", "192.0.2.1", "a browser")]
+
+    @pytest.mark.parametrize("purpose", store.LinkPurpose)
+    async def test_link_is_used_by_who_has_it_not_by_who_reads_its_hash(
+        self, purpose: store.LinkPurpose, web: AsyncEngine, engine: AsyncEngine
+    ) -> None:
+        place = store.Place(None, None)
+        async with engine.begin() as conn:
+            await store.insert_link(conn, digest("a link"), "ann", timedelta(hours=1), purpose)
+
+        async def use(link: bytes) -> str | None:
+            async with web.begin() as conn:
+                if purpose is store.LinkPurpose.PASSWORD:
+                    return await store.set_password_by_link(conn, link, self.ann)
+                return await store.sign_in_by_link(conn, link, self.TOKEN, place)
+
+        async with web.connect() as conn:
+            [token_hash] = (await conn.exec_driver_sql("SELECT token_hash FROM tutorwatch.sign_in_links")).scalars()
+        assert [await use(token_hash), await use(b"a link"), await use(b"a link")] == [None, "ann", None]
 
     async def test_password_is_replaced_by_who_knows_it(self, web: AsyncEngine, platform: Platform) -> None:
         another = new_password("another good password")

@@ -30,7 +30,6 @@ DELETED = "deleted user"
 """Who somebody was whom the platform has no more; in entries themselves, once `keep_audit_trail` has seen to it."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class AuditRow:
     """An entry, with the names of those in it: of a deleted user, DELETED; None where there is nobody."""

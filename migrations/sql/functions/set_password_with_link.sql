@@ -1,4 +1,5 @@
--- Sets the password of the user whom the link was made for, once, and ends all their sign-ins; returns their id. NULL
+-- Sets the password of the user whom the link was made for, once, and ends all their sign-ins; returns their id. `link`
+-- is the link's token itself: its hash, which the dashboard's role may read, is no proof. NULL
 -- for a link that was used, has expired, never was, or is for signing in.
 CREATE OR REPLACE FUNCTION tutorwatch.set_password_with_link(link bytea, new_parameters text, new_key_digest bytea)
 RETURNS text
@@ -7,7 +8,7 @@ DECLARE
     account text;
 BEGIN
     DELETE FROM tutorwatch.sign_in_links
-    WHERE token_hash = link AND purpose = 'password' AND expires_at > clock_timestamp()
+    WHERE token_hash = sha256(link) AND purpose = 'password' AND expires_at > clock_timestamp()
       AND user_id IN (SELECT id FROM public.users)
     RETURNING user_id INTO account;
     IF FOUND THEN

@@ -1,4 +1,5 @@
--- Signs in the user whom the link was made for, once; returns their id. NULL for a link that was used, has expired,
+-- Signs in the user whom the link was made for, once; returns their id. `link` is the link's token itself: its hash, which
+-- the dashboard's role may read, is no proof. NULL for a link that was used, has expired,
 -- never was, or is for choosing a password.
 CREATE OR REPLACE FUNCTION tutorwatch.sign_in_with_link(
     link bytea, sign_in bytea, from_address text, with_browser text
@@ -8,7 +9,7 @@ DECLARE
     account text;
 BEGIN
     DELETE FROM tutorwatch.sign_in_links
-    WHERE token_hash = link AND purpose = 'sign_in' AND expires_at > clock_timestamp()
+    WHERE token_hash = sha256(link) AND purpose = 'sign_in' AND expires_at > clock_timestamp()
       AND user_id IN (SELECT id FROM public.users)
     RETURNING user_id INTO account;
     IF FOUND THEN

@@ -27,13 +27,24 @@ MOST_VARIADIC = 4
 _OF_THE_STRANGER = """
     CREATE TABLE public.calls_of_hostile (what text, of_role text);
     GRANT INSERT ON public.calls_of_hostile TO PUBLIC;
-    -- The server counts the calls, whatever becomes of the transaction (track_functions); the table says of what.
+    CREATE SEQUENCE public.number_of_hostile_calls;
+    GRANT USAGE ON SEQUENCE public.number_of_hostile_calls TO PUBLIC;
+    -- The server counts the calls, whatever becomes of the transaction (track_functions); the table says of what. An
+    -- error ends a statement that would call for ever: the operators of two large tables' join.
     CREATE FUNCTION public.hostile_was_called(what text) RETURNS boolean
     LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+    DECLARE
+        number bigint;
     BEGIN
-        INSERT INTO public.calls_of_hostile VALUES (what, current_user);
-        RETURN true;
-    EXCEPTION WHEN OTHERS THEN
+        BEGIN
+            INSERT INTO public.calls_of_hostile VALUES (what, current_user);
+            number := nextval('public.number_of_hostile_calls');
+        EXCEPTION WHEN OTHERS THEN
+            NULL;
+        END;
+        IF number > 2000 THEN
+            RAISE EXCEPTION 'something hostile is called again and again, such as %', what;
+        END IF;
         RETURN true;
     END $$;
     CREATE PROCEDURE public.plant_hostile(statements text[]) LANGUAGE plpgsql AS $$
@@ -219,17 +230,19 @@ def _function(function: _Function, signature: _Signature) -> Iterator[str]:
 
 
 def _aggregate(function: _Function, signature: _Signature) -> Iterator[str]:
-    """One whose answer is null: that it was asked at all is what matters."""
-    state = signature.returned
+    """One that gathers what it gets and asks PostgreSQL's own in the end; with several arguments it answers null."""
     listed = ", ".join(signature.arguments)
-    yield (
-        f"CREATE FUNCTION public.hostile_step_of_{function.name} ({', '.join([state, *signature.arguments])})"
-        f" RETURNS {state} {_body(f'aggregate {function.name}({listed})', 'RETURN NULL;')}"
-    )
-    yield (
-        f'CREATE AGGREGATE public."{function.name}" ({listed or "*"})'
-        f" (SFUNC = public.hostile_step_of_{function.name}, STYPE = {state})"
-    )
+    step, end = f'public."hostile_step_of_{function.name}"', f'public."hostile_end_of_{function.name}"'
+    what = f"aggregate {function.name}({listed})"
+    state, add, first = signature.returned, "RETURN NULL;", ""
+    if not signature.arguments:
+        add, first = "RETURN $1 + 1;", ", INITCOND = '0'"
+    elif len(signature.arguments) == 1 and not listed.endswith("[]"):
+        state, add, first = f"{listed}[]", "RETURN array_append($1, $2);", f", INITCOND = '{{}}', FINALFUNC = {end}"
+        answer = f'RETURN (SELECT pg_catalog."{function.name}"(each) FROM unnest($1) AS each);'
+        yield f"CREATE FUNCTION {end} ({state}) RETURNS {signature.returned} {_body(what, answer)}"
+    yield (f"CREATE FUNCTION {step} ({', '.join([state, *signature.arguments])}) RETURNS {state} {_body(what, add)}")
+    yield (f'CREATE AGGREGATE public."{function.name}" ({listed or "*"}) (SFUNC = {step}, STYPE = {state}{first})')
 
 
 def _operator(operator: _Operator, signature: _Signature) -> Iterator[str]:

@@ -9,6 +9,7 @@ Tables of ours are found with `public` out of the search path: so a name that is
 
 import asyncio
 import signal
+import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
@@ -22,7 +23,7 @@ from psycopg import sql
 from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
-from tests.scripts.command import Running, eventually, tutorwatch
+from tests.scripts.command import PATIENCE_SECONDS, Running, eventually, tutorwatch
 from tests.security import hostile
 from tests.security.test_rights import PASSWORD, documented
 from tests.web.conftest import ALERT, SESSION, token_in
@@ -67,9 +68,13 @@ def nothing_is_called(url: str) -> Iterator[None]:
         owner.execute("SELECT pg_stat_reset()")
     yield
     with psycopg.connect(url, autocommit=True, **NOT_OURS) as owner:
-        others = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        while owner.execute(others.encode()).fetchone():
-            pass  # a backend counts at its end
+        others = (
+            "SELECT application_name FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        give_up_at = time.monotonic() + PATIENCE_SECONDS
+        while found := owner.execute(others.encode()).fetchall():  # a backend counts at its end
+            assert time.monotonic() < give_up_at, found
     assert hostile.calls(url) == []
 
 
@@ -215,13 +220,18 @@ async def test_nothing_hostile_is_called_behind_a_pooler(
         await use_everything(database_url, pooled_url)
 
 
-def test_migrating_a_new_database_calls_nothing_hostile(stranger: str, platform_url: str) -> None:
+async def test_migrating_and_filling_a_new_database_calls_nothing_hostile(stranger: str, platform_url: str) -> None:
     open_to_strangers(platform_url, stranger, before_catalog=True)
+    commands = (("migrate --check", 3), ("migrate --sql", 0), ("doctor", 1), ("migrate", 0), ("demo", 0), ("demo", 0))
 
     with nothing_is_called(platform_url):
-        for command, code in (("migrate --check", 3), ("migrate --sql", 0), ("doctor", 1), ("migrate", 0), ("demo", 0)):
-            done = tutorwatch(*command.split(), url=platform_url)
+        for command, code in commands:
+            done = await asyncio.to_thread(tutorwatch, *command.split(), url=platform_url)
             assert done.code == code, (command, done.out, done.err)
+        with Running("demo", "--write", "--every", "0.01", url=platform_url) as demo:
+            await demo.line(r": completed, score ")
+            demo.send(signal.SIGTERM)
+            await demo.end()
 
 
 def test_upgrading_calls_nothing_hostile(stranger: str, revision_0017_url: str) -> None:

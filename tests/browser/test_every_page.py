@@ -44,6 +44,17 @@ async def a_full_platform(platform: Platform) -> Sequence[str]:
         "INSERT INTO tutorwatch.listeners"
         " SELECT gen_random_uuid(), repeat('host', 40), 1, '9', now(), now() RETURNING 1"
     )
+    await platform.rows(
+        "INSERT INTO tutorwatch.audit_trail"
+        " (action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details)"
+        " SELECT 'sign_in', 'refused', 'wrong password', actor, 'admin', repeat('token', 40),"
+        " '2001:db8:85a3:8d3:1319:8a2e:370:7348', 'latin', repeat('object', 40), repeat('details', 40)"
+        " FROM (VALUES ('latin'), (NULL), ('gone')) AS actors (actor) RETURNING 1"
+    )
+    await platform.rows(
+        "INSERT INTO tutorwatch.sign_ins (token_hash, user_id, address, browser)"
+        " VALUES ('x', 'dana', '2001:db8:85a3:8d3:1319:8a2e:370:7348', repeat('browser', 36)) RETURNING 1"
+    )
     await resolve_one(platform)
     session = await newest_session(platform)
     return [
@@ -59,6 +70,9 @@ async def a_full_platform(platform: Platform) -> Sequence[str]:
         "/tutors/markup",
         f"/sessions/{session}",
         "/system",
+        "/audit",
+        "/audit?person=nobody&from=2026-01-01",
+        "/account",
     ]
 
 

@@ -78,6 +78,17 @@ async def _texts(people: None, platform: Platform) -> None:  # noqa: ARG001 - wh
         [SCRIPT],
     )
     await connection.execute(
+        "INSERT INTO tutorwatch.audit_trail"
+        " (action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details)"
+        " VALUES (%(text)s, 'refused', %(text)s, 'omar', %(text)s, %(text)s, %(text)s, %(text)s, %(text)s, %(text)s)",
+        {"text": SCRIPT},
+    )
+    await connection.execute(
+        "INSERT INTO tutorwatch.sign_ins (token_hash, user_id, method, address, browser)"
+        " VALUES ('x', 'dana', %(text)s, %(text)s, %(text)s)",
+        {"text": SCRIPT},
+    )
+    await connection.execute(
         "INSERT INTO tutorwatch.listeners VALUES (%s, %s, 1, %s, now(), now())", [uuid4(), SCRIPT, SCRIPT]
     )
 
@@ -85,7 +96,16 @@ async def _texts(people: None, platform: Platform) -> None:  # noqa: ARG001 - wh
 @pytest.mark.usefixtures("_texts")
 async def test_no_stored_or_given_text_becomes_a_part_of_a_page(admin: Browser, sign_in: SignIn) -> None:
     tutor = await sign_in("ann")
-    pages = ["/", "/alerts?status=all", "/tutors", "/tutors/ann", f"/sessions/{SESSION}", "/system"]
+    pages = [
+        "/",
+        "/alerts?status=all",
+        "/tutors",
+        "/tutors/ann",
+        f"/sessions/{SESSION}",
+        "/system",
+        "/audit",
+        "/account",
+    ]
     asked: list[tuple[Browser, str, dict[str, str], int]] = [(admin, path, {}, 200) for path in pages]
     asked += [(tutor, "/tutors/ann", {}, 200), (tutor, f"/sessions/{SESSION}", {}, 200)]
     asked += [
@@ -96,6 +116,9 @@ async def test_no_stored_or_given_text_becomes_a_part_of_a_page(admin: Browser, 
         (admin, "/alerts", {"status": SCRIPT}, 400),
         (admin, "/alerts", {SCRIPT: "1"}, 400),
         (admin, "/sign-in/link", {"token": SCRIPT}, 200),
+        (admin, "/audit", {"person": SCRIPT}, 200),
+        (admin, "/audit", {"action": SCRIPT}, 400),
+        (admin, "/audit", {"cursor": SCRIPT}, 400),
         (admin, f"/{SCRIPT.replace('/', '')}", {}, 404),
     ]
 

@@ -56,10 +56,13 @@ class Finished:
     err: str
 
 
+NO_CANARY = {"canary_seconds": 0}
+"""Tests count what a listener does."""
+
+
 def environment(url: str | None, settings: dict[str, object]) -> dict[str, str]:
-    """The surroundings of a command: no setting but these, and no canary, since tests count what a listener does."""
+    """The environment of a command: no setting but these."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("TUTORWATCH_")}
-    settings = {"canary_seconds": 0} | settings
     chosen = {f"TUTORWATCH_{name.upper()}": str(value) for name, value in settings.items()}
     if url is not None:
         chosen["TUTORWATCH_DATABASE_URL"] = url
@@ -78,7 +81,7 @@ def tutorwatch(
 
     Without starting a process for it, which costs a second: except where the process itself matters.
     """
-    surroundings = environment(url, settings)
+    surroundings = environment(url, NO_CANARY | settings)
     if as_process or arguments[:1] in NEED_A_PROCESS:
         done = subprocess.run(
             [PROGRAM, *arguments],
@@ -139,7 +142,8 @@ class Running:
         self.err: list[str] = []
         self._process = subprocess.Popen(
             [*program, *arguments],
-            env=environment(url, settings),
+            # An older version refuses a setting that it doesn't know.
+            env=environment(url, NO_CANARY | settings if program == (PROGRAM,) else settings),
             cwd=cwd,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -30,7 +30,7 @@ _WAYS = {
     SignedInBy.COOKIE: "in a browser",
     SignedInBy.HEADER: "signed in by the proxy",
     SignedInBy.PROGRAM: "with a token",
-    "password": "with their password",  # nosec B105
+    "password": "with their password",
     "link": "with a one-time link",
     "openid": "with OpenID Connect",
 }

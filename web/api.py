@@ -14,7 +14,7 @@ from web.access_cookies import SIGN_IN, full_name
 from web.documents import Alerts, CriticalAlerts, Tutor
 from web.forms import read_json
 from web.identity import IDENTITY
-from web.keys import CONDITION, LIMITS
+from web.keys import CONDITION
 from web.live import HUB, Hub
 from web.models import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
 from web.openapi import Operation, with_cookie
@@ -93,7 +93,6 @@ async def tutor(request: web.Request) -> web.StreamResponse:
             conn,
             tutor_id,
             datetime.now(UTC),
-            request.app[LIMITS],
             viewer=request[IDENTITY].viewer,
             missing=missing,
         )

@@ -168,7 +168,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
     viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
         overview = await queries.tutor_overview(
-            conn, tutor_id, now, request.app[LIMITS], viewer=viewer, sessions_place=place, missing=missing
+            conn, tutor_id, now, viewer=viewer, sessions_place=place, missing=missing
         )
         if overview is None:
             raise web.HTTPNotFound

@@ -41,9 +41,7 @@ async def read_alerts(conn: AsyncConnection) -> None:
     [
         pytest.param(lambda conn: queries.critical_summary(conn, NOW), 1, id="critical alerts"),
         pytest.param(read_alerts, 3, id="alerts"),
-        pytest.param(
-            lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, Thresholds(), viewer=Viewer.ADMIN), 9, id="tutor"
-        ),
+        pytest.param(lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, viewer=Viewer.ADMIN), 9, id="tutor"),
         pytest.param(lambda conn: queries.tutors_page(conn, NOW), 3, id="tutors"),
         pytest.param(lambda conn: queries.platform_metrics(conn, NOW, Thresholds()), 1, id="metrics"),
         pytest.param(lambda conn: queries.recent_sessions(conn, NOW), 1, id="recent sessions"),

@@ -7,7 +7,6 @@ from uuid import uuid4
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.decisions.statistics import Ratio
-from rules.settings import Thresholds
 from rules.tutors import every_tutor
 from tests.platform import NOW, Platform, naive
 from tests.web_pages.alerts import insert_alert
@@ -67,15 +66,13 @@ async def test_tutors_are_found_by_part_of_their_name(conn: AsyncConnection, pla
     assert [tutor.name for tutor in (await tutors_page(conn, NOW, name="ANN_")).rows] == ["Ann_Lee"]
 
 
-async def test_nobody_and_students_have_no_tutor_page(
-    conn: AsyncConnection, platform: Platform, limits: Thresholds
-) -> None:
+async def test_nobody_and_students_have_no_tutor_page(conn: AsyncConnection, platform: Platform) -> None:
     await platform.user("sam", role="student")
-    assert await tutor_overview(conn, "sam", NOW, limits, viewer=Viewer.ADMIN) is None
-    assert await tutor_overview(conn, "nobody", NOW, limits, viewer=Viewer.ADMIN) is None
+    assert await tutor_overview(conn, "sam", NOW, viewer=Viewer.ADMIN) is None
+    assert await tutor_overview(conn, "nobody", NOW, viewer=Viewer.ADMIN) is None
 
 
-async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: Platform, limits: Thresholds) -> None:
+async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: Platform) -> None:
     rated = await platform.session("ann", days_ago=1, score="8.0", number=1, audio={"student_engagement_score": "7.0"})
     await platform.insert("session_feedback", session_id=rated, student_satisfaction_rating=4)
     await platform.session("ann", days_ago=2, score="6.0", audio={"student_engagement_score": "NaN"})
@@ -83,7 +80,7 @@ async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: 
     await platform.session("ann", status="no_show_tutor")
     await platform.session("ann", status="rescheduled", rescheduled_by="student")
 
-    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
 
     assert overview is not None
     figures = overview.figures
@@ -96,14 +93,31 @@ async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: 
     assert len(overview.sessions.rows) == 5
 
 
-async def test_trend_has_a_gap_for_each_day_without_data(
-    conn: AsyncConnection, platform: Platform, limits: Thresholds
-) -> None:
+async def test_last_30_days_and_the_30_before_end_where_they_say(conn: AsyncConnection, platform: Platform) -> None:
+    """Whatever the windows of the rules: those have figures of their own, with each alert."""
+    for days, score in ((29, "8.0"), (31, "6.0"), (59, "7.0"), (61, "1.0")):
+        await platform.session("ann", score=score, at=NOW - timedelta(days=days))
+    # Held long ago, of a client that dates it so: planned in the last 30 days, which makes it no part of them.
+    await platform.session("ann", score="1.0", days_ago=1, completed_at=NOW - timedelta(days=100))
+    for days in (29, 31, 75):
+        at = NOW - timedelta(days=days)
+        await platform.session("ann", status="no_show_tutor", at=at)
+        await platform.session("ann", status="rescheduled", rescheduled_by="tutor", at=at)
+
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
+
+    assert overview
+    figures = overview.figures
+    assert (figures.score.recent, figures.score.earlier) == (Ratio(Decimal("8.0"), 1), Ratio(Decimal("13.0"), 2))
+    assert (figures.completed, figures.no_shows, figures.reschedules) == (1, 1, 1)
+
+
+async def test_trend_has_a_gap_for_each_day_without_data(conn: AsyncConnection, platform: Platform) -> None:
     await platform.session("ann", at=NOW, score="8.0")
     await platform.session("ann", at=NOW - timedelta(hours=2), score="7.0")
     await platform.session("ann", at=NOW - timedelta(days=29), score="6.0")
     await platform.session("ann", at=NOW - timedelta(days=31), score="1.0")
-    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
     assert overview is not None
     trend = overview.trend
     assert (len(trend), trend[-1].day) == (30, NOW.date())
@@ -111,13 +125,11 @@ async def test_trend_has_a_gap_for_each_day_without_data(
     assert all(day.score is None for day in trend[1:-1])
 
 
-async def test_open_and_resolved_alerts_stand_apart(
-    conn: AsyncConnection, platform: Platform, limits: Thresholds
-) -> None:
+async def test_open_and_resolved_alerts_stand_apart(conn: AsyncConnection, platform: Platform) -> None:
     await insert_alert(platform, "ann", severity="warning", title="newer", at=NOW)
     await insert_alert(platform, "ann", title="critical", at=NOW - timedelta(days=1))
     await insert_alert(platform, "ann", title="done", resolved=True)
-    overview = await tutor_overview(conn, "ann", NOW, limits, viewer=Viewer.ADMIN)
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
     assert overview is not None
     assert [found.alert.title for found in overview.open_alerts] == ["critical", "newer"]
     assert [alert.title for alert in overview.resolved_alerts] == ["done"]

@@ -34,8 +34,7 @@ from database.platform import NOTHING_MISSING, Missing
 from database.platform_needs import Feature
 from database.tables import NaiveUtc, coaching_notes, failures, feedback, sessions, tutor_insights, tutors, users
 from rules.decisions.statistics import Ratio
-from rules.sessions import converted, dated, engagement, parameters, start_of, status, with_metrics
-from rules.settings import Thresholds
+from rules.sessions import converted, dated, engagement, status, with_metrics
 from rules.tutors import every_tutor
 from web.identity import Viewer
 from web.models import LONGEST_TEXT
@@ -246,7 +245,6 @@ async def tutor_overview(
     conn: AsyncConnection,
     tutor_id: str,
     now: datetime,
-    limits: Thresholds,
     *,
     viewer: Viewer,
     sessions_place: Place[SessionPosition] | None = None,
@@ -265,7 +263,7 @@ async def tutor_overview(
         name=header.name,
         member_since=header.member_since,
         failing_since=header.failing_since,
-        figures=await _figures(conn, tutor_id, now, limits, missing),
+        figures=await _figures(conn, tutor_id, now, missing),
         trend=await _trend(conn, tutor_id, now, missing),
         insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
@@ -366,11 +364,9 @@ async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: dat
     return await averages_where(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
 
 
-async def _figures(
-    conn: AsyncConnection, tutor_id: str, now: datetime, limits: Thresholds, missing: Missing
-) -> TutorFigures:
-    values = parameters([tutor_id], now, limits) | {"tutor_id": tutor_id, "recent": now - WINDOW}
-    row = (await conn.execute(_figures_query(missing), values | {"earlier": now - 2 * WINDOW})).one()
+async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, missing: Missing) -> TutorFigures:
+    values = {"tutor_id": tutor_id, "recent": now - WINDOW, "earlier": now - 2 * WINDOW}
+    row = (await conn.execute(_figures_query(missing), values)).one()
     return TutorFigures(
         score=Compared(
             Ratio(row.recent_score or Decimal(0), row.recent_scores),
@@ -390,16 +386,12 @@ def _figures_query(missing: Missing) -> Select[Any]:
     recent_start, earlier_start = bindparam("recent", type_=NaiveUtc), bindparam("earlier", type_=NaiveUtc)
     completed = sessions.c.status == status("completed")
     is_recent = and_(completed, dated(sessions) >= recent_start)
-    is_earlier = and_(completed, dated(sessions) < recent_start)
+    is_earlier = and_(completed, dated(sessions) < recent_start, dated(sessions) >= earlier_start)
     first = and_(is_recent, sessions.c.session_number == 1)
-    no_show = and_(sessions.c.status == status("no_show_tutor"), sessions.c.scheduled_start >= start_of("no_show"))
-    moved = and_(
-        sessions.c.status == status("rescheduled"),
-        sessions.c.rescheduled_by == "tutor",
-        sessions.c.scheduled_start >= start_of("reschedule"),
-    )
+    was_planned = sessions.c.scheduled_start >= recent_start
+    no_show = and_(sessions.c.status == status("no_show_tutor"), was_planned)
+    moved = and_(sessions.c.status == status("rescheduled"), sessions.c.rescheduled_by == "tutor", was_planned)
     score, rating = sessions.c.overall_session_score, if_there(feedback.c.student_satisfaction_rating, missing)
-    oldest = func.least(earlier_start, start_of("no_show"), start_of("reschedule"), type_=NaiveUtc)
     figures: tuple[ColumnElement[Any], ...] = (
         func.sum(score).filter(is_recent).label("recent_score"),
         func.count(score).filter(is_recent).label("recent_scores"),
@@ -420,7 +412,7 @@ def _figures_query(missing: Missing) -> Select[Any]:
         .select_from(with_feedback(with_metrics(), missing))
         .where(
             sessions.c.tutor_id == bindparam("tutor_id", type_=String),
-            or_(dated(sessions) >= oldest, sessions.c.scheduled_start >= oldest),
+            or_(dated(sessions) >= earlier_start, was_planned),
         )
     )
 

@@ -26,14 +26,6 @@ ACTIONS = {
     Action.TUTORS_RETRIED: "Another try for failing tutors",
     Action.AUDIT_EXPORTED: "Audit trail saved as CSV",
 }
-_WAYS = {
-    SignedInBy.COOKIE: "in a browser",
-    SignedInBy.HEADER: "signed in by the proxy",
-    SignedInBy.PROGRAM: "with a token",
-    "password": "with their password",
-    "link": "with a one-time link",
-    "openid": "with OpenID Connect",
-}
 _BY_TOKEN = f"{SignedInBy.PROGRAM}: "
 _BY_COMMAND = f"{COMMAND_LINE}, "
 
@@ -92,10 +84,23 @@ def _role(row: AuditRow) -> str:
 
 
 def _way(by: str | None) -> str:
-    if by is None:
-        return ""
+    match by:
+        case None:
+            return ""
+        case SignedInBy.COOKIE:
+            return "in a browser"
+        case SignedInBy.HEADER:
+            return "signed in by the proxy"
+        case SignedInBy.PROGRAM:
+            return "with a token"
+        case "password":
+            return "with their password"
+        case "link":
+            return "with a one-time link"
+        case "openid":
+            return "with OpenID Connect"
     if by.startswith(_BY_TOKEN):
         return f"with the token {by.removeprefix(_BY_TOKEN)}"
     if by.startswith(_BY_COMMAND):
         return f"on the command line, {by.removeprefix(_BY_COMMAND)}"
-    return _WAYS.get(by, by)
+    return by

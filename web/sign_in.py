@@ -109,11 +109,13 @@ async def use_password_link(request: web.Request) -> web.StreamResponse:
             await store.sign_in_by_password(conn, user_id, password.key, digest(token), place_of(request))
             await store.forget_browsers_of(conn, user_id)
             browser = await complete_sign_in(request, conn, user_id)
-            entry = Entry(Action.PASSWORD_CHANGED, user_id=user_id)
-            await write(conn, entry, actor)
+            entries = [Entry(action, user_id=user_id) for action in (Action.PASSWORD_CHANGED, Action.SIGN_IN)]
+            for entry in entries:
+                await write(conn, entry, actor)
     if user_id is None:
         return await _link_ended(request)
-    log(entry, actor)
+    for entry in entries:
+        log(entry, actor)
     return welcome(request, "/", token, browser)
 
 

@@ -12,6 +12,7 @@ from typing import Any, TextIO, TypeVar
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.errors import TransientError, UnreachableError, first_line, translating_errors
+from database.one_line import one_line
 from database.platform import RulesOff
 from database.tables import users
 from database.transactions import in_transaction
@@ -23,7 +24,6 @@ from rules.settings import Thresholds
 from rules.tutors import every_tutor, load_names
 from scripts.errors import CommandError
 from scripts.explanations import explain_database
-from scripts.one_line import one_line
 
 T = TypeVar("T")
 

@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.canary import Outcome, Part
 from database.liveness import IS_FRESH
+from database.one_line import one_line
 from database.schema_version import check_schema
 from listener.canary import Tried, send_marker, store, try_recording, withdraw_marker
 from scripts.doctor.findings import Finding, ok, trouble
-from scripts.one_line import one_line
 
 LOOK_SECONDS = 0.02
 LONGEST_LOOK_SECONDS = 0.5

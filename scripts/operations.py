@@ -12,13 +12,13 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.condition import Check, Condition, load_condition
 from database.condition_keeper import problem_as_json
 from database.liveness import IS_FRESH
+from database.one_line import one_line
 from database.retries import retry_failing
 from database.schema_version import check_schema
 from listener import failures
 from rules.tutors import load_names
 from scripts.errors import CommandError
 from scripts.on_record import record
-from scripts.one_line import one_line
 from web.audit import Action, Entry
 
 _LISTENERS_ON = text(f"""

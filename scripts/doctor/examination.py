@@ -8,10 +8,10 @@ import typer
 
 from database.connections import connect
 from database.errors import PooledError
+from database.one_line import one_line
 from listener.settings import ListenerSettings
 from scripts.doctor import others, platform, rights, schema, server, work
 from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
-from scripts.one_line import one_line
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
 OF_THE_SCHEMA: tuple[Check, ...] = (

@@ -95,7 +95,7 @@ def _of_waking(known: Canary) -> str:
 
 def failures(patient: Patient) -> Finding:
     """No tutor is dead-lettered: one whose generation failed so often that it is no longer tried."""
-    parked = [
+    dead_lettered = [
         tutor_id
         for (tutor_id,) in patient.rows(
             "SELECT tutor_id FROM tutorwatch.failures WHERE parked_at IS NOT NULL ORDER BY parked_at, tutor_id"
@@ -103,11 +103,11 @@ def failures(patient: Patient) -> Finding:
     ]
     (failing,) = patient.row("SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL")
     again = f"; {failing} will be tried again" if failing else ""
-    if parked:
-        ids = " ".join(parked[:MOST_NAMED]) if len(parked) <= MOST_NAMED else "--all"
+    if dead_lettered:
+        ids = " ".join(dead_lettered[:MOST_NAMED]) if len(dead_lettered) <= MOST_NAMED else "--all"
         return trouble(
             "failures",
-            f"{len(parked)} tutors dead-lettered{again}: "
+            f"{len(dead_lettered)} tutors dead-lettered{again}: "
             f"fix what `tutorwatch failures` tells, then `tutorwatch retry {ids}`",
         )
     return ok("failures", f"no tutor is dead-lettered{again}")

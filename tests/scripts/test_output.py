@@ -10,8 +10,8 @@ from types import TracebackType
 
 import pytest
 
+from database.one_line import one_line
 from scripts.logs import JsonLines, TextFormatter
-from scripts.one_line import one_line
 from tests.platform import Platform
 from tests.scripts.command import PATIENCE_SECONDS, PROGRAM, environment, tutorwatch
 

@@ -39,8 +39,8 @@ $(VENV)/installed: requirements-dev.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps --editable .
 	@touch $@
 
-bench: setup ## The figures of benchmarks.md; `tutorwatch bench --help` tells more
-	@$(BIN)/tutorwatch bench all
+bench: setup ## The results of benchmarks.md; some of them: make bench BENCH="drain --quick"
+	@$(BIN)/python -m benchmarks all
 
 lock: setup ## Renew the lock files after a change of pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade pyproject.toml --output-file requirements.txt

@@ -459,14 +459,6 @@ def demo(
     asyncio.run(play_demo(environment.database_url(), write=write, pause=every))
 
 
-@app.command(add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def bench(context: typer.Context) -> None:
-    """Measures how quick it is, what it costs and how it grows; `tutorwatch bench --help` tells more."""
-    from scripts.bench.commands import app as benchmarks
-
-    benchmarks(context.args, prog_name="tutorwatch bench")
-
-
 @app.command()
 def settings() -> None:
     """Lists all settings (environment variables) with their defaults and meaning, as Markdown."""

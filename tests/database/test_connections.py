@@ -21,7 +21,6 @@ from tests.platform import Platform
 
 PROGRAM = Path(database.__file__).parents[1]
 PACKAGES = ("database", "rules", "listener", "web", "migrations", "scripts")
-NOT_THE_PRODUCT = PROGRAM / "scripts" / "bench"
 OPENING = re.compile(r"psycopg\.connect\(|Connection\.connect\(|create_(async_)?engine\(|connection_class\.connect\(")
 
 TWISTED = {
@@ -79,11 +78,7 @@ async def by_listening(url: str, name: str) -> str:
 
 def test_no_other_module_opens_a_connection() -> None:
     files = [path for package in PACKAGES for path in (PROGRAM / package).rglob("*.py")]
-    opening = {
-        path.relative_to(PROGRAM)
-        for path in files
-        if NOT_THE_PRODUCT not in path.parents and OPENING.search(path.read_text(encoding="utf-8"))
-    }
+    opening = {path.relative_to(PROGRAM) for path in files if OPENING.search(path.read_text(encoding="utf-8"))}
     assert opening == {Path("database/connections.py")}
 
 

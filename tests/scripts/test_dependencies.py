@@ -15,7 +15,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PACKAGES: list[str] = PROJECT["tool"]["importlinter"]["root_packages"]
-OPTIONAL = {"scripts/bench": "bench", "scripts/embedded.py": "embedded"}
+OPTIONAL = {"benchmarks": "bench", "scripts/embedded.py": "embedded"}
 """Code that an extra is for: its path, and the extra's name. The benchmarks start the embedded server as well."""
 
 
@@ -67,7 +67,7 @@ def test_what_every_installation_imports_is_declared_without_an_extra() -> None:
 
 
 @pytest.mark.parametrize(
-    ("place", "extras"), [("scripts/bench", ("bench", "embedded")), ("scripts/embedded.py", ("embedded",))]
+    ("place", "extras"), [("benchmarks", ("bench", "embedded")), ("scripts/embedded.py", ("embedded",))]
 )
 def test_what_an_extra_is_for_imports_what_the_extra_declares(place: str, extras: tuple[str, ...]) -> None:
     files = [ROOT / place] if place.endswith(".py") else files_of(place)

@@ -13,8 +13,9 @@ BUILD = "import sys; from setuptools import build_meta; print(build_meta.build_w
 
 def test_wheel_holds_every_file_of_every_room(tmp_path: Path) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    rooms = [each.removesuffix("*") for each in project["tool"]["setuptools"]["packages"]["find"]["include"]]
     source = tmp_path / "source"  # a copy: a build leaves files beside the code, and takes up those of earlier ones
-    for room in project["tool"]["importlinter"]["root_packages"]:
+    for room in rooms:
         shutil.copytree(ROOT / room, source / room, ignore=shutil.ignore_patterns("__pycache__"))
     ours = {path.relative_to(source).as_posix() for path in source.rglob("*") if path.is_file()}
     for name in ("pyproject.toml", "README.md", "LICENSE"):

@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.one_line import one_line
 from database.schema_version import check_schema
+from scripts.audit import record as _record
 from scripts.errors import CommandError, UsageError
-from scripts.on_record import record as _record
 from web import store
 from web.access_cookies import digest, new_token
 from web.access_passwords import LONGEST, NewPassword, check_password, new_password

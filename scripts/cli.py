@@ -102,7 +102,7 @@ def run(
     from listener.settings import ListenerSettings
     from rules.settings import Thresholds
     from scripts import environment
-    from scripts.everything import Everything, run_everything
+    from scripts.run import Everything, run_everything
     from web.settings import WebSettings
 
     read = environment.read
@@ -290,7 +290,7 @@ def doctor(as_json: Json = False) -> None:
     """Looks at everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
     from listener.settings import ListenerSettings
     from scripts import environment
-    from scripts.doctor.examination import print_examination
+    from scripts.doctor.checks import print_examination
     from web.settings import WebSettings
 
     listener, url = environment.read(ListenerSettings), environment.direct_url()
@@ -454,7 +454,7 @@ def demo(
     import asyncio
 
     from scripts import environment
-    from scripts.everything import play_demo
+    from scripts.run import play_demo
 
     asyncio.run(play_demo(environment.database_url(), write=write, pause=every))
 

@@ -17,8 +17,8 @@ from database.retries import retry_failing
 from database.schema_version import check_schema
 from listener import failures
 from rules.tutors import load_names
+from scripts.audit import record
 from scripts.errors import CommandError
-from scripts.on_record import record
 from web.audit import Action, Entry
 
 _LISTENERS_ON = text(f"""

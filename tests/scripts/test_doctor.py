@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from database.canary import MARKER
 from listener.settings import ListenerSettings
 from scripts.doctor import server
-from scripts.doctor.examination import OF_THE_SCHEMA, OF_THE_SERVER, examine
+from scripts.doctor.checks import OF_THE_SCHEMA, OF_THE_SERVER, examine
 from tests.conftest import database_on
 from tests.listener.surroundings import has_settled, is_up, listening
 from tests.platform import Platform

@@ -21,7 +21,7 @@ from listener.batch import Batch
 from rules.decisions.alerts import AlertType, Severity
 from rules.generation import Generated
 from rules.store import OpenedAlert
-from scripts.narration import Narrator
+from scripts.console import Narrator
 from tests.listener.surroundings import has_settled, no_shows
 from tests.platform import Platform
 from tests.scripts.command import Running, eventually, find_psql, psql, run_client, tutorwatch

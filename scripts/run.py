@@ -21,10 +21,10 @@ from migrations import upgrade
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link
+from scripts.console import Narrator
 from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
-from scripts.narration import Narrator
 from scripts.signals import stop_on_signals
 from web.service import run_web
 from web.settings import WebSettings

@@ -102,11 +102,11 @@ def run(
     from listener.settings import ListenerSettings
     from rules.settings import Thresholds
     from scripts import environment
-    from scripts.run import Everything, run_everything
+    from scripts.run import RunOptions, run_services
     from web.settings import WebSettings
 
     read = environment.read
-    run_everything(Everything(read(ListenerSettings), read(WebSettings), read(Thresholds), _version(), demo, every))
+    run_services(RunOptions(read(ListenerSettings), read(WebSettings), read(Thresholds), _version(), demo, every))
 
 
 @app.command()
@@ -290,15 +290,13 @@ def doctor(as_json: Json = False) -> None:
     """Looks at everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
     from listener.settings import ListenerSettings
     from scripts import environment
-    from scripts.doctor.checks import print_examination
+    from scripts.doctor.checks import print_checks
     from web.settings import WebSettings
 
     listener, url = environment.read(ListenerSettings), environment.direct_url()
     pooled_url = environment.database_url() if listener.listen_url else None
     openid = environment.read(WebSettings).web_openid_issuer is not None
-    is_well = print_examination(
-        url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url, openid=openid
-    )
+    is_well = print_checks(url, listener, version=_version(), as_json=as_json, pooled_url=pooled_url, openid=openid)
     raise typer.Exit(0 if is_well else 1)
 
 

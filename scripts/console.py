@@ -1,4 +1,4 @@
-"""What `tutorwatch run` tells on stdout: each session, and each alert or insight that came of it."""
+"""What `tutorwatch run` prints: each session, and each alert or insight that came of it."""
 
 import asyncio
 from collections.abc import Iterator
@@ -13,8 +13,8 @@ from listener.batch import Batch
 from rules.tutors import load_names
 
 
-class Narrator:
-    """Writes a line for each event. Batches are handed over and told by `run`, which looks names up."""
+class Console:
+    """Prints a line for each event. `run` prints the batches handed over, with the names of their tutors."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -22,18 +22,18 @@ class Narrator:
         self._batches: asyncio.Queue[Batch] = asyncio.Queue()
 
     def session(self, description: str) -> None:
-        """Tells of a session that was just written."""
-        self._say("session", description)
+        """Print a session that was just written."""
+        self._print("session", description)
 
     def batch(self, batch: Batch) -> None:
-        """Takes what a generation did, to be told in its turn."""
+        """Have what a generation did printed in its turn."""
         self._batches.put_nowait(batch)
 
     async def run(self) -> None:
-        """Tells of the batches handed over, until cancelled."""
+        """Print the batches handed over, until cancelled."""
         while True:
             for kind, tutor_id, what in _events(await self._batches.get()):
-                self._say(kind, f"{await self._name(tutor_id)}: {what}")
+                self._print(kind, f"{await self._name(tutor_id)}: {what}")
 
     async def _name(self, tutor_id: str) -> str:
         if tutor_id not in self._names:
@@ -43,7 +43,7 @@ class Narrator:
         return self._names.get(tutor_id, tutor_id)
 
     @staticmethod
-    def _say(kind: str, what: str) -> None:
+    def _print(kind: str, what: str) -> None:
         print(f"{datetime.now().astimezone():%H:%M:%S}  {kind:<8} {one_line(what)}", flush=True)
 
 
@@ -54,6 +54,6 @@ def _events(batch: Batch) -> Iterator[tuple[str, str, str]]:
         kind = insight.kind.replace("_", " ")
         yield "insight", insight.tutor_id, f"{insight.category} ({kind}): {insight.text}"
     for faded in batch.generated.faded:
-        yield "faded", faded.tutor_id, f"{faded.category} no longer holds"
+        yield "insight", faded.tutor_id, f"{faded.category} is deactivated: it no longer holds"
     for failure in batch.failed:
         yield "FAILED", failure.tutor_id, f"attempt {failure.attempts}: {failure.last_error}"

@@ -1,4 +1,4 @@
-"""Reads every room's settings from the environment, and says of each mistake what it is, a line each."""
+"""The settings of all packages, read from the environment; each mistake in them is a line of the error."""
 
 import difflib
 import logging
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "TUTORWATCH_"
 FILE_SUFFIX = "_FILE"
-ROOMS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, Thresholds)
+SETTINGS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, Thresholds)
 FOR_THE_COMMAND_LINE = {
     "TUTORWATCH_LOG_FORMAT": "How logs are written: auto, text or json",
     "TUTORWATCH_LOG_LEVEL": "The least level that is logged: debug, info, warning or error",
@@ -38,7 +38,7 @@ RENAMED = {"TUTORWATCH_DEAF_POLL_SECONDS": "TUTORWATCH_FALLBACK_POLL_SECONDS"}
 EMBEDDED_URL_FILE = Path(".data/url")
 """Where a running `tutorwatch run` notes the URL of its embedded server, for the other commands."""
 
-Room = TypeVar("Room", bound=BaseSettings)
+PackageSettings = TypeVar("PackageSettings", bound=BaseSettings)
 
 
 def variable(field_name: str) -> str:
@@ -51,18 +51,18 @@ def is_secret(setting: FieldInfo) -> bool:
     return any(kind in (SecretStr, DatabaseUrl) for kind in (setting.annotation, *get_args(setting.annotation)))
 
 
-def read(room: type[Room]) -> Room:
-    """A room's settings. Raises UsageError that lists the mistakes of all rooms, a line each."""
+def read(settings_class: type[PackageSettings]) -> PackageSettings:
+    """The settings of one package. Raises UsageError that lists the mistakes of all packages, a line each."""
     given, mistakes = _given_otherwise(os.environ)
     mistakes += _unknown_variables(os.environ)
-    found: Room | None = None
-    for each in ROOMS:
+    found: PackageSettings | None = None
+    for each in SETTINGS:
         try:
             settings = each(**_values(each, given))
         except ValidationError as error:
             mistakes += [_describe(each, dict(problem), given) for problem in error.errors()]
         else:
-            found = settings if isinstance(settings, room) else found
+            found = settings if isinstance(settings, settings_class) else found
     if mistakes or found is None:
         raise UsageError("\n".join(dict.fromkeys(mistakes)))
     return found
@@ -77,7 +77,7 @@ class _Given:
 
 
 def _given_otherwise(environment: Mapping[str, str]) -> tuple[dict[str, _Given], list[str]]:
-    """What files and deprecated names say, by the variables that they stand for; and the mistakes in it."""
+    """The values of files and of deprecated names, by the variables that they stand for; and the mistakes in them."""
     given: dict[str, _Given] = {}
     mistakes = []
     for other, name in (_files() | RENAMED).items():
@@ -96,13 +96,13 @@ def _given_otherwise(environment: Mapping[str, str]) -> tuple[dict[str, _Given],
     return given, mistakes
 
 
-def _values(room: type[BaseSettings], given: Mapping[str, _Given]) -> dict[str, Any]:
-    return {name: given[variable(name)].value for name in room.model_fields if variable(name) in given}
+def _values(package: type[BaseSettings], given: Mapping[str, _Given]) -> dict[str, Any]:
+    return {name: given[variable(name)].value for name in package.model_fields if variable(name) in given}
 
 
 def _files() -> dict[str, str]:
     """The variables that name a file with a secret, and whose."""
-    secrets = [variable(name) for room in ROOMS for name, each in room.model_fields.items() if is_secret(each)]
+    secrets = [variable(name) for package in SETTINGS for name, each in package.model_fields.items() if is_secret(each)]
     return {name + FILE_SUFFIX: name for name in secrets}
 
 
@@ -156,7 +156,7 @@ def configured_database_url() -> str | None:
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
-    known = {variable(name) for room in ROOMS for name in room.model_fields} | set(FOR_THE_COMMAND_LINE)
+    known = {variable(name) for package in SETTINGS for name in package.model_fields} | set(FOR_THE_COMMAND_LINE)
     also_known = {*_files(), *RENAMED}
     mistakes = []
     for name in sorted(environment):
@@ -166,10 +166,10 @@ def _unknown_variables(environment: Mapping[str, str]) -> list[str]:
     return mistakes
 
 
-def _describe(room: type[BaseSettings], problem: Mapping[str, object], given: Mapping[str, _Given]) -> str:
+def _describe(package: type[BaseSettings], problem: Mapping[str, object], given: Mapping[str, _Given]) -> str:
     location, message = problem["loc"], str(problem["msg"]).removeprefix("Value error, ")
     if not isinstance(location, tuple) or not location:  # of several settings together: the message names them
         return message
     name = variable(str(location[0]))
-    shown = "" if is_secret(room.model_fields[str(location[0])]) else f" (it is {problem['input']!r})"
+    shown = "" if is_secret(package.model_fields[str(location[0])]) else f" (it is {problem['input']!r})"
     return f"{given[name].by if name in given else name}: {message}{shown}"

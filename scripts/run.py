@@ -1,4 +1,4 @@
-"""`tutorwatch run`: database, schema, demo data where there is room for it, and the listener."""
+"""`tutorwatch run`: database, schema, demo data where the database is empty, listener and dashboard."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from migrations import upgrade
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link
-from scripts.console import Narrator
+from scripts.console import Console
 from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
@@ -35,25 +35,25 @@ DEMO_ADMIN_EMAIL = "admin@demo.test"
 
 
 @dataclass(frozen=True)
-class Everything:
+class RunOptions:
     """What `tutorwatch run` runs with."""
 
     listener: ListenerSettings
     web: WebSettings
-    limits: Thresholds
+    thresholds: Thresholds
     version: str
     demo: bool
     seconds_between_sessions: float
 
 
-def run_everything(everything: Everything) -> None:
+def run_services(options: RunOptions) -> None:
     """Runs until interrupted. Without a configured database it uses the embedded one."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # until the services take it over: clean up, too
     with _database() as url:
         migrated = upgrade.migrate(url)
         if migrated.before != migrated.after:
             logger.info("Migrated the database to revision %s", migrated.after)
-        asyncio.run(_run(url, everything))
+        asyncio.run(_run(url, options))
 
 
 @contextmanager
@@ -66,43 +66,34 @@ def _database() -> Iterator[str]:
         yield url
 
 
-async def _run(url: str, everything: Everything) -> None:
+async def _run(url: str, options: RunOptions) -> None:
     stop = stop_on_signals()
-    logging.getLogger("listener.batch").setLevel(logging.WARNING)  # the narrator tells it, with names
-    engine = open_engine(url, application_name="tutorwatch-narration")
-    narrator = Narrator(engine)
-    has_demo = everything.demo and await _has_demo(url)
+    logging.getLogger("listener.batch").setLevel(logging.WARNING)  # the console tells it, with names
+    engine = open_engine(url, application_name="tutorwatch-console")
+    console = Console(engine)
+    has_demo = options.demo and await _has_demo(url)
     dashboard_at: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     try:
         async with asyncio.TaskGroup() as tasks:
             helpers = [
-                tasks.create_task(narrator.run(), name="narration"),
+                tasks.create_task(console.run(), name="console"),
                 tasks.create_task(_invite(engine, dashboard_at, has_demo=has_demo), name="invitation"),
             ]
             if has_demo:
-                writing = write_demo_sessions(url, narrator.session, everything.seconds_between_sessions)
+                writing = write_demo_sessions(url, console.session, options.seconds_between_sessions)
                 helpers.append(tasks.create_task(writing, name="demo writer"))
+            thresholds, version = options.thresholds, options.version
             listening = run_listener(
-                url,
-                everything.listener,
-                everything.limits,
-                version=everything.version,
-                stop=stop,
-                on_batch=narrator.batch,
+                url, options.listener, thresholds, version=version, stop=stop, on_batch=console.batch
             )
-            serving = run_web(
-                url,
-                everything.web,
-                everything.limits,
-                everything.version,
-                stop,
-                on_serving=dashboard_at.set_result,
-            )
+            serving = run_web(url, options.web, thresholds, version, stop, on_serving=dashboard_at.set_result)
             services = [tasks.create_task(listening, name="listener"), tasks.create_task(serving, name="dashboard")]
             await asyncio.wait(services)
             for helper in helpers:
                 helper.cancel()
     except BaseExceptionGroup as group:
+        if len(group.exceptions) > 1:
+            raise
         raise group.exceptions[0] from None
     finally:
         await engine.dispose()
@@ -118,7 +109,7 @@ async def _has_demo(url: str) -> bool:
 
 
 async def _invite(engine: AsyncEngine, dashboard_at: asyncio.Future[str], *, has_demo: bool) -> None:
-    """Says where the dashboard is; on the demo, with a link that signs its admin in."""
+    """Print where the dashboard is; on the demo, with a link that signs its admin in."""
     address = await dashboard_at
     if not has_demo:
         print(f"Dashboard: {address} (`tutorwatch create-admin EMAIL` makes an account)", flush=True)

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings
 
-from scripts.environment import FILE_SUFFIX, FOR_THE_COMMAND_LINE, RENAMED, ROOMS, is_secret, variable
+from scripts.environment import FILE_SUFFIX, FOR_THE_COMMAND_LINE, RENAMED, SETTINGS, is_secret, variable
 
 HEAD = """# Settings
 
@@ -19,9 +19,12 @@ work as well: `PGPASSFILE` (or `~/.pgpass`) for the password alone, `PGSERVICEFI
 
 
 def settings_page() -> str:
-    """All settings of all rooms with defaults and meaning, as Markdown."""
+    """All settings of all packages with defaults and meaning, as Markdown."""
     parts = [HEAD]
-    parts += [_table(_summary(room), [_row(name, field) for name, field in _fields(room)]) for room in ROOMS]
+    parts += [
+        _table(_summary(package), [_row(name, field) for name, field in package.model_fields.items()])
+        for package in SETTINGS
+    ]
     parts.append(_renamed())
     parts.append(_table("For the command line and the tests", [(n, "", d) for n, d in FOR_THE_COMMAND_LINE.items()]))
     return "\n".join(parts).rstrip("\n")
@@ -33,12 +36,8 @@ def _renamed() -> str:
     return "\n".join([*head, *rows, ""])
 
 
-def _fields(room: type[BaseSettings]) -> list[tuple[str, FieldInfo]]:
-    return list(room.model_fields.items())
-
-
-def _summary(room: type[BaseSettings]) -> str:
-    return (room.__doc__ or "").split(". ")[0].strip().rstrip(".")
+def _summary(package: type[BaseSettings]) -> str:
+    return (package.__doc__ or "").split(". ")[0].strip().rstrip(".")
 
 
 def _row(name: str, field: FieldInfo) -> tuple[str, str, str]:

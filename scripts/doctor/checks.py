@@ -11,7 +11,7 @@ from database.errors import PooledError
 from database.one_line import one_line
 from listener.settings import ListenerSettings
 from scripts.doctor import others, platform, rights, schema, server, work
-from scripts.doctor.findings import Check, Finding, Patient, reason, trouble, variable
+from scripts.doctor.findings import Check, DoctorContext, Finding, reason, trouble, variable
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
 OF_THE_SCHEMA: tuple[Check, ...] = (
@@ -41,7 +41,7 @@ PATIENCE = {"statement_timeout": "3s", "lock_timeout": "1s"}
 POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
 
 
-def print_examination(
+def print_checks(
     url: str,
     listener: ListenerSettings,
     *,
@@ -52,7 +52,7 @@ def print_examination(
 ) -> bool:
     """Prints what is found, a line each, as soon as it is; returns whether all is well."""
     findings = []
-    for finding in examine(url, listener, version=version, pooled_url=pooled_url, openid=openid):
+    for finding in run_checks(url, listener, version=version, pooled_url=pooled_url, openid=openid):
         findings.append(finding)
         if not as_json:
             typer.echo(one_line(str(finding)))
@@ -62,7 +62,7 @@ def print_examination(
     return is_well
 
 
-def examine(
+def run_checks(
     url: str, listener: ListenerSettings, *, version: str, pooled_url: str | None = None, openid: bool = False
 ) -> Iterator[Finding]:
     """Every check's finding. A database that can't be reached is one, too; nothing is raised for what is found.
@@ -72,7 +72,7 @@ def examine(
     """
     try:
         with connect(url, application_name="tutorwatch-doctor", settings=PATIENCE) as connection:
-            yield from _examine(Patient(connection, url, version, listener, pooled_url, openid))
+            yield from _run_all(DoctorContext(connection, url, version, listener, pooled_url, openid))
     except PooledError:
         yield POOLED
     except psycopg.OperationalError as error:
@@ -80,23 +80,23 @@ def examine(
         yield trouble("database", f"can't be reached ({reason(error)}): is it running, and is {which} right?")
 
 
-def _examine(patient: Patient) -> Iterator[Finding]:
-    yield from (_look(check, patient) for check in OF_THE_SERVER)
-    if patient.pooled_url:
-        yield _look(server.pooler, patient)
-    revision = _look(schema.schema, patient)
+def _run_all(context: DoctorContext) -> Iterator[Finding]:
+    yield from (_run(check, context) for check in OF_THE_SERVER)
+    if context.pooled_url:
+        yield _run(server.pooler, context)
+    revision = _run(schema.schema, context)
     yield revision
     if revision.is_ok:
-        yield from (_look(check, patient) for check in OF_THE_SCHEMA)
-        if patient.openid:
-            yield _look(rights.openid, patient)
+        yield from (_run(check, context) for check in OF_THE_SCHEMA)
+        if context.openid:
+            yield _run(rights.openid, context)
 
 
-def _look(check: Check, patient: Patient) -> Finding:
+def _run(check: Check, context: DoctorContext) -> Finding:
     try:
-        return check(patient)
+        return check(context)
     except psycopg.Error as error:
-        if patient.connection.closed:
+        if context.connection.closed:
             raise
         name = check.__name__.replace("_", " ")
         return trouble(name, f"could not be looked at ({reason(error)}): try again, as the role that migrates")

@@ -27,7 +27,7 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True)
-class Patient:
+class DoctorContext:
     """The installation that is looked at, as the role in its URL sees it. The connection is in autocommit mode."""
 
     connection: psycopg.Connection
@@ -51,7 +51,7 @@ class Patient:
         return self.connection.execute(query.encode(), values or None).fetchall()
 
 
-Check = Callable[[Patient], Finding]
+Check = Callable[[DoctorContext], Finding]
 """Named by its function; raises psycopg.Error where the database doesn't let it look."""
 
 
@@ -66,7 +66,7 @@ def trouble(check: str, message: str) -> Finding:
 
 
 def variable(listener: ListenerSettings) -> str:
-    """The environment variable that says where the patient's connection leads."""
+    """The environment variable that says where the context's connection leads."""
     return "TUTORWATCH_LISTEN_URL" if listener.listen_url else "TUTORWATCH_DATABASE_URL"
 
 

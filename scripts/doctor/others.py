@@ -3,7 +3,7 @@
 import time
 
 from rules.tutor_locks import HELD, SESSION
-from scripts.doctor.findings import Finding, Patient, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 HELD_SECONDS = 1.0
 """A commit has the lock for milliseconds; one that has it at every look for so long is stuck."""
@@ -24,13 +24,13 @@ _CREATORS = """
 """Beside the schemas' owners, and the owner of the tables, who needs it to migrate."""
 
 
-def schemas(patient: Patient) -> Finding:
+def schemas(context: DoctorContext) -> Finding:
     """Who else may create objects where ours and the platform's are.
 
     In `tutorwatch` that is trouble: another function of a name of ours could be called with the owner's rights. In
     `public` nothing of ours looks (see database/connections.py), so it is only told: other programs may well look.
     """
-    found = patient.rows(_CREATORS)
+    found = context.rows(_CREATORS)
     if ours := [role for schema, role in found if schema == "tutorwatch"]:
         names = ", ".join(ours)
         return trouble("schemas", f"{names} may create in tutorwatch: REVOKE CREATE ON SCHEMA tutorwatch FROM {names}")
@@ -54,21 +54,21 @@ _AT_THE_GATE = f"""
 """  # noqa: S608 - a constant of ours
 
 
-def waking(patient: Patient) -> Finding:
+def waking(context: DoctorContext) -> Finding:
     """No transaction keeps the others from notifying: at each commit that recorded a change, one writer at a time does
     (migrations/sql/functions/wake_listeners.sql)."""
     give_up_at = time.monotonic() + HELD_SECONDS
-    stuck = patient.rows(_AT_THE_GATE)
+    stuck = context.rows(_AT_THE_GATE)
     while stuck and time.monotonic() < give_up_at:
         time.sleep(LOOK_SECONDS)
-        still = {(pid, transaction) for pid, transaction, _ in patient.rows(_AT_THE_GATE)}
+        still = {(pid, transaction) for pid, transaction, _ in context.rows(_AT_THE_GATE)}
         stuck = [row for row in stuck if (row[0], row[1]) in still]
     if not stuck:
         return ok("waking", "no transaction keeps writers from notifying")
     pid, _, session = stuck[0]
     return trouble(
         "waking",
-        f"listeners learn of changes by polling (every {patient.listener.poll_seconds:.0f} s) while {session} is in its"
+        f"listeners learn of changes by polling (every {context.listener.poll_seconds:.0f} s) while {session} is in its"
         f" transaction: have it end, or SELECT pg_terminate_backend({pid})",
     )
 
@@ -89,9 +89,9 @@ _HELD_LONG = f"""
 """  # noqa: S608 - constants of ours
 
 
-def tutor_locks(patient: Patient) -> Finding:
+def tutor_locks(context: DoctorContext) -> Finding:
     """No session has a tutor's lock for long: meanwhile that tutor isn't evaluated."""
-    found = patient.rows(_HELD_LONG, LONG_WAIT_SECONDS, LONG_HELD_SECONDS)
+    found = context.rows(_HELD_LONG, LONG_WAIT_SECONDS, LONG_HELD_SECONDS)
     if not found:
         return ok("tutor locks", "no tutor's lock is held for long")
     pid, session, tutors, waiting = found[0]

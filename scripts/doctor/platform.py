@@ -1,12 +1,12 @@
 """The platform: whether its schema fits, and whether our roles see all of its rows."""
 
 from database.platform import read_comparison, read_hidden_rows
-from scripts.doctor.findings import Finding, Patient, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 
-def platform(patient: Patient) -> Finding:
+def platform(context: DoctorContext) -> Finding:
     """Its schema is as rules, triggers and pages need it; what is off without a table or label is told."""
-    found = read_comparison(patient.connection)
+    found = read_comparison(context.connection)
     if found.differences:
         named = "; ".join(map(str, found.differences))
         return trouble("platform", f"{named}: change it back, or install a version that knows it")
@@ -14,9 +14,9 @@ def platform(patient: Patient) -> Finding:
     return ok("platform", "; ".join(["its schema fits", *without]))
 
 
-def rows(patient: Patient) -> Finding:
+def rows(context: DoctorContext) -> Finding:
     """No row-level security hides rows from us or from the services."""
-    hidden = read_hidden_rows(patient.connection)
+    hidden = read_hidden_rows(context.connection)
     if hidden:
         return trouble("rows", "; ".join(map(str, hidden)))
     return ok("rows", "none is hidden from a service")

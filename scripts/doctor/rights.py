@@ -7,7 +7,7 @@ from functools import cache
 from database.platform import read_comparison
 from database.platform_needs import NEEDED
 from migrations.sql import read_sql
-from scripts.doctor.findings import Finding, Patient, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 SERVICES = ("listener", "web")
 MOST_NAMED = 4
@@ -38,20 +38,20 @@ def _rights(grant: re.Match[str]) -> Iterator[Right]:
                 yield privilege["name"], objects.strip(), column
 
 
-def rights(patient: Patient) -> Finding:
+def rights(context: DoctorContext) -> Finding:
     """Those of the roles that are on record or that services run as now. Where no service has either, our own role must
     do, and be good for one service at least."""
-    (me,) = patient.row("SELECT current_user::text")
-    known = [(role, service) for service in SERVICES for role in sorted(_roles(patient, service))]
+    (me,) = context.row("SELECT current_user::text")
+    known = [(role, service) for service in SERVICES for role in sorted(_roles(context, service))]
     unknown = [(me, service) for service in SERVICES if service not in {each for _, each in known}]
-    lacking = {who: _lacking(patient, *who) for who in known + unknown}
+    lacking = {who: _lacking(context, *who) for who in known + unknown}
     if not known and all(lacking[who] for who in unknown):
         known += unknown
     for role, service in known:
         if lacks := lacking[role, service]:
             more = f" and {len(lacks) - MOST_NAMED} more" if len(lacks) > MOST_NAMED else ""
             named = ", ".join(lacks[:MOST_NAMED]) + more
-            return trouble("rights", f"{role}, as {service}, lacks {named}: {_advice(patient)}")
+            return trouble("rights", f"{role}, as {service}, lacks {named}: {_advice(context)}")
     able = [f"{role} as {service}" for (role, service), lacks in lacking.items() if not lacks]
     return ok("rights", f"enough for {' and '.join(able)}")
 
@@ -62,41 +62,41 @@ _MAY_SIGN_IN = """
 """
 
 
-def openid(patient: Patient) -> Finding:
+def openid(context: DoctorContext) -> Finding:
     """Whether dashboards may sign people in with OpenID Connect, which only an operator can let them."""
-    (me,) = patient.row("SELECT current_user::text")
-    roles = sorted(_roles(patient, "web")) or [me]
-    may = dict(patient.rows(_MAY_SIGN_IN, roles))
+    (me,) = context.row("SELECT current_user::text")
+    roles = sorted(_roles(context, "web")) or [me]
+    may = dict(context.rows(_MAY_SIGN_IN, roles))
     if refused := [role for role in roles if not may[role]]:
-        advice = _advice(patient, openid=True)
+        advice = _advice(context, openid=True)
         return trouble("openid", f"{', '.join(refused)} may not sign people in with OpenID Connect: {advice}")
     return ok("openid", f"{' and '.join(roles)} may sign people in with OpenID Connect")
 
 
-def _advice(patient: Patient, *, openid: bool = False) -> str:
-    recorded = dict(_recorded(patient))
+def _advice(context: DoctorContext, *, openid: bool = False) -> str:
+    recorded = dict(_recorded(context))
     also = " --openid" if openid or "openid" in recorded else ""
     if {"listener", "web"} <= recorded.keys():
         return f"run `tutorwatch rights --listener {recorded['listener']} --web {recorded['web']}{also}`"
     return f"give it what `tutorwatch rights{also}` gives (see docs/rights.md)"
 
 
-def _recorded(patient: Patient) -> list[tuple[str, str]]:
+def _recorded(context: DoctorContext) -> list[tuple[str, str]]:
     """The services' roles that `tutorwatch rights` was told, and that exist; none for who may not read that."""
-    if patient.row("SELECT has_table_privilege(to_regclass('tutorwatch.service_roles'), 'SELECT') IS NOT TRUE")[0]:
+    if context.row("SELECT has_table_privilege(to_regclass('tutorwatch.service_roles'), 'SELECT') IS NOT TRUE")[0]:
         return []
-    rows = patient.rows("SELECT service, role FROM tutorwatch.service_roles JOIN pg_roles ON rolname = role")
+    rows = context.rows("SELECT service, role FROM tutorwatch.service_roles JOIN pg_roles ON rolname = role")
     return [(service, role) for service, role in rows]
 
 
-def _roles(patient: Patient, service: str) -> set[str]:
+def _roles(context: DoctorContext, service: str) -> set[str]:
     pattern = {"listener": "^tutorwatch-(listen|worker)", "web": "^tutorwatch-web"}[service]
-    found = patient.rows(
+    found = context.rows(
         "SELECT DISTINCT usename::text FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name ~ %s",
         pattern,
     )
-    return {role for (role,) in found} | {role for each, role in _recorded(patient) if each == service}
+    return {role for (role,) in found} | {role for each, role in _recorded(context) if each == service}
 
 
 _LACKING = """
@@ -116,30 +116,30 @@ _LACKING = """
 """
 
 
-def _unused_tables(patient: Patient) -> set[str]:
+def _unused_tables(context: DoctorContext) -> set[str]:
     """The platform's tables that only a missing feature needs."""
-    missing = read_comparison(patient.connection).missing
+    missing = read_comparison(context.connection).missing
     return {
         f"public.{table}" for table, needs in NEEDED.items() if all(missing.lacks(table, column) for column in needs)
     }
 
 
-def _lacking(patient: Patient, role: str, service: str) -> list[str]:
-    unused = _unused_tables(patient)
+def _lacking(context: DoctorContext, role: str, service: str) -> list[str]:
+    unused = _unused_tables(context)
     asked = [right for right in needed(service) if right[1] not in unused]
     privileges, objects, columns = zip(("USAGE", "SCHEMA public", None), *asked, strict=True)
-    rows = patient.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
+    rows = context.rows(_LACKING, list(privileges), list(objects), list(columns), role, role, role, role)
     return list(dict.fromkeys(f"{privilege} on {name.removeprefix('public.')}" for privilege, name, _ in rows))
 
 
 DAYS_BEFORE = 14
 
 
-def tokens(patient: Patient) -> Finding:
+def tokens(context: DoctorContext) -> Finding:
     """No token of a program that is in use ends soon."""
-    if not patient.row("SELECT has_table_privilege('tutorwatch.api_tokens', 'SELECT')")[0]:
+    if not context.row("SELECT has_table_privilege('tutorwatch.api_tokens', 'SELECT')")[0]:
         return ok("tokens", "not this role's to see")
-    rows = patient.rows(
+    rows = context.rows(
         "SELECT name, expires_at < clock_timestamp(), to_char(expires_at, 'YYYY-MM-DD'),"
         " expires_at < clock_timestamp() + make_interval(days => %s)"
         "     AND last_used_at > expires_at - make_interval(days => 30)"

@@ -4,26 +4,26 @@ from database.platform import read_comparison
 from database.schema_version import REVISION
 from migrations import automation as switch
 from migrations.installed import Damage, Kind, find_damage
-from scripts.doctor.findings import Finding, Patient, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 
-def schema(patient: Patient) -> Finding:
+def schema(context: DoctorContext) -> Finding:
     """Whether the database's revision is this program's."""
-    ours = f"this program ({patient.version}) needs {REVISION}"
-    (installed,) = patient.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")
+    ours = f"this program ({context.version}) needs {REVISION}"
+    (installed,) = context.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")
     if not installed:
         return trouble("schema", "Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
-    (found,) = patient.row("SELECT coalesce(max(version_num), 'none') FROM tutorwatch.alembic_version")
+    (found,) = context.row("SELECT coalesce(max(version_num), 'none') FROM tutorwatch.alembic_version")
     if found == REVISION:
-        return ok("schema", f"revision {found}, program {patient.version}")
+        return ok("schema", f"revision {found}, program {context.version}")
     if found < REVISION or found == "none":
         return trouble("schema", f"revision {found} is too old, {ours}: run `tutorwatch migrate`")
     return trouble("schema", f"revision {found} is too new, {ours}: install the newer program")
 
 
-def tables(patient: Patient) -> Finding:
+def tables(context: DoctorContext) -> Finding:
     """Our own tables are there."""
-    lost = _damage(patient, Kind.TABLE)
+    lost = _damage(context, Kind.TABLE)
     if lost:
         names = ", ".join(each.name for each in lost)
         return trouble(
@@ -32,11 +32,11 @@ def tables(patient: Patient) -> Finding:
     return ok("tables", "all there")
 
 
-def functions(patient: Patient) -> Finding:
+def functions(context: DoctorContext) -> Finding:
     """The triggers' functions, and what those use, are as installed, and their owner may do what they do."""
-    if damage := [each for kind in (Kind.SEQUENCE, Kind.VIEW, Kind.FUNCTION) for each in _damage(patient, kind)]:
-        return _mended_by_migrate("functions", damage)
-    powerless = patient.rows(
+    if damage := [each for kind in (Kind.SEQUENCE, Kind.VIEW, Kind.FUNCTION) for each in _damage(context, kind)]:
+        return _repaired_by_migrate("functions", damage)
+    powerless = context.rows(
         "SELECT DISTINCT proowner::regrole::text, (SELECT relowner::regrole::text FROM pg_class"
         " WHERE oid = 'tutorwatch.outbox'::regclass)"
         " FROM pg_proc WHERE pronamespace = 'tutorwatch'::regnamespace AND prosecdef"
@@ -50,16 +50,16 @@ def functions(patient: Patient) -> Finding:
     return ok("functions", "as installed")
 
 
-def triggers(patient: Patient) -> Finding:
+def triggers(context: DoctorContext) -> Finding:
     """Every trigger is there and calls what it should."""
-    if damage := _damage(patient, Kind.TRIGGER):
-        return _mended_by_migrate("triggers", damage)
+    if damage := _damage(context, Kind.TRIGGER):
+        return _repaired_by_migrate("triggers", damage)
     return ok("triggers", "all there")
 
 
-def automation(patient: Patient) -> Finding:
+def automation(context: DoctorContext) -> Finding:
     """The switch: whether changes are recorded."""
-    since = switch.off_since(patient.connection)
+    since = switch.off_since(context.connection)
     if since is None:
         return ok("automation", "on")
     return trouble(
@@ -68,19 +68,19 @@ def automation(patient: Patient) -> Finding:
     )
 
 
-def indexes(patient: Patient) -> Finding:
+def indexes(context: DoctorContext) -> Finding:
     """Our indexes are there and valid. Without them all is right, but slower."""
-    damage = _damage(patient, Kind.INDEX)
-    if damage and not read_comparison(patient.connection).differences:  # else the platform is to be put right first
-        return _mended_by_migrate("indexes", damage)
+    damage = _damage(context, Kind.INDEX)
+    if damage and not read_comparison(context.connection).differences:  # else the platform is to be put right first
+        return _repaired_by_migrate("indexes", damage)
     return ok("indexes", "all there and valid")
 
 
-def _damage(patient: Patient, kind: Kind) -> list[Damage]:
-    return [each for each in find_damage(patient.connection) if each.kind is kind]
+def _damage(context: DoctorContext, kind: Kind) -> list[Damage]:
+    return [each for each in find_damage(context.connection) if each.kind is kind]
 
 
-def _mended_by_migrate(check: str, damage: list[Damage]) -> Finding:
+def _repaired_by_migrate(check: str, damage: list[Damage]) -> Finding:
     first, *others = [str(each) for each in damage]
     more = f" (and {len(others)} more: `tutorwatch migrate --check`)" if others else ""
     return trouble(check, f"{first}{more}: run `tutorwatch migrate`")

@@ -13,7 +13,7 @@ from database.connections import connect, connect_as_others, open_engine
 from database.errors import PooledError
 from database.platform_needs import NEEDED
 from migrations.deployed_schema import OLDEST_SERVER
-from scripts.doctor.findings import Finding, Patient, ok, reason, trouble, variable
+from scripts.doctor.findings import DoctorContext, Finding, ok, reason, trouble, variable
 
 NEWEST_TESTED = 18
 MOST_NAMED = 3
@@ -27,9 +27,9 @@ PLACE = "SELECT current_database(), extract(epoch FROM pg_postmaster_start_time(
 """The same for any two ways to one database."""
 
 
-def database(patient: Patient) -> Finding:
+def database(context: DoctorContext) -> Finding:
     """Its version, and that it can be written to."""
-    version, number, is_replica, is_read_only = patient.row(
+    version, number, is_replica, is_read_only = context.row(
         "SELECT current_setting('server_version'), current_setting('server_version_num')::integer / 10000,"
         " pg_is_in_recovery(), current_setting('default_transaction_read_only')::boolean"
     )
@@ -37,23 +37,23 @@ def database(patient: Patient) -> Finding:
     if number < OLDEST_SERVER:
         return trouble("database", f"{name} is too old: upgrade it to {OLDEST_SERVER} or later")
     if is_replica:
-        return trouble("database", f"{name} is a replica, read-only: point {variable(patient.listener)} at the primary")
+        return trouble("database", f"{name} is a replica, read-only: point {variable(context.listener)} at the primary")
     if is_read_only:
         return trouble("database", f"{name} is set to read only: set default_transaction_read_only to off for our role")
     untested = f"; newer than {NEWEST_TESTED}, the newest this program is tested with" if number > NEWEST_TESTED else ""
     return ok("database", f"{name}, primary{untested}")
 
 
-def pooler(patient: Patient) -> Finding:
+def pooler(context: DoctorContext) -> Finding:
     """Whether the URL that services work through leads to the same database as the one that leads past it."""
     try:
-        place = asyncio.run(_place(patient.pooled_url or patient.url))
+        place = asyncio.run(_place(context.pooled_url or context.url))
     except (psycopg.OperationalError, DBAPIError, OSError) as error:  # a TimeoutError is an OSError
         told = reason(getattr(error, "orig", None) or error)
         return trouble(
             "pooler", f"services get no answer by TUTORWATCH_DATABASE_URL ({told}): is it running, and is that right?"
         )
-    if place != patient.row(PLACE):
+    if place != context.row(PLACE):
         return trouble(
             "pooler", "TUTORWATCH_DATABASE_URL leads to another database than TUTORWATCH_LISTEN_URL: mend one of them"
         )
@@ -69,10 +69,10 @@ async def _place(url: str) -> tuple[Any, ...]:
         await engine.dispose()
 
 
-def clock(patient: Patient) -> Finding:
+def clock(context: DoctorContext) -> Finding:
     """How far this machine's clock and the server's are apart."""
     before = datetime.now(UTC)
-    (theirs,) = patient.row("SELECT clock_timestamp()")
+    (theirs,) = context.row("SELECT clock_timestamp()")
     after = datetime.now(UTC)
     skew = max(theirs - after, before - theirs, timedelta(0))  # beyond what the way there and back explains
     if skew > MOST_SKEW:
@@ -82,16 +82,16 @@ def clock(patient: Patient) -> Finding:
     return ok("clock", "this machine's and the server's agree")
 
 
-def time_zone(patient: Patient) -> Finding:
+def time_zone(context: DoctorContext) -> Finding:
     """Ours must be UTC, whatever the clients' is: the platform's times are UTC without saying so. Where a client leaves
     one to its default, it should be UTC as well."""
-    ours, theirs = patient.row("SHOW timezone")[0], _time_zone_of_clients(patient.url)
+    ours, theirs = context.row("SHOW timezone")[0], _time_zone_of_clients(context.url)
     if ours != "UTC":
         return trouble("time zone", f"our sessions get {ours} instead of UTC: the proxy between must pass `options` on")
-    others = sorted({theirs, *_time_zones_set(patient)} - {"UTC", "Etc/UTC"})
+    others = sorted({theirs, *_time_zones_set(context)} - {"UTC", "Etc/UTC"})
     if not others:
         return ok("time zone", "UTC")
-    columns = [column for (column,) in patient.rows(DEFAULTING_TO_NOW, list(NEEDED))]
+    columns = [column for (column,) in context.rows(DEFAULTING_TO_NOW, list(NEEDED))]
     filled = f", in which defaults of {', '.join(columns[:MOST_NAMED])} are filled" if columns else ""
     return ok("time zone", f"ours is UTC; clients of this server get {', '.join(others)}{filled}: UTC would be right")
 
@@ -107,9 +107,9 @@ DEFAULTING_TO_NOW = """
 """Columns without a time zone of the platform's that a client may leave to the server's clock."""
 
 
-def _time_zones_set(patient: Patient) -> list[str]:
+def _time_zones_set(context: DoctorContext) -> list[str]:
     """Those that are set for this database or for single roles."""
-    found = patient.rows(
+    found = context.rows(
         "SELECT DISTINCT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting"
         " WHERE lower(split_part(setting, '=', 1)) = 'timezone' AND setdatabase IN"
         " (0, (SELECT oid FROM pg_database WHERE datname = current_database()))"
@@ -123,23 +123,23 @@ def _time_zone_of_clients(url: str) -> str:
     return str(row[0]) if row else "unknown"
 
 
-def notifications(patient: Patient) -> Finding:
+def notifications(context: DoctorContext) -> Finding:
     """Whether NOTIFY arrives on the connection that listens, and whether the server's queue has room."""
-    used, prepared, is_replica = patient.row(
+    used, prepared, is_replica = context.row(
         "SELECT pg_notification_queue_usage(), current_setting('max_prepared_transactions')::integer,"
         " pg_is_in_recovery()"
     )
     if is_replica:
         return ok("notifications", "a replica carries none")
     if used >= FULL_QUEUE:
-        return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(patient)}")
+        return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(context)}")
     try:
-        seconds = _time_to_hear(patient.listener.listen_url or patient.url)
+        seconds = _time_to_hear(context.listener.listen_url or context.url)
     except PooledError as error:
         return trouble("notifications", str(error))
     except psycopg.OperationalError as error:
         return trouble(
-            "notifications", f"can't be listened to ({reason(error)}): is {variable(patient.listener)} right?"
+            "notifications", f"can't be listened to ({reason(error)}): is {variable(context.listener)} right?"
         )
     if seconds is None:
         return trouble(
@@ -162,8 +162,8 @@ def _time_to_hear(url: str) -> float | None:
     return None
 
 
-def _who_holds_it_up(patient: Patient) -> str:
-    oldest = patient.rows(
+def _who_holds_it_up(context: DoctorContext) -> str:
+    oldest = context.rows(
         "SELECT pid FROM pg_stat_activity WHERE state LIKE 'idle in transaction%' AND pid <> pg_backend_pid()"
         " ORDER BY xact_start LIMIT 1"
     )

@@ -4,7 +4,7 @@ from psycopg.rows import dict_row
 
 from database.canary import IS_CHANGE, READ_CANARY, Canary, Outcome, Part, canary_from
 from database.liveness import IS_FRESH
-from scripts.doctor.findings import Finding, Patient, duration, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, duration, ok, trouble
 
 LONGEST_WAIT_SECONDS = 60
 """A change is worked off within moments; after a poll that found it late, within half a minute."""
@@ -13,9 +13,9 @@ MOST_DEAD_ROWS = 100_000
 LARGE_BYTES = 100 * 1024 * 1024
 
 
-def listeners(patient: Patient) -> Finding:
+def listeners(context: DoctorContext) -> Finding:
     """At least one is alive, and of this program's version."""
-    rows = patient.rows(
+    rows = context.rows(
         f"SELECT host || ':' || process_id, version, {IS_FRESH},"  # noqa: S608 - a constant of ours
         " extract(epoch FROM clock_timestamp() - seen_at)::float8, figures #>> '{blocked,message}'"
         " FROM tutorwatch.listeners ORDER BY seen_at DESC"
@@ -27,10 +27,10 @@ def listeners(patient: Patient) -> Finding:
         return trouble("listeners", f"none is alive{': ' * bool(unheard)}{unheard}; start `tutorwatch listen`")
     if all(blocked for _, _, blocked in alive):
         return trouble("listeners", f"{len(alive)} alive, but nothing is evaluated, changes wait: {alive[0][2]}")
-    others = sorted({version for _, version, _ in alive if version != patient.version})
+    others = sorted({version for _, version, _ in alive if version != context.version})
     if others:
         return trouble(
-            "listeners", f"of version {', '.join(others)}, not {patient.version}: install the same and restart them"
+            "listeners", f"of version {', '.join(others)}, not {context.version}: install the same and restart them"
         )
     names = ", ".join(who for who, *_ in alive[:MOST_NAMED])
     return ok("listeners", f"{len(alive)} alive ({names})" + (f"; {unheard}: ended without a word" if unheard else ""))
@@ -40,9 +40,9 @@ def _since_when(who: str, age: float) -> str:
     return f"{who} for {duration(age)}" if age >= 0 else f"{who} since the clock was set back"
 
 
-def backlog(patient: Patient) -> Finding:
+def backlog(context: DoctorContext) -> Finding:
     """Changes are worked off as they come."""
-    waiting, oldest = patient.row(
+    waiting, oldest = context.row(
         "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8"  # noqa: S608
         f" FROM tutorwatch.outbox WHERE {IS_CHANGE}"
     )
@@ -54,9 +54,9 @@ def backlog(patient: Patient) -> Finding:
     return ok("backlog", told)
 
 
-def canary(patient: Patient) -> Finding:
+def canary(context: DoctorContext) -> Finding:
     """Test changes are recorded, and answered by a listener."""
-    found = patient.connection.cursor(row_factory=dict_row).execute(READ_CANARY.encode()).fetchone()
+    found = context.connection.cursor(row_factory=dict_row).execute(READ_CANARY.encode()).fetchone()
     known = canary_from(found or {})
     if found is None or known.due_at is None:
         return trouble("canary", "its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES")
@@ -93,15 +93,15 @@ def _of_waking(known: Canary) -> str:
     return f"answered in {(known.waking_seconds or 0.0) * 1000:.0f} ms, {how}, {ago} ago"
 
 
-def failures(patient: Patient) -> Finding:
+def failures(context: DoctorContext) -> Finding:
     """No tutor is dead-lettered: one whose generation failed so often that it is no longer tried."""
     dead_lettered = [
         tutor_id
-        for (tutor_id,) in patient.rows(
+        for (tutor_id,) in context.rows(
             "SELECT tutor_id FROM tutorwatch.failures WHERE parked_at IS NOT NULL ORDER BY parked_at, tutor_id"
         )
     ]
-    (failing,) = patient.row("SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL")
+    (failing,) = context.row("SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NULL")
     again = f"; {failing} will be tried again" if failing else ""
     if dead_lettered:
         ids = " ".join(dead_lettered[:MOST_NAMED]) if len(dead_lettered) <= MOST_NAMED else "--all"
@@ -113,20 +113,20 @@ def failures(patient: Patient) -> Finding:
     return ok("failures", f"no tutor is dead-lettered{again}")
 
 
-def sweep(patient: Patient) -> Finding:
+def sweep(context: DoctorContext) -> Finding:
     """The sweep over all tutors happens: what only time changes is found by nothing else."""
-    rows = patient.rows("SELECT extract(epoch FROM clock_timestamp() - swept_at)::float8 FROM tutorwatch.sweep")
+    rows = context.rows("SELECT extract(epoch FROM clock_timestamp() - swept_at)::float8 FROM tutorwatch.sweep")
     if not rows:
         return trouble("sweep", "its record is gone: INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())")
     ((age,),) = rows
-    if age > 2 * patient.listener.sweep_hours * 3600:
+    if age > 2 * context.listener.sweep_hours * 3600:
         return trouble("sweep", f"the last one over all tutors was {duration(age)} ago: start `tutorwatch listen`")
     return ok("sweep", f"the last one over all tutors was {duration(age)} ago")
 
 
-def outbox(patient: Patient) -> Finding:
+def outbox(context: DoctorContext) -> Finding:
     """Vacuum keeps the outbox small."""
-    size, shown, dead, vacuums, waiting = patient.row(
+    size, shown, dead, vacuums, waiting = context.row(
         "SELECT pg_relation_size(relid), pg_size_pretty(pg_relation_size(relid)), n_dead_tup,"
         " current_setting('autovacuum')::boolean, (SELECT count(*) FROM tutorwatch.outbox)"
         " FROM pg_stat_user_tables WHERE relid = 'tutorwatch.outbox'::regclass"
@@ -135,14 +135,14 @@ def outbox(patient: Patient) -> Finding:
     if not vacuums:
         return trouble("outbox", f"{told}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
     if dead > MOST_DEAD_ROWS:
-        return trouble("outbox", f"{told}: {_who_keeps_vacuum_away(patient)}, then VACUUM tutorwatch.outbox")
+        return trouble("outbox", f"{told}: {_who_keeps_vacuum_away(context)}, then VACUUM tutorwatch.outbox")
     if size > LARGE_BYTES and waiting < MOST_DEAD_ROWS:
         return trouble("outbox", f"{told} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
     return ok("outbox", told)
 
 
-def _who_keeps_vacuum_away(patient: Patient) -> str:
-    oldest = patient.rows(
+def _who_keeps_vacuum_away(context: DoctorContext) -> str:
+    oldest = context.rows(
         "SELECT pid, application_name FROM pg_stat_activity"
         " WHERE xact_start < now() - %s::interval AND pid <> pg_backend_pid() ORDER BY xact_start LIMIT 1",
         "1 minute",

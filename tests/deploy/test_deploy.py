@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 import yaml
 
-from scripts.environment import FOR_THE_COMMAND_LINE, ROOMS, variable
+from scripts.environment import FOR_THE_COMMAND_LINE, SETTINGS, variable
 from tests.listener.surroundings import has_settled, no_shows
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
@@ -145,7 +145,7 @@ def test_compose_beside_an_existing_database_gives_each_service_a_role_of_its_ow
 
 
 def _assert_settings_exist(names: set[str]) -> None:
-    known = {variable(name) for room in ROOMS for name in room.model_fields} | set(FOR_THE_COMMAND_LINE)
+    known = {variable(name) for package in SETTINGS for name in package.model_fields} | set(FOR_THE_COMMAND_LINE)
     assert {name.removesuffix("_FILE") for name in names} - known == set()
 
 

@@ -17,7 +17,7 @@ from psycopg.conninfo import make_conninfo
 from database.canary import MARKER
 from listener.settings import ListenerSettings
 from scripts.doctor import server
-from scripts.doctor.checks import OF_THE_SCHEMA, OF_THE_SERVER, examine
+from scripts.doctor.checks import OF_THE_SCHEMA, OF_THE_SERVER, run_checks
 from tests.conftest import database_on
 from tests.listener.surroundings import has_settled, is_up, listening
 from tests.platform import Platform
@@ -410,7 +410,7 @@ def test_a_listener_url_whose_role_may_not_connect_is_told(healthy_url: str) -> 
 
 
 def test_a_connection_that_is_lost_meanwhile_is_one_more_line(healthy_url: str) -> None:
-    findings = examine(healthy_url, ListenerSettings(), version="test")
+    findings = run_checks(healthy_url, ListenerSettings(), version="test")
     assert next(findings).is_ok
     run(
         healthy_url,

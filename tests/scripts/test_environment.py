@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from scripts.environment import ROOMS, is_secret, variable
+from scripts.environment import SETTINGS, is_secret, variable
 from tests.scripts.command import SECRET, Finished, tutorwatch
 
 URL = f"postgresql://tim:{SECRET}@127.0.0.1:1/none"
@@ -23,7 +23,9 @@ def lines(done: Finished) -> list[str]:
 
 
 def test_every_setting_that_may_hold_a_secret_may_come_from_a_file() -> None:
-    secrets = {variable(name) for room in ROOMS for name, field in room.model_fields.items() if is_secret(field)}
+    secrets = {
+        variable(name) for package in SETTINGS for name, field in package.model_fields.items() if is_secret(field)
+    }
 
     assert secrets == {
         "TUTORWATCH_DATABASE_URL",

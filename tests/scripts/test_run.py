@@ -21,7 +21,7 @@ from listener.batch import Batch
 from rules.decisions.alerts import AlertType, Severity
 from rules.generation import Generated
 from rules.store import OpenedAlert
-from scripts.console import Narrator
+from scripts.console import Console
 from tests.listener.surroundings import has_settled, no_shows
 from tests.platform import Platform
 from tests.scripts.command import Running, eventually, find_psql, psql, run_client, tutorwatch
@@ -277,12 +277,12 @@ async def test_deleting_a_tutor_of_the_demo_does_not_end_everything(folder: Path
         assert everything.is_running
 
 
-async def test_narrator_without_a_database_tells_ids_instead_of_names(capsys: pytest.CaptureFixture[str]) -> None:
+async def test_console_without_a_database_prints_ids_instead_of_names(capsys: pytest.CaptureFixture[str]) -> None:
     engine = open_engine("postgresql://127.0.0.1:1/none", application_name="test")
-    narrator = Narrator(engine)
+    console = Console(engine)
     alert = OpenedAlert("tutor-1", AlertType.NO_SHOW_PATTERN, Severity.CRITICAL, "2 no-shows")
-    narrator.batch(Batch(generated=Generated(alerts=[alert])))
-    telling = asyncio.create_task(narrator.run())
+    console.batch(Batch(generated=Generated(alerts=[alert])))
+    telling = asyncio.create_task(console.run())
     told = ""
 
     async def has_told() -> bool:

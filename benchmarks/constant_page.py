@@ -14,9 +14,9 @@ from aiohttp import web
 
 from benchmarks.processes import environment_for
 from scripts import environment
-from web.access import lifetime
-from web.access_cookies import SIGN_IN, digest
-from web.access_sign_ins import SignInLookup
+from web.auth.access import lifetime
+from web.auth.cookies import SIGN_IN, digest
+from web.auth.sign_in_lookup import SignInLookup
 from web.database import connections_for_pages
 from web.settings import WebSettings
 

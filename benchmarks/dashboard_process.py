@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from benchmarks.consumption import resident_mebibytes
 from benchmarks.processes import running
 from database.connections import open_engine
-from web import store
-from web.access_cookies import FORM, SIGN_IN, digest, new_token
+from web.auth import store
+from web.auth.cookies import FORM, SIGN_IN, digest, new_token
 
 ADMIN = "bench-admin"
 """The admin among the people of `benchmarks.dataset`."""

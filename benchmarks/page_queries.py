@@ -22,10 +22,10 @@ from benchmarks.samples import Samples
 from database.condition import load_condition
 from rules.settings import Thresholds
 from web import queries
-from web.access_cookies import SIGN_IN
 from web.app import create_app
+from web.auth.cookies import SIGN_IN
 from web.keys import ENGINE, STATEMENTS
-from web.live import HUB
+from web.live.hub import HUB
 from web.settings import WebSettings
 
 HOST = "127.0.0.1"

@@ -14,11 +14,11 @@ from database.one_line import one_line
 from database.schema_version import check_schema
 from scripts.audit import record as _record
 from scripts.errors import CommandError, UsageError
-from web import store
-from web.access_cookies import digest, new_token
-from web.access_passwords import LONGEST, NewPassword, check_password, new_password
-from web.audit import Action, Entry
-from web.identity import Scope
+from web.auth import store
+from web.auth.audit import Action, Entry
+from web.auth.cookies import digest, new_token
+from web.auth.identity import Scope
+from web.auth.passwords import LONGEST, NewPassword, check_password, new_password
 
 LINK_VALID_FOR = timedelta(hours=1)
 PASSWORD_LINK_VALID_FOR = timedelta(hours=24)

@@ -7,7 +7,7 @@ import socket
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from web.audit import COMMAND_LINE, Actor, Entry, write
+from web.auth.audit import COMMAND_LINE, Actor, Entry, write
 
 
 async def record(conn: AsyncConnection, entry: Entry) -> None:

@@ -417,7 +417,7 @@ def create_token(
 ) -> None:
     """Prints a new token, once. Without --acts-for it only reads."""
     from scripts import accounts
-    from web.identity import Scope
+    from web.auth.identity import Scope
 
     reach = None if scope is None else Scope(scope)
     valid_days = None if forever else days

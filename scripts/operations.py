@@ -19,7 +19,7 @@ from listener import failures
 from rules.tutors import load_names
 from scripts.audit import record
 from scripts.errors import CommandError
-from web.audit import Action, Entry
+from web.auth.audit import Action, Entry
 
 _LISTENERS_ON = text(f"""
     SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH} AND host = :host

@@ -10,26 +10,26 @@ from aiohttp import web
 
 from database.outages import Outage
 from rules.settings import Thresholds
-from web import presentation
-from web.access import authorize, identify, lifetime
-from web.access_passwords import Passwords
-from web.access_sign_ins import SIGN_INS, SignInLookup
-from web.api import SUMMARY, SummaryCache
-from web.audit import LATELY_NOTED, LatelyNoted
-from web.condition import condition_context
+from web.auth.access import authorize, identify, lifetime
+from web.auth.audit import LATELY_NOTED, LatelyNoted
+from web.auth.openid.provider import provider_context
+from web.auth.passwords import Passwords
+from web.auth.sign_in_lookup import SIGN_INS, SignInLookup
 from web.database import connections_for_pages, open_web_engine
-from web.figures import figures_context
-from web.kept_pages import PAGES, PageKeeper
+from web.http.observation import HTTP_METRICS, HttpMetrics, observe
+from web.http.problems import OUTAGE, answer_errors
+from web.http.responses import complete, keep_cookies
+from web.http.static_files import StaticFiles
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
-from web.live import HUB, close_streams, hub_context
-from web.observation import HTTP_METRICS, HttpMetrics, observe
-from web.openid_provider import provider_context
-from web.problems import OUTAGE, answer_errors
-from web.reading import READS, Reads
-from web.responses import complete, keep_cookies
+from web.live.condition import condition_context
+from web.live.hub import HUB, close_streams, hub_context
+from web.live.kept_pages import PAGES, PageKeeper
+from web.live.platform_statistics import figures_context
+from web.queries.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
-from web.static_files import StaticFiles
+from web.views import presentation
+from web.views.api import SUMMARY, SummaryCache
 
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST_BODY = 256 * 1024

@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.condition_keeper import ConditionKeeper
 from rules.settings import Thresholds
-from web.access_passwords import Passwords
+from web.auth.passwords import Passwords
 from web.settings import WebSettings
 
 ENGINE = web.AppKey("engine", AsyncEngine)

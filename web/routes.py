@@ -5,12 +5,16 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web import account, actions, api, audit_pages, live, openid, operations, pages, sign_in, texts
-from web.access import RULES, Rule
-from web.identity import Access, Scope
+from web.auth import account, sign_in
+from web.auth.access import RULES, Rule
+from web.auth.identity import Access, Scope
+from web.auth.openid import flow
+from web.auth.openid.provider import CALLBACK
 from web.keys import VERSION
-from web.openapi import Described, Operation, document
-from web.openid_provider import CALLBACK
+from web.live import hub
+from web.views import actions, api, operations, pages, texts
+from web.views.audit import pages as audit_pages
+from web.views.openapi import Described, Operation, document
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -45,8 +49,8 @@ ROUTES = [
     Route("POST", "/sign-in", sign_in.sign_in, Access.ANYONE),
     Route("GET", "/sign-in/link", sign_in.show_link, Access.ANYONE),
     Route("POST", "/sign-in/link", sign_in.use_link, Access.ANYONE),
-    Route("GET", "/sign-in/openid", openid.start, Access.ANYONE),
-    Route("GET", CALLBACK, openid.callback, Access.ANYONE),
+    Route("GET", "/sign-in/openid", flow.start, Access.ANYONE),
+    Route("GET", CALLBACK, flow.callback, Access.ANYONE),
     Route("GET", "/password", sign_in.show_password_link, Access.ANYONE),
     Route("POST", "/password", sign_in.use_password_link, Access.ANYONE),
     Route("POST", "/sign-out", sign_in.sign_out, Access.SIGNED_IN),
@@ -58,7 +62,7 @@ ROUTES = [
     Route("POST", "/tutors/{id}/notes", actions.add_note),
     Route("POST", "/system/retry", actions.retry),
     Route("GET", WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR),
-    Route("GET", "/events", live.events, Access.ADMINS_AND_THE_TUTOR),
+    Route("GET", "/events", hub.events, Access.ADMINS_AND_THE_TUTOR),
     Route("GET", "/api/critical-alerts", api.critical_alerts, operation=api.CRITICAL_ALERTS),
     Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
     Route("GET", "/api/tutors/{id}", api.tutor, Access.ADMINS_AND_THE_TUTOR, api.TUTOR),

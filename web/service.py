@@ -12,10 +12,10 @@ from aiohttp import web
 from database.serving import HSTS, Runner, ServerLog
 from rules.settings import Thresholds
 from web.app import create_app
-from web.live import LISTENING
-from web.observation import AccessLog
-from web.operations import expose
+from web.http.observation import AccessLog
+from web.live.hub import LISTENING
 from web.settings import WebSettings
+from web.views.operations import expose
 
 logger = logging.getLogger(__name__)
 

@@ -21,10 +21,10 @@ from tests.browser.people import PASSWORD, Person
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from tests.web.conftest import Served
-from web import store
-from web.access_cookies import SIGN_IN, digest, new_token
-from web.access_passwords import new_password
 from web.app import create_app
+from web.auth import store
+from web.auth.cookies import SIGN_IN, digest, new_token
+from web.auth.passwords import new_password
 from web.settings import WebSettings
 
 PATIENCE_MS = 60_000

@@ -12,7 +12,7 @@ from tests.faults.scale import either
 from tests.platform import Platform
 from tests.roles import WEB
 from tests.scripts.command import Running
-from web.access_cookies import SIGN_IN, digest, new_token
+from web.auth.cookies import SIGN_IN, digest, new_token
 
 PAGE_SECONDS = either(test=20.0, soak=5.0)
 """However busy the server is, a page may take no longer: in `make test` other tests have the processors, too."""

@@ -22,7 +22,7 @@ from tests.listener.surroundings import has_settled, is_up, no_shows
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import Running, eventually
-from web.live import GATHER_SECONDS, LISTEN_BEAT_SECONDS, MOST_NAMED
+from web.live.hub import GATHER_SECONDS, LISTEN_BEAT_SECONDS, MOST_NAMED
 
 FLOOD_SECONDS = LISTEN_BEAT_SECONDS + either(test=2.0, soak=20.0)
 """Longer than the dashboard's heartbeats are apart."""

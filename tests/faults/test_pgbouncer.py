@@ -15,7 +15,7 @@ from tests.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import PATIENCE_SECONDS, Running, eventually, tutorwatch
-from web.access_cookies import form_token
+from web.auth.cookies import form_token
 
 pytestmark = needs_pgbouncer
 

@@ -17,7 +17,7 @@ from tests.faults.usage import usage
 from tests.listener.surroundings import NEVER, has_settled, is_up, listening, no_shows
 from tests.platform import Platform
 from tests.scripts.command import eventually
-from web.access_cookies import SIGN_IN, form_token
+from web.auth.cookies import SIGN_IN, form_token
 
 STREAMS = either(test=200, soak=1000)
 MEGABYTES_A_STREAM = 0.25

@@ -17,7 +17,7 @@ from tests.migrations.catalog import count_rows, snapshot
 from tests.migrations.interruptions import interrupt_everywhere, migrate_up_to
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import psql
-from web.access_passwords import Parameters, compute_key
+from web.auth.passwords import Parameters, compute_key
 
 SERVICES = ("tutorwatch-listen", "tutorwatch-web-listen", "tutorwatch-worker", "tutorwatch-web")
 LISTENING = SERVICES[:2]

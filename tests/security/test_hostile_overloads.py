@@ -28,7 +28,7 @@ from tests.security import hostile
 from tests.security.test_rights import PASSWORD, documented
 from tests.web.conftest import ALERT, SESSION, token_in
 from tests.web.test_access import address
-from web.access_cookies import SIGN_IN, digest, form_token, new_token
+from web.auth.cookies import SIGN_IN, digest, form_token, new_token
 from web.routes import ROUTES
 
 NOT_OURS: dict[str, Any] = {"options": "-c search_path=pg_catalog"}

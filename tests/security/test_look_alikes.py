@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.platform import Platform
 from tests.web.conftest import Browser, post
-from web import access_slowdown, store
+from web.auth import slowdown, store
 
 KELVIN = "\N{KELVIN SIGN}im@example.test"
 
@@ -33,17 +33,17 @@ async def test_only_the_case_of_ascii_letters_may_differ(engine: AsyncEngine, wr
 async def test_attempts_are_counted_by_the_account_that_is_found(
     nobody: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
     said = []
-    for number in range(access_slowdown.FREE_BY_ACCOUNT + 1):
+    for number in range(slowdown.FREE_BY_ACCOUNT + 1):
         email = "".join(letter.upper() if number >> place & 1 else letter for place, letter in enumerate("kim"))
         said.append(await guess(nobody, f"{email}@example.test"))
-    assert said == [401] * access_slowdown.FREE_BY_ACCOUNT + [429]
+    assert said == [401] * slowdown.FREE_BY_ACCOUNT + [429]
 
 
 async def test_failures_in_the_future_are_not_believed(nobody: Browser, platform: Platform) -> None:
     """As after a clock that was ahead: they would lock an account for as long as it was."""
-    for _ in range(access_slowdown.FREE_BY_ACCOUNT + 1):
+    for _ in range(slowdown.FREE_BY_ACCOUNT + 1):
         await guess(nobody, "kim@example.test")
     await platform.rows("UPDATE tutorwatch.sign_in_failures SET failed_at = now() + interval '1 day' RETURNING 1")
 

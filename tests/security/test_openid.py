@@ -40,10 +40,11 @@ from tests.web.openid import (
     serving_provider,
     sign_in,
 )
-from web import access_slowdown, openid_provider
-from web.access_cookies import SIGN_IN, digest
-from web.openid import COOKIE
-from web.openid_provider import CALLBACK
+from web.auth import slowdown
+from web.auth.cookies import SIGN_IN, digest
+from web.auth.openid import provider as openid_provider
+from web.auth.openid.flow import COOKIE
+from web.auth.openid.provider import CALLBACK
 from web.settings import WebSettings
 
 NOT_BEGUN = "wasn't begun in this browser"
@@ -324,8 +325,8 @@ class TestAnswersOfOthers:
     async def test_guessing_codes_is_slowed_down(
         self, nobody: Browser, provider: OwnProvider, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
-        monkeypatch.setattr(access_slowdown, "FREE_BY_ADDRESS", 3)
+        monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
+        monkeypatch.setattr(slowdown, "FREE_BY_ADDRESS", 3)
         assert await sign_in(nobody) == "/"
         provider.returned = {"code": "guessed"}
         statuses = []

@@ -20,10 +20,10 @@ from tests.security.raw import request, send
 from tests.web.conftest import Browser, token_on
 from tests.web.test_access import address
 from web.app import LARGEST_BODY, create_app
+from web.http.static_files import KEPT_FOR_EVER
 from web.routes import ROUTES
 from web.service import SERVING, Site, runner_of
 from web.settings import WebSettings
-from web.static_files import KEPT_FOR_EVER
 
 SOURCES = re.compile(rb"import |root:|BEGIN|<template|def ")
 
@@ -199,7 +199,7 @@ async def test_body_without_an_end_is_cut_off(
     server: TestServer, nobody: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By its stated length before any of it is there; else by what has come, or hasn't come in time."""
-    monkeypatch.setattr("web.forms.ARRIVAL_SECONDS", 0.5)
+    monkeypatch.setattr("web.http.forms.ARRIVAL_SECONDS", 0.5)
     form = "Content-Type: application/x-www-form-urlencoded"
     chunked = request("/sign-in", form, "Transfer-Encoding: chunked", method="POST")
     chunk = b"10000\r\n" + b"a" * 0x10000 + b"\r\n"

@@ -24,9 +24,9 @@ from tests.platform import Platform
 from tests.roles import LISTENER, WEB, Role
 from tests.scripts.command import find_psql, tutorwatch
 from tests.security import privileges
-from web import store
-from web.access_cookies import digest
-from web.access_passwords import new_password
+from web.auth import store
+from web.auth.cookies import digest
+from web.auth.passwords import new_password
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "rights.md"
 PASSWORD = "correct horse battery"

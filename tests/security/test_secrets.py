@@ -12,8 +12,8 @@ from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import Running, eventually, tutorwatch
 from tests.web.conftest import ALERT, insert_alert
-from web import store
-from web.access_cookies import digest, form_token
+from web.auth import store
+from web.auth.cookies import digest, form_token
 
 PASSWORD = "known-password-of-dana"
 TYPED = "known-password-typed-wrong"

@@ -15,8 +15,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts
 from tests.platform import Platform
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, post, token_on
-from web.access_cookies import SIGN_IN, form_token, new_token
-from web.redirects import local_path
+from web.auth.cookies import SIGN_IN, form_token, new_token
+from web.http.redirects import local_path
 from web.routes import ROUTES
 from web.settings import WebSettings
 

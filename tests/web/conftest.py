@@ -17,11 +17,11 @@ from yarl import URL
 from rules.settings import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB
-from web import store
-from web.access_cookies import SIGN_IN, digest, new_token
 from web.app import create_app
+from web.auth import store
+from web.auth.cookies import SIGN_IN, digest, new_token
 from web.keys import SETTINGS
-from web.live import HUB
+from web.live.hub import HUB
 from web.service import SERVING, runner_of
 from web.settings import WebSettings
 

@@ -21,7 +21,7 @@ from pydantic import SecretStr
 from migrations import rights
 from tests.roles import LISTENER, WEB
 from tests.web.conftest import Browser
-from web.openid_provider import CALLBACK
+from web.auth.openid.provider import CALLBACK
 from web.settings import WebSettings
 
 CLIENT_ID = "tutorwatch at school"

@@ -7,7 +7,7 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, token_on
-from web.access_cookies import SIGN_IN, form_token
+from web.auth.cookies import SIGN_IN, form_token
 from web.routes import ROUTES, Route
 
 PATTERN = re.compile(r"\{id:[^/]*\}(?=/)")

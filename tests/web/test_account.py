@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts
 from tests.platform import Platform
 from tests.web.conftest import Browser, Opener, SignIn, post, read_page
-from web import access_passwords, access_slowdown
-from web.access_cookies import BROWSER
-from web.access_passwords import Passwords, TooBusyError, WeakPasswordError, check_password
+from web.auth import passwords, slowdown
+from web.auth.cookies import BROWSER
+from web.auth.passwords import Passwords, TooBusyError, WeakPasswordError, check_password
 
 PASSWORD = "correct horse battery"
 ANOTHER = "seven purple lanterns"
@@ -44,7 +44,7 @@ async def change(browser: Browser, old: str, new: str, again: str | None = None)
 async def test_nobody_can_lock_an_owner_out_of_a_browser_of_theirs(
     nobody: Browser, open_browser: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
     assert await signs_in(nobody, PASSWORD) == 303
     nobody.session.cookie_jar.clear(lambda cookie: cookie.key != BROWSER)
 
@@ -60,7 +60,7 @@ async def test_nobody_can_lock_an_owner_out_of_a_browser_of_theirs(
 async def test_a_known_browser_has_no_more_guesses_than_a_stranger(
     nobody: Browser, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
     assert await signs_in(nobody, PASSWORD) == 303
     nobody.session.cookie_jar.clear(lambda cookie: cookie.key != BROWSER)
 
@@ -71,7 +71,7 @@ async def test_a_known_browser_has_no_more_guesses_than_a_stranger(
 async def test_a_browser_is_known_to_the_account_that_signed_in_there_only(
     nobody: Browser, engine: AsyncEngine, open_browser: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
     await accounts.set_password(engine, "omar@example.test", PASSWORD)
     assert await signs_in(nobody, PASSWORD, "omar@example.test") == 303
     nobody.session.cookie_jar.clear(lambda cookie: cookie.key != BROWSER)
@@ -153,7 +153,7 @@ async def test_what_is_no_change_of_a_password_changes_nothing(
 
 @pytest.mark.usefixtures("account")
 async def test_guessing_the_present_password_is_slowed_down(nobody: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
     assert await signs_in(nobody, PASSWORD) == 303
     for _ in range(5):
         await change(nobody, "a guess", ANOTHER)
@@ -236,15 +236,15 @@ async def test_people_see_and_end_their_own_sign_ins(admin: Browser, sign_in: Si
 
 
 async def test_keys_are_computed_from_a_queue_with_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(access_passwords, "compute_key", lambda *_: bytes(32))
-    passwords = Passwords()
+    monkeypatch.setattr(passwords, "compute_key", lambda *_: bytes(32))
+    queue = Passwords()
     asked = 40
 
-    answers = await asyncio.gather(*(passwords.key("guess", None) for _ in range(asked)), return_exceptions=True)
-    known = await passwords.key(PASSWORD, None, is_known=True)
+    answers = await asyncio.gather(*(queue.key("guess", None) for _ in range(asked)), return_exceptions=True)
+    known = await queue.key(PASSWORD, None, is_known=True)
 
     refused = sum(isinstance(answer, TooBusyError) for answer in answers)
-    assert refused == asked - access_passwords.MOST_AT_ONCE - access_passwords.MOST_WAITING
+    assert refused == asked - passwords.MOST_AT_ONCE - passwords.MOST_WAITING
     assert known == bytes(32)
 
 
@@ -256,7 +256,7 @@ async def test_a_full_queue_is_told_and_keeps_nobody_out_of_a_known_browser(
 ) -> None:
     assert await signs_in(nobody, PASSWORD) == 303
     nobody.session.cookie_jar.clear(lambda cookie: cookie.key != BROWSER)
-    monkeypatch.setattr(access_passwords, "MOST_WAITING", 0)
+    monkeypatch.setattr(passwords, "MOST_WAITING", 0)
     stranger = await open_browser()
     await read_page(stranger, "/sign-in")
 

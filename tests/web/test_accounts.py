@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts
 from scripts.errors import CommandError
 from tests.platform import Platform
-from web.access_passwords import Parameters, WeakPasswordError, compute_key
+from web.auth.passwords import Parameters, WeakPasswordError, compute_key
 
 PASSWORD = "correct horse battery"
 

@@ -14,8 +14,8 @@ from scripts import accounts
 from scripts.errors import UsageError
 from tests.platform import Platform, naive
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, insert_alert, token_on
-from web.identity import Scope
-from web.live import HUB
+from web.auth.identity import Scope
+from web.live.hub import HUB
 from web.routes import ROUTES
 
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)

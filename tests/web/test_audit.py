@@ -26,13 +26,14 @@ from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import Running, eventually, tutorwatch
 from tests.web.conftest import ALERT, Browser, post, read_page, token_on
-from web import access_slowdown, audit_pages, store
-from web.access_cookies import SIGN_IN, digest
-from web.audit import A_MINUTE, LATELY_NOTED, Action, LatelyNoted
-from web.audit_words import ACTIONS
+from web.auth import slowdown, store
+from web.auth.audit import A_MINUTE, LATELY_NOTED, Action, LatelyNoted
+from web.auth.cookies import SIGN_IN, digest
 from web.keys import ENGINE
 from web.queries import AuditRow
 from web.settings import WebSettings
+from web.views.audit import pages as audit_pages
+from web.views.audit.words import ACTIONS
 
 PASSWORD = "correct horse battery"
 ANOTHER = "seven purple lanterns"
@@ -282,7 +283,7 @@ async def test_refused_change_of_a_password_is_on_record(office: Office) -> None
 async def test_too_many_attempts_are_on_record_once_a_minute_per_account_and_address(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
 
     async def guess(email: str, address: str) -> int:
         page, headers = await token_on(office.stranger), {"X-Forwarded-For": address}
@@ -291,7 +292,7 @@ async def test_too_many_attempts_are_on_record_once_a_minute_per_account_and_add
             return response.status
 
     for email in ("dana@example.test", "omar@example.test"):
-        for number in range(access_slowdown.FREE_BY_ACCOUNT):
+        for number in range(slowdown.FREE_BY_ACCOUNT):
             await guess(email, f"192.0.2.{number}")
     await office.platform.connection.execute("TRUNCATE tutorwatch.audit_trail")
 
@@ -363,7 +364,7 @@ async def test_nobody_is_kept_from_reading_by_a_database_that_only_reads(
         connection.execute(f"ALTER ROLE {WEB.name} SET default_transaction_read_only = on".encode())
         try:
             await office.app[ENGINE].dispose()
-            with caplog.at_level("INFO", logger="web.audit"):
+            with caplog.at_level("INFO", logger="web.auth.audit"):
                 headers = {"X-Forwarded-Email": "omar@example.test"}
                 async with office.stranger.get("/api/alerts", headers=headers) as response:
                     assert response.status == 200
@@ -438,7 +439,7 @@ async def test_no_text_of_a_client_breaks_a_line_of_the_log(
     assert not any(character in line for line in lines for character in "\r\u2028\x1b\x85\u202e")
     acts = ["sign_in", "sign_in", "token_used", "token_used"]
     if log_format == "json":
-        entries = [entry for entry in map(json.loads, lines) if entry["logger"] == "web.audit"]
+        entries = [entry for entry in map(json.loads, lines) if entry["logger"] == "web.auth.audit"]
         assert [entry["action"] for entry in entries] == acts
         assert [entry["outcome"] for entry in entries] == ["refused", "refused", "done", "refused"]
         assert {entry.get("address") for entry in entries} == {None}, "what can't be understood is nobody's"
@@ -448,11 +449,11 @@ async def test_no_text_of_a_client_breaks_a_line_of_the_log(
 
 
 async def test_log_has_what_is_on_record(office: Office, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level("INFO", logger="web.audit"):
+    with caplog.at_level("INFO", logger="web.auth.audit"):
         await post(office.dana, f"/alerts/{ALERT}/resolve", action_taken="Called", outcome="coached")
         await post(office.stranger, "/sign-in", page="/sign-in", email="dana@example.test", password="a guess")
 
-    resolved, refused = [record.getMessage() for record in caplog.records if record.name == "web.audit"]
+    resolved, refused = [record.getMessage() for record in caplog.records if record.name == "web.auth.audit"]
     assert resolved == (
         f"action=alert_resolved outcome=done actor=dana actor_role=admin actor_by=cookie address={CLIENT} concerns=ann"
         f' object="alert {ALERT}" details=coached'

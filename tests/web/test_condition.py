@@ -13,8 +13,8 @@ from tests.platform import Platform
 from tests.roles import WEB
 from tests.scripts.command import eventually
 from tests.web.conftest import Browser, SignIn, read_page
-from web import condition
 from web.keys import CONDITION
+from web.live import condition
 
 NO_CLAIM = "No critical alert is known of, but not everything is evaluated"
 

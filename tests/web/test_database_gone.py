@@ -35,7 +35,7 @@ async def server(
     door: DatabaseDoor, settings: WebSettings, limits: Thresholds, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestServer]:
     """The application behind the door; soon notices that it is deaf."""
-    monkeypatch.setattr("web.live.LISTEN_BEAT_SECONDS", 0.5)
+    monkeypatch.setattr("web.live.hub.LISTEN_BEAT_SECONDS", 0.5)
     server = TestServer(create_app(WEB.url(door.url), settings, limits, version="9.9"))
     await server.start_server()
     yield server
@@ -46,7 +46,7 @@ async def lose(door: DatabaseDoor, how: str, monkeypatch: pytest.MonkeyPatch | N
     """With `monkeypatch`, requests wait a second less than they usually do: what is left is for a busy machine."""
     assert FIRST_ANSWER_SECONDS == 1.5, "half a second less than may go by until the answer is there"
     if monkeypatch:
-        for module in ("database", "access_sign_ins"):
+        for module in ("database", "auth.sign_in_lookup"):
             monkeypatch.setattr(f"web.{module}.FIRST_ANSWER_SECONDS", FIRST_ANSWER_SECONDS - 1)
     if how == "refused":
         await door.shut()

@@ -13,8 +13,8 @@ from yarl import URL
 from tests.platform import Platform
 from tests.security.raw import request, send
 from tests.web.conftest import Browser, SignIn, insert_alert, post
-from web.access_cookies import SIGN_IN
-from web.paths import id_in_path, path_part
+from web.auth.cookies import SIGN_IN
+from web.http.paths import id_in_path, path_part
 
 IDS = [".", "..", "...", "~", "~.", "~..", "~~..", "~ann", "", "%2e", "%2E%2E", "a/..", "a/../b", "..\\", "auth0|5 ?#"]
 

@@ -10,8 +10,8 @@ from aiohttp.test_utils import TestServer
 from rules.life import Outcome
 from tests.platform import Platform
 from tests.web.conftest import ALERT, Browser, SignIn, post
-from web import kept_pages
-from web.live import HUB
+from web.live import kept_pages
+from web.live.hub import HUB
 
 pytestmark = pytest.mark.usefixtures("hearing")
 
@@ -138,7 +138,7 @@ async def test_kept_page_is_for_who_may_see_it_now(
 async def test_page_that_takes_too_long_to_make_is_given_up(
     admin: Browser, platform: Platform, server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.reading.ANSWER_SECONDS", 0.5)
+    monkeypatch.setattr("web.queries.reading.ANSWER_SECONDS", 0.5)
     await read(admin)
     async with platform.connection.transaction():
         await platform.connection.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")

@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestServer
 
 from tests.platform import Platform
 from tests.web.conftest import Browser, SignIn, insert_alert, post
-from web import live
-from web.live import HUB, MOST_PENDING, Client, Event, EventName
+from web.live import hub as live
+from web.live.hub import HUB, MOST_PENDING, Client, Event, EventName
 
 pytestmark = pytest.mark.usefixtures("hearing")
 

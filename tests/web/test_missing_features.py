@@ -11,7 +11,7 @@ from tests.platform import Platform
 from tests.roles import LISTENER, WEB
 from tests.web.conftest import ALERT, SESSION, Browser, SignIn, post, read_page
 from web.keys import CONDITION
-from web.live import HUB
+from web.live.hub import HUB
 
 PAGES = ("/", "/alerts", "/tutors", "/tutors/ann", f"/sessions/{SESSION}", "/system", "/api/alerts", "/api/tutors/ann")
 RESOLVE = f"/alerts/{ALERT}/resolve"

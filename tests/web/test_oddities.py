@@ -13,9 +13,9 @@ from tests.platform import Platform
 from tests.security.raw import request, send
 from tests.web.conftest import ALERT, SESSION, Browser, SignIn
 from tests.web.test_access import token_of
-from web.access_cookies import FLASH, FORM, SIGN_IN
-from web.models import AlertFilter, encode_cursor
-from web.paging import Place
+from web.auth.cookies import FLASH, FORM, SIGN_IN
+from web.http.inputs import AlertFilter, encode_cursor
+from web.queries.paging import Place
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 

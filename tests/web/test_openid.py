@@ -33,10 +33,10 @@ from tests.web.openid import (
     serving_provider,
     sign_in,
 )
-from web import openid_provider
-from web.access_cookies import SIGN_IN
 from web.app import create_app
-from web.openid_provider import CALLBACK
+from web.auth.cookies import SIGN_IN
+from web.auth.openid import provider as openid_provider
+from web.auth.openid.provider import CALLBACK
 from web.settings import WebSettings
 
 PASSWORD = "correct horse battery"

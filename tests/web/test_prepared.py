@@ -7,7 +7,7 @@ from sqlalchemy import text
 from tests.platform import Platform
 from tests.web.conftest import Browser
 from web.keys import ENGINE
-from web.live import HUB
+from web.live.hub import HUB
 
 TIMES = 8
 """The driver has a statement prepared when it comes for the sixth time."""

@@ -8,10 +8,10 @@ from pydantic import ValidationError
 
 from rules.settings import Thresholds
 from tests.web.conftest import Browser, SignIn, post, token_on
-from web.access_cookies import FORM, SIGN_IN
-from web.access_proxies import client_address
-from web.access_slowdown import FREE_BY_ACCOUNT, FREE_BY_ADDRESS
 from web.app import create_app
+from web.auth.cookies import FORM, SIGN_IN
+from web.auth.proxies import client_address
+from web.auth.slowdown import FREE_BY_ACCOUNT, FREE_BY_ADDRESS
 from web.settings import WebSettings
 
 HERE = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))
@@ -191,7 +191,7 @@ class TestSlowdown:
     async def test_account_is_guarded_wherever_guesses_come_from(
         self, nobody: Browser, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("web.access_slowdown.FIRST_WAIT_SECONDS", 60.0)  # a slow machine's guesses are slow, too
+        monkeypatch.setattr("web.auth.slowdown.FIRST_WAIT_SECONDS", 60.0)  # a slow machine's guesses are slow, too
         said = [await guess(nobody, "dana@example.test", "unknown") for _ in range(FREE_BY_ACCOUNT + 1)]
 
         assert said == [401] * FREE_BY_ACCOUNT + [429]

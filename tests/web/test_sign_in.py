@@ -10,10 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts
 from tests.platform import Platform
 from tests.web.conftest import Browser, Opener, SignIn, post, read_page
-from web import access_passwords, access_slowdown, store
-from web.access_cookies import SIGN_IN, digest, new_token
-from web.access_passwords import COST, Cost, NewPassword, Parameters, compute_key
-from web.sign_in import LINK_ENDED, WRONG
+from web.auth import passwords, slowdown, store
+from web.auth.cookies import SIGN_IN, digest, new_token
+from web.auth.passwords import COST, Cost, NewPassword, Parameters, compute_key
+from web.auth.sign_in import LINK_ENDED, WRONG
 
 PASSWORD = "correct horse battery"
 
@@ -27,7 +27,7 @@ async def account(people: None, engine: AsyncEngine) -> None:  # noqa: ARG001 - 
 @pytest.fixture
 def long_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """A wait that no machine is slow enough to sit out between two attempts."""
-    monkeypatch.setattr(access_slowdown, "FIRST_WAIT_SECONDS", access_slowdown.LONGEST_WAIT_SECONDS)
+    monkeypatch.setattr(slowdown, "FIRST_WAIT_SECONDS", slowdown.LONGEST_WAIT_SECONDS)
 
 
 async def try_to_sign_in(browser: Browser, email: str, password: str, **fields: str) -> tuple[int, str]:
@@ -79,7 +79,7 @@ async def test_answer_and_effort_are_the_same_whatever_was_wrong(
         computed.append((password, parameters.cost))
         return compute_key(password, parameters)
 
-    monkeypatch.setattr(access_passwords, "compute_key", note_and_compute)
+    monkeypatch.setattr(passwords, "compute_key", note_and_compute)
 
     assert await try_to_sign_in(nobody, email, password) == (303, "/sign-in")
 
@@ -90,7 +90,7 @@ async def test_answer_and_effort_are_the_same_whatever_was_wrong(
 
 @pytest.mark.parametrize(("failures", "seconds"), [(4, 0), (5, 1), (6, 2), (7, 4), (10, 32), (11, 60), (1000, 60)])
 def test_wait_doubles_up_to_a_minute(failures: int, seconds: float) -> None:
-    wait = access_slowdown._wait  # noqa: SLF001 - a test that waited so long would be slow
+    wait = slowdown._wait  # noqa: SLF001 - a test that waited so long would be slow
     assert wait(store.Failures(failures, 0.0), free=5) == seconds
     assert wait(store.Failures(failures, seconds - 0.5), free=5) == (0.5 if seconds else 0)
     assert wait(store.Failures(failures, seconds), free=5) == 0

@@ -12,9 +12,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.connections import AnsweredConnection
 from tests.platform import Platform
 from tests.roles import WEB
-from web import store
-from web.access_cookies import digest
-from web.access_sign_ins import SignInLookup
+from web.auth import store
+from web.auth.cookies import digest
+from web.auth.sign_in_lookup import SignInLookup
 from web.database import connections_for_pages
 
 LIFETIME = store.Lifetime(timedelta(hours=1), timedelta(days=1))

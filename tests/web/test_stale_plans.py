@@ -8,10 +8,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.platform import Platform
 from tests.web.conftest import Browser, post, token_on
-from web import store
-from web.access_cookies import digest
-from web.identity import Scope
-from web.live import HUB
+from web.auth import store
+from web.auth.cookies import digest
+from web.auth.identity import Scope
+from web.live.hub import HUB
 from web.settings import WebSettings
 
 HERE = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.ip_network("::1/128"))

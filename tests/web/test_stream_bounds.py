@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from tests.web.conftest import Browser, SignIn
-from web.live import HUB, POLL_SECONDS
+from web.live.hub import HUB, POLL_SECONDS
 from web.settings import WebSettings
 
 SCRAPER = {"Authorization": "Bearer a token to scrape with"}

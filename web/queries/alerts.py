@@ -13,10 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import alert_resolutions, alerts, consumed_sessions, users
 from rules.life import is_its_resolution
-from web.identity import Viewer
-from web.models import LONGEST_TEXT, AlertFilter, AlertPosition, AlertStatus, Cursor
-from web.paging import Page, read_from, read_page
+from web.auth.identity import Viewer
+from web.http.inputs import LONGEST_TEXT, AlertFilter, AlertPosition, AlertStatus, Cursor
 from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, at_most, cut, shown_at
+from web.queries.paging import Page, read_from, read_page
 from web.queries.texts import WholeTexts, whole_texts
 
 CRITICAL_TUTORS = 5

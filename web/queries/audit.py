@@ -22,9 +22,9 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audit_trail, users
-from web.audit_request import AuditFilter, AuditOutcome, AuditPlace, AuditPosition
-from web.paging import Page, read_from, read_page
 from web.queries.expressions import LONGEST_LINE, at_most, cut
+from web.queries.paging import Page, read_from, read_page
+from web.views.audit.request import AuditFilter, AuditOutcome, AuditPlace, AuditPosition
 
 DELETED = "deleted user"
 """Who somebody was whom the platform has no more; in entries themselves, once `keep_audit_trail` has seen to it."""

@@ -26,8 +26,7 @@ from database.tables import (
     video,
 )
 from rules.sessions import status
-from web.models import LONGEST_TEXT
-from web.paging import Page, Place, read_from, read_page
+from web.http.inputs import LONGEST_TEXT
 from web.queries.expressions import (
     LONGEST_LINE,
     at_most,
@@ -40,6 +39,7 @@ from web.queries.expressions import (
     with_feedback,
     with_subject,
 )
+from web.queries.paging import Page, Place, read_from, read_page
 from web.queries.texts import WholeTexts, whole_texts
 
 FLAGGED_BELOW = Decimal("6.5")

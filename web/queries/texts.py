@@ -20,7 +20,7 @@ from database.tables import (
     users,
 )
 from rules.life import is_its_resolution
-from web.paths import path_part
+from web.http.paths import path_part
 from web.queries.expressions import Cut, is_there
 
 SLICE = 1024 * 1024

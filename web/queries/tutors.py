@@ -36,9 +36,8 @@ from database.tables import NaiveUtc, coaching_notes, failures, feedback, sessio
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, status, with_metrics
 from rules.tutors import every_tutor
-from web.identity import Viewer
-from web.models import LONGEST_TEXT
-from web.paging import Page, Place, read_from, read_page
+from web.auth.identity import Viewer
+from web.http.inputs import LONGEST_TEXT
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
 from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, averages_where, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
@@ -52,6 +51,7 @@ from web.queries.expressions import (
     shown_on,
     with_feedback,
 )
+from web.queries.paging import Page, Place, read_from, read_page
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
 from web.queries.texts import WholeTexts, whole_texts
 

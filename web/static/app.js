@@ -18,7 +18,7 @@ const UNITS = [[86_400, "day"], [3_600, "hour"], [60, "minute"], [1, "second"]];
 const RELATIVE_SECONDS = 30 * 86_400;
 const JUST_NOW_SECONDS = 10;
 
-// As `ago` in web/presentation.py; null where the day stands instead, which doesn't change.
+// As `ago` in web/views/presentation.py; null where the day stands instead, which doesn't change.
 function ago(seconds) {
   if (seconds > RELATIVE_SECONDS || seconds < -60) return null;
   if (seconds < JUST_NOW_SECONDS) return "just now";

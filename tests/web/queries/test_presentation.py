@@ -1,0 +1,96 @@
+"""How instants and figures read."""
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import pytest
+
+from rules.decisions.statistics import Ratio
+from tests.platform import NOW
+from web.queries.dashboard import Compared
+from web.views.charts import chart
+from web.views.presentation import ago, amount, average, day, label, moment, percent, plural, score_trend, share_trend
+
+NOTHING = "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("passed", "expected"),
+    [
+        pytest.param(timedelta(seconds=9), "just now", id="nine seconds"),
+        pytest.param(timedelta(seconds=10), "10 seconds ago", id="ten seconds"),
+        pytest.param(timedelta(seconds=60), "1 minute ago", id="a minute"),
+        pytest.param(timedelta(minutes=59, seconds=59), "59 minutes ago", id="almost an hour"),
+        pytest.param(timedelta(hours=1), "1 hour ago", id="an hour"),
+        pytest.param(timedelta(hours=24), "1 day ago", id="a day"),
+        pytest.param(timedelta(days=30), "30 days ago", id="thirty days"),
+        pytest.param(timedelta(days=31), "15 May", id="longer ago: the day"),
+        pytest.param(timedelta(days=365), "15 Jun 2025", id="another year"),
+        pytest.param(timedelta(seconds=-59), "just now", id="clocks differ a little"),
+        pytest.param(timedelta(hours=-3), "15 Jun", id="ahead of now"),
+    ],
+)
+def test_ago(passed: timedelta, expected: str) -> None:
+    assert ago(NOW - passed, NOW) == expected
+
+
+def test_days_and_moments() -> None:
+    assert day(date(2026, 1, 2), NOW) == "2 Jan"
+    assert moment(datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == "2 Jan 2026, 03:04 UTC"
+
+
+def test_figures_round_half_up() -> None:
+    assert amount(Decimal("6.25")) == "6.3"
+    assert amount(None) == NOTHING
+    assert percent(Decimal("0.445")) == "45%"
+    assert average(Ratio(Decimal("12.5"), 2), 2) == "6.25"
+    assert average(Ratio(Decimal(0), 0)) == NOTHING
+
+
+def test_words() -> None:
+    assert [plural(count, "alert") for count in (0, 1, 1200)] == ["0 alerts", "1 alert", "1,200 alerts"]
+    assert label("no_show_pattern") == "No-show pattern"
+    assert label("a_type_of_tomorrow") == "A type of tomorrow"
+
+
+def test_trend_is_the_difference_of_what_is_shown() -> None:
+    moved = score_trend(Compared(Ratio(Decimal("7.84"), 1), Ratio(Decimal("7.76"), 1)))
+    assert moved is not None
+    assert (moved.direction, moved.is_better) == ("level", None)
+
+
+def test_fewer_no_shows_are_better() -> None:
+    moved = share_trend(Compared(Ratio(Decimal(1), 100), Ratio(Decimal(2), 100)), more_is_better=False, places=1)
+    assert moved is not None
+    assert (moved.direction, moved.change, moved.before, moved.is_better) == ("down", "1.0 points", "2.0%", True)
+
+
+def test_no_trend_without_a_figure_before() -> None:
+    assert score_trend(Compared(Ratio(Decimal(7), 1), Ratio(Decimal(0), 0))) is None
+
+
+def days_of(*values: str | None) -> list[tuple[date, Decimal | None]]:
+    return [
+        (date(2026, 6, 1) + timedelta(days=index), Decimal(value) if value else None)
+        for index, value in enumerate(values)
+    ]
+
+
+def test_chart_has_a_gap_where_a_day_has_no_data() -> None:
+    drawn = chart("score", "Score", days_of("5", "6", None, "7", None, "8", "9", "10"), scale=(0, 5, 10))
+    assert [len(line.split()) for line in drawn.lines] == [2, 3]
+    assert len(drawn.marks) == 6
+    assert (drawn.lowest.value, drawn.highest.value) == (Decimal(5), Decimal(10))
+    assert drawn.mean == Decimal("7.5")
+
+
+def test_chart_places_values_between_its_ticks() -> None:
+    drawn = chart("score", "Score", days_of("0", "5", "10"), scale=(0, 5, 10))
+    assert [mark.y for mark in drawn.marks] == [tick.at for tick in drawn.value_ticks]
+    assert drawn.marks[0].y > drawn.marks[-1].y
+    assert (drawn.marks[0].x, drawn.marks[-1].x) == (drawn.left, drawn.right)
+
+
+def test_chart_without_data() -> None:
+    drawn = chart("score", "Score", days_of(None, None), scale=(0, 5, 10))
+    assert (drawn.marks, drawn.lines, drawn.mean, drawn.mean_y) == ((), (), None, None)

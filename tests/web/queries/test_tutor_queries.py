@@ -1,0 +1,197 @@
+"""The list of tutors, one tutor, one session."""
+
+from datetime import timedelta
+from decimal import Decimal
+from uuid import uuid4
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from rules.decisions.statistics import Ratio
+from rules.tutors import every_tutor
+from tests.platform import NOW, Platform, naive
+from tests.web.queries.alerts import insert_alert
+from web.auth.identity import Viewer
+from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page
+
+
+async def test_tutors_by_name_with_their_figures(conn: AsyncConnection, platform: Platform) -> None:
+    for name in ("Cleo", "Ann", "Bob"):
+        await platform.user(name.lower(), name=name)
+    await platform.user("sam", role="student", name="Sam")
+    await platform.session("bob", score="7.0", student="sam")
+    await insert_alert(platform, "ann")
+
+    first = await tutors_page(conn, NOW, limit=2)
+    second = await tutors_page(conn, NOW, first.next, limit=2)
+
+    assert [tutor.name for tutor in (*first.rows, *second.rows)] == ["Ann", "Bob", "Cleo"]
+    assert second.next is None
+    assert first.rows[0].alerts.critical == 1
+    assert (first.rows[1].average, first.rows[1].session_count) == (Decimal("7.0"), 1)
+
+
+async def test_list_holds_every_tutor_and_nobody_else(conn: AsyncConnection, platform: Platform) -> None:
+    for user_id, role in (("role", "tutor"), ("profile", "admin"), ("taught", "student"), ("sam", "student")):
+        await platform.user(user_id, role=role)
+    await platform.insert("tutors", user_id="profile")
+
+    async def listed() -> set[str]:
+        return {tutor.tutor_id for tutor in (await tutors_page(conn, NOW)).rows}
+
+    assert await listed() == {"role", "profile"}
+    for tutor in ("taught", "role", "role", "a", "z"):
+        await platform.session(tutor, student="sam")
+    assert await listed() == {"role", "profile", "taught", "a", "z"}
+    assert await listed() == set(await conn.scalars(every_tutor()))
+
+
+async def test_way_back_through_the_tutors_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
+    for number, name in enumerate(("Ann", "Bob", "Bob", "Bob", "Cleo", "Émile", "zoe")):
+        await platform.user(f"tutor-{number}", name=name)
+    there = [await tutors_page(conn, NOW, limit=2)]
+    while place := there[-1].next:
+        there.append(await tutors_page(conn, NOW, place, limit=2))
+    assert [len(page.rows) for page in there] == [2, 2, 2, 1]
+    assert len({row.tutor_id for page in there for row in page.rows}) == 7
+
+    back = [there[-1]]
+    while place := back[-1].previous:
+        back.append(await tutors_page(conn, NOW, place, limit=2))
+    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
+
+
+async def test_tutors_are_found_by_part_of_their_name(conn: AsyncConnection, platform: Platform) -> None:
+    await platform.user("ann", name="Ann_Lee")
+    await platform.user("bob", name="Annalee")
+    assert [tutor.name for tutor in (await tutors_page(conn, NOW, name="ANN_")).rows] == ["Ann_Lee"]
+
+
+async def test_nobody_and_students_have_no_tutor_page(conn: AsyncConnection, platform: Platform) -> None:
+    await platform.user("sam", role="student")
+    assert await tutor_overview(conn, "sam", NOW, viewer=Viewer.ADMIN) is None
+    assert await tutor_overview(conn, "nobody", NOW, viewer=Viewer.ADMIN) is None
+
+
+async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: Platform) -> None:
+    rated = await platform.session("ann", days_ago=1, score="8.0", number=1, audio={"student_engagement_score": "7.0"})
+    await platform.insert("session_feedback", session_id=rated, student_satisfaction_rating=4)
+    await platform.session("ann", days_ago=2, score="6.0", audio={"student_engagement_score": "NaN"})
+    await platform.session("ann", days_ago=40, score="5.0")
+    await platform.session("ann", status="no_show_tutor")
+    await platform.session("ann", status="rescheduled", rescheduled_by="student")
+
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
+
+    assert overview is not None
+    figures = overview.figures
+    assert figures.score.recent == Ratio(Decimal("14.0"), 2)
+    assert figures.score.earlier == Ratio(Decimal("5.0"), 1)
+    assert figures.engagement == Ratio(Decimal("7.0"), 1)
+    assert figures.rating == Ratio(Decimal(4), 1)
+    assert figures.conversion == Ratio(Decimal(1), 1)
+    assert (figures.completed, figures.no_shows, figures.reschedules) == (2, 1, 0)
+    assert len(overview.sessions.rows) == 5
+
+
+async def test_last_30_days_and_the_30_before_end_where_they_say(conn: AsyncConnection, platform: Platform) -> None:
+    """Whatever the windows of the rules: those have figures of their own, with each alert."""
+    for days, score in ((29, "8.0"), (31, "6.0"), (59, "7.0"), (61, "1.0")):
+        await platform.session("ann", score=score, at=NOW - timedelta(days=days))
+    # Held long ago, of a client that dates it so: planned in the last 30 days, which makes it no part of them.
+    await platform.session("ann", score="1.0", days_ago=1, completed_at=NOW - timedelta(days=100))
+    for days in (29, 31, 75):
+        at = NOW - timedelta(days=days)
+        await platform.session("ann", status="no_show_tutor", at=at)
+        await platform.session("ann", status="rescheduled", rescheduled_by="tutor", at=at)
+
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
+
+    assert overview
+    figures = overview.figures
+    assert (figures.score.recent, figures.score.earlier) == (Ratio(Decimal("8.0"), 1), Ratio(Decimal("13.0"), 2))
+    assert (figures.completed, figures.no_shows, figures.reschedules) == (1, 1, 1)
+
+
+async def test_trend_has_a_gap_for_each_day_without_data(conn: AsyncConnection, platform: Platform) -> None:
+    await platform.session("ann", at=NOW, score="8.0")
+    await platform.session("ann", at=NOW - timedelta(hours=2), score="7.0")
+    await platform.session("ann", at=NOW - timedelta(days=29), score="6.0")
+    await platform.session("ann", at=NOW - timedelta(days=31), score="1.0")
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
+    assert overview is not None
+    trend = overview.trend
+    assert (len(trend), trend[-1].day) == (30, NOW.date())
+    assert [(day.sessions, day.score) for day in (trend[0], trend[-1])] == [(1, Decimal(6)), (2, Decimal("7.5"))]
+    assert all(day.score is None for day in trend[1:-1])
+
+
+async def test_open_and_resolved_alerts_stand_apart(conn: AsyncConnection, platform: Platform) -> None:
+    await insert_alert(platform, "ann", severity="warning", title="newer", at=NOW)
+    await insert_alert(platform, "ann", title="critical", at=NOW - timedelta(days=1))
+    await insert_alert(platform, "ann", title="done", resolved=True)
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
+    assert overview is not None
+    assert [found.alert.title for found in overview.open_alerts] == ["critical", "newer"]
+    assert [alert.title for alert in overview.resolved_alerts] == ["done"]
+
+
+async def test_insights_come_with_the_sessions_that_still_exist(conn: AsyncConnection, platform: Platform) -> None:
+    session = await platform.session("ann")
+    for category, is_active in (("high_engagement", True), ("strong_questioning", False)):
+        await platform.insert(
+            "tutor_insights",
+            tutor_id="ann",
+            insight_type="strength",
+            category=category,
+            display_text="Good",
+            is_active=is_active,
+            sample_sessions=[session, uuid4()],
+        )
+    (insight,) = await insights_of(conn, "ann")
+    assert [sample.id for sample in insight.samples] == [session]
+    assert len(await insights_of(conn, "ann", shown_by=session)) == 1
+    assert await insights_of(conn, "ann", shown_by=uuid4()) == ()
+
+
+async def test_sessions_page_by_page(conn: AsyncConnection, platform: Platform) -> None:
+    sessions = [await platform.session("ann", days_ago=days) for days in (1, 2, 2, 2, 3)]
+    there = [await sessions_of(conn, "ann", limit=2)]
+    while place := there[-1].next:
+        there.append(await sessions_of(conn, "ann", place, limit=2))
+    assert [len(page.rows) for page in there] == [2, 2, 1]
+    assert sorted(row.id for page in there for row in page.rows) == sorted(sessions)
+
+    back = [there[-1]]
+    while place := back[-1].previous:
+        back.append(await sessions_of(conn, "ann", place, limit=2))
+    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
+
+
+async def test_session_details(conn: AsyncConnection, platform: Platform) -> None:
+    session = await platform.session(
+        "ann", score="8.0", audio={"tutor_talk_ratio": "0.44", "avg_student_response_delay": "NaN"}
+    )
+    details = await session_details(conn, session)
+    assert details is not None
+    assert details.audio is not None
+    assert details.audio["tutor_talk_ratio"] == Decimal("0.440")
+    assert details.audio["avg_student_response_delay"] is None
+    assert (details.video, details.screen) == (None, None)
+    assert await session_details(conn, uuid4()) is None
+
+
+async def test_notes_latest_first(conn: AsyncConnection, platform: Platform) -> None:
+    await platform.user("ann")
+    await platform.user("dana", role="admin", name="Dana")
+    for days, author in ((2, "dana"), (1, None)):
+        created_at = naive(NOW - timedelta(days=days))
+        await platform.insert(
+            "coaching_notes",
+            tutor_id="ann",
+            note_type="manual",
+            content=str(days),
+            created_by=author,
+            created_at=created_at,
+        )
+    notes = await coaching_notes_of(conn, "ann")
+    assert [(note.content, note.author) for note in notes] == [("1", None), ("2", "Dana")]

@@ -1,0 +1,49 @@
+"""What every template gets: made for the pages that are rendered, which most answers are not."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import aiohttp_jinja2
+from aiohttp import web
+
+from web.auth.cookies import FORM, form_token, new_token, read_cookie, read_flash
+from web.auth.identity import IDENTITY
+from web.keys import CONDITION, VERSION
+
+AS_OF: web.RequestKey[datetime | None] = web.RequestKey("as_of")
+"""How old a page's content is, where it comes from a replica."""
+_FORM_SECRET = web.RequestKey("form_secret", str)
+
+
+def render(template: str, request: web.Request, values: Mapping[str, Any]) -> str:
+    """The page; error pages, too, before it is known who asks. Raises jinja2.TemplateNotFound."""
+    identity = request.get(IDENTITY)
+    context = {
+        "identity": identity,
+        "csrf_token": (identity and identity.csrf_token) or form_token(form_secret(request)),
+        "flash": flash_of(request),
+        "path": request.path,
+        "version": request.app[VERSION],
+        "condition": request.app[CONDITION].known,
+        "missing": request.app[CONDITION].missing,
+        "as_of": request.get(AS_OF),
+    }
+    return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})
+
+
+def form_secret(request: web.Request) -> str:
+    """The secret behind the form tokens of this browser; new where the browser has none yet."""
+    if _FORM_SECRET not in request:
+        request[_FORM_SECRET] = read_cookie(request, FORM) or new_token()
+    return request[_FORM_SECRET]
+
+
+def flash_of(request: web.Request) -> Mapping[str, str] | None:
+    """The message that this page shows."""
+    return None if is_background(request) else read_flash(request)
+
+
+def is_background(request: web.Request) -> bool:
+    """Whether a script asks, not somebody who would read a message."""
+    return request.headers.get("Sec-Fetch-Dest") == "empty"

@@ -1,0 +1,1 @@
+"""What is answered: pages, actions, JSON, and what operators watch."""

@@ -1,0 +1,107 @@
+"""What people do: every form's post. Each answers with a redirect and a message; to scripts, with JSON."""
+
+from datetime import UTC, datetime
+from uuid import UUID
+
+from aiohttp import web
+from sqlalchemy import insert
+
+from database import retries
+from database.platform_needs import Feature
+from database.tables import coaching_notes
+from web import queries
+from web.auth.audit import Action, Entry, audited
+from web.auth.cookies import set_flash
+from web.auth.identity import IDENTITY
+from web.http.forms import RETURN_FIELD, read_fields, read_form
+from web.http.inputs import InvalidInputError, Note, Resolution, Retry, parse_input
+from web.http.paths import id_in_path, path_part
+from web.http.problems import answer_error, wants_json
+from web.http.redirects import local_path, redirect
+from web.keys import CONDITION
+from web.live.hub import HUB
+from web.views import alert_actions
+from web.views.presentation import without
+
+
+async def acknowledge(request: web.Request) -> web.StreamResponse:
+    """`POST /alerts/{id}/acknowledge`."""
+    await read_form(request)  # what can't be read is refused before anything is done
+    try:
+        await alert_actions.acknowledge(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
+    except alert_actions.ConflictError as error:
+        return await _not_done(request, 409, str(error), "/alerts")
+    return await _done(request, "Acknowledged.", "/alerts")
+
+
+async def resolve(request: web.Request) -> web.StreamResponse:
+    """`POST /alerts/{id}/resolve`: fields `action_taken`, `outcome` and `message_to_tutor`."""
+    try:
+        resolution = parse_input(Resolution, await read_fields(request))
+        await alert_actions.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))
+    except InvalidInputError as error:
+        return await _refused(request, error, "/alerts")
+    except alert_actions.ConflictError as error:
+        return await _not_done(request, 409, str(error), "/alerts")
+    return await _done(request, "Resolved.", "/alerts")
+
+
+async def add_note(request: web.Request) -> web.StreamResponse:
+    """`POST /tutors/{id}/notes`: a coaching note, field `content`."""
+    tutor_id = id_in_path(request)
+    here = f"/tutors/{path_part(tutor_id)}"
+    try:
+        note = parse_input(Note, await read_fields(request))
+    except InvalidInputError as error:
+        return await _refused(request, error, here)
+    values = {
+        "tutor_id": tutor_id,
+        "note_type": "manual",
+        "content": note.content,
+        "created_by": request[IDENTITY].user_id,
+        "created_at": datetime.now(UTC),
+    }
+    if missing := without(request.app[CONDITION].missing, Feature.COACHING_NOTES):
+        return await _not_done(request, 409, missing, here)
+    async with audited(request, Entry(Action.NOTE_ADDED, user_id=tutor_id)) as conn:
+        if await queries.tutor_name(conn, tutor_id) is None:
+            raise web.HTTPNotFound
+        await conn.execute(insert(coaching_notes).values(values))
+    return await _done(request, "The note is added.", here)
+
+
+async def retry(request: web.Request) -> web.StreamResponse:
+    """`POST /system/retry`: field `tutor_id`, or `all`."""
+    try:
+        asked = parse_input(Retry, await read_fields(request))
+    except InvalidInputError as error:
+        return await _refused(request, error, "/system")
+    async with audited(request, Entry(Action.TUTORS_RETRIED, user_id=asked.tutor_id)) as conn:
+        retried = await retries.retry_failing(conn, None if asked.tutor_id is None else [asked.tutor_id])
+    tutors = {0: "No tutor is failing any more.", 1: "The tutor is being tried again."}
+    return await _done(request, tutors.get(retried, f"{retried} tutors are being tried again."), "/system")
+
+
+async def _done(request: web.Request, text: str, default: str) -> web.StreamResponse:
+    request.app[HUB].note_change()
+    if wants_json(request):
+        return web.Response(status=204)
+    return await _back(request, "done", text, default)
+
+
+async def _not_done(request: web.Request, status: int, text: str, default: str) -> web.StreamResponse:
+    if wants_json(request):
+        return answer_error(request, status, text)
+    return await _back(request, "error", text, default)
+
+
+async def _refused(request: web.Request, error: InvalidInputError, default: str) -> web.StreamResponse:
+    if wants_json(request):
+        raise error
+    return await _back(request, "error", str(error), default)
+
+
+async def _back(request: web.Request, kind: str, text: str, default: str) -> web.StreamResponse:
+    response = redirect(local_path((await read_form(request)).get(RETURN_FIELD, ""), default))
+    set_flash(request, response, kind, text)
+    return response

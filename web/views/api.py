@@ -1,0 +1,144 @@
+"""JSON for programs: the same queries and the same rules as the pages."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from aiohttp import ETag, web
+from pydantic import BaseModel
+
+from web import queries
+from web.auth.cookies import SIGN_IN, full_name
+from web.auth.identity import IDENTITY
+from web.http.forms import read_json
+from web.http.inputs import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
+from web.http.paths import id_in_path
+from web.http.problems import answer_error
+from web.keys import CONDITION
+from web.live.hub import HUB, Hub
+from web.queries.reading import reading
+from web.views import alert_actions
+from web.views.documents import Alerts, CriticalAlerts, Tutor
+from web.views.openapi import Operation, with_cookie
+from web.views.presentation import all_without
+
+SESSIONS_EACH = 3
+"""How many of an alert's sessions a list shows."""
+KEPT = timedelta(minutes=5)
+"""How long the summary is kept at most; it is dropped as soon as alerts change."""
+
+CRITICAL_ALERTS = Operation(
+    "getCriticalAlerts", "The critical alerts that need somebody, in short", CriticalAlerts, has_etag=True
+)
+ALERTS = Operation("listAlerts", "All alerts, filtered, newest first", Alerts, query=AlertsQuery, problems=(400,))
+TUTOR = Operation("getTutor", "All about one tutor", Tutor, problems=(404,))
+ACKNOWLEDGE = Operation("acknowledgeAlert", "Notes that somebody has seen the alert", None, problems=(404, 409))
+RESOLVE = Operation("resolveAlert", "Resolves the alert", None, body=Resolution, problems=(400, 404, 409, 413, 415))
+DOCUMENT = web.AppKey("openapi_document", dict[str, Any])
+
+
+@dataclass
+class SummaryCache:
+    """The summary's JSON as last read, and how much had changed by then."""
+
+    text: str = ""
+    changes: int = -1
+    read_at: datetime = datetime(1, 1, 1, tzinfo=UTC)
+
+    def get(self, hub: Hub, now: datetime) -> str | None:
+        """The summary, unless alerts may have changed since."""
+        is_current = hub.hears and hub.is_announced and hub.changes == self.changes
+        return self.text if is_current and now - self.read_at < KEPT else None
+
+    def put(self, text: str, *, changes: int, now: datetime) -> None:
+        """Keeps a summary that was read when so many changes had been heard of."""
+        self.text, self.changes, self.read_at = text, changes, now
+
+
+SUMMARY = web.AppKey("summary", SummaryCache)
+
+
+async def critical_alerts(request: web.Request) -> web.StreamResponse:
+    """`GET /api/critical-alerts`."""
+    hub, cache, now = request.app[HUB], request.app[SUMMARY], datetime.now(UTC)
+    text = cache.get(hub, now)
+    if text is None:
+        changes = hub.changes  # before the query: what is announced during it makes the answer old
+        async with reading(request) as conn:
+            text = CriticalAlerts.model_validate(await queries.critical_summary(conn, now)).model_dump_json()
+        cache.put(text, changes=changes, now=now)
+    return _with_etag(request, text)
+
+
+async def alerts(request: web.Request) -> web.StreamResponse:
+    """`GET /api/alerts`."""
+    asked = parse_alerts_request(request.query)
+    async with reading(request) as conn:
+        page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
+        evidence = await queries.evidence_of(
+            conn,
+            [row.id for row in page.rows],
+            sessions_each=SESSIONS_EACH,
+            missing=request.app[CONDITION].missing,
+        )
+    return _json(Alerts.of(page, evidence, lambda cursor: encode_cursor(asked.filter, cursor)))
+
+
+async def tutor(request: web.Request) -> web.StreamResponse:
+    """`GET /api/tutors/{id}`."""
+    tutor_id, missing = id_in_path(request), request.app[CONDITION].missing
+    async with reading(request) as conn:
+        overview = await queries.tutor_overview(
+            conn,
+            tutor_id,
+            datetime.now(UTC),
+            viewer=request[IDENTITY].viewer,
+            missing=missing,
+        )
+    if overview is None:
+        raise web.HTTPNotFound
+    return _json(Tutor.of(overview, all_without(missing)))
+
+
+async def acknowledge(request: web.Request) -> web.StreamResponse:
+    """`POST /api/alerts/{id}/acknowledge`."""
+    try:
+        await alert_actions.acknowledge(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
+    except alert_actions.ConflictError as error:
+        return answer_error(request, 409, str(error))
+    return _done(request)
+
+
+async def resolve(request: web.Request) -> web.StreamResponse:
+    """`POST /api/alerts/{id}/resolve`."""
+    resolution = parse_input(Resolution, await read_json(request))
+    try:
+        await alert_actions.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))
+    except alert_actions.ConflictError as error:
+        return answer_error(request, 409, str(error))
+    return _done(request)
+
+
+async def openapi(request: web.Request) -> web.StreamResponse:
+    """`GET /api/openapi.json`."""
+    return web.json_response(with_cookie(request.app[DOCUMENT], full_name(request, SIGN_IN)))
+
+
+def _done(request: web.Request) -> web.Response:
+    request.app[HUB].note_change()
+    return web.Response(status=204)
+
+
+def _json(document: BaseModel) -> web.Response:
+    return web.Response(text=document.model_dump_json(), content_type="application/json")
+
+
+def _with_etag(request: web.Request, text: str) -> web.Response:
+    etag = ETag(hashlib.sha256(text.encode()).hexdigest()[:32])
+    asked = request.if_none_match or ()
+    is_known = any(each.value in (etag.value, "*") for each in asked)
+    response = web.Response(status=304) if is_known else web.Response(text=text, content_type="application/json")
+    response.etag = etag  # for programs that remember the last answer: nobody is to store it
+    return response

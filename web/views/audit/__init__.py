@@ -1,0 +1,1 @@
+"""The audit trail as a page, as CSV and as JSON."""

@@ -1,0 +1,340 @@
+"""The pages: each handler reads what its page shows, and renders it."""
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from aiohttp import web
+
+from database.platform import Missing
+from database.platform_needs import Feature
+from rules.life import Outcome
+from web import queries
+from web.auth.access import may_be_stored, require_tutor_access
+from web.auth.identity import IDENTITY, Identity
+from web.http.inputs import (
+    LONGEST_ID,
+    LONGEST_TEXT,
+    AlertsRequest,
+    AlertStatus,
+    Cursor,
+    FieldError,
+    InvalidInputError,
+    PlatformAlertType,
+    Severity,
+    encode_cursor,
+    parse_alerts_request,
+)
+from web.http.paths import id_in_path, path_part
+from web.http.rendering import flash_of, render
+from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
+from web.live.hub import HUB
+from web.live.kept_pages import PAGES
+from web.live.platform_statistics import PLATFORM_FIGURES
+from web.queries.paging import Place, Position
+from web.queries.reading import answer_in_time, reading
+from web.views.charts import Chart, chart
+
+SESSIONS_IN_LISTS = 3
+"""How many of an alert's sessions a list shows; the tutor's page shows more."""
+TUTORS_PER_PAGE = 50
+
+
+async def dashboard(request: web.Request) -> web.StreamResponse:
+    """`/`: the platform's figures, critical alerts, who stands out, recent sessions."""
+    _only_knows(request, "sessions")
+    shown = _sessions_shown(request.query.get("sessions", ""))
+
+    key, pages = _key(request, shown), request.app[PAGES]
+    page = None if flash_of(request) else pages.kept(key, request[IDENTITY], request.app[HUB])
+    if page is None:
+        page = await answer_in_time(request, lambda: _made_dashboard(request, shown))
+    return web.Response(body=page, content_type="text/html", charset="utf-8")
+
+
+async def _made_dashboard(request: web.Request, shown: queries.SessionsShown) -> bytes:
+    """The page, made anew; kept for others unless it shows a message to one person."""
+
+    async def make(identity: Identity) -> str:
+        return await _dashboard_for(identity, shown, request)
+
+    if flash_of(request):
+        return (await make(request[IDENTITY])).encode()
+    return await request.app[PAGES].body(_key(request, shown), request[IDENTITY], request.app[HUB], make)
+
+
+def _key(request: web.Request, shown: queries.SessionsShown) -> str:
+    """Under which the page is kept: whom a proxy signs in can't sign out."""
+    return f"{shown}, {request[IDENTITY].by}"
+
+
+async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, request: web.Request) -> str:
+    """The page; nothing of the request shows in it but a message that is shown once."""
+    now, missing = datetime.now(UTC), _missing(request)
+    figures = await request.app[PLATFORM_FIGURES].get(now)
+    async with reading(request) as conn:
+        summary = await queries.critical_summary(conn, now)
+        evidence = await queries.evidence_of(
+            conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS, missing=missing
+        )
+        board = queries.scoreboard(figures.ranking, await queries.open_alert_counts(conn)) if figures else None
+        standings = (*board.top, *board.attention) if board else ()
+        names = await queries.names_of(conn, [standing.tutor_id for standing in standings])
+        sessions = await queries.recent_sessions(conn, now, shown, missing=missing)
+    here = "/" if shown == queries.SessionsShown.ALL else f"/?sessions={shown}"
+    values = {
+        "identity": identity,
+        "csrf_token": identity.csrf_token,
+        "now": now,
+        "here": here,
+        "outcomes": list(Outcome),
+        "critical_count": summary.total,
+        "figures": figures,
+        "limits": request.app[LIMITS],
+        "summary": summary,
+        "evidence": evidence,
+        "board": board,
+        "names": names,
+        "sessions": sessions,
+        "sessions_shown": shown,
+    }
+    return render("dashboard.html", request, values)
+
+
+async def alerts(request: web.Request) -> web.StreamResponse:
+    """`/alerts`: all alerts, filtered and paged."""
+    asked = parse_alerts_request(request.query)
+    now = datetime.now(UTC)
+    async with reading(request) as conn:
+        page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
+        evidence = await queries.evidence_of(
+            conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS, missing=_missing(request)
+        )
+        count = await queries.count_alerts(conn, asked.filter)
+        critical_count = await queries.critical_count(conn)
+    return _render(
+        "alerts.html",
+        request,
+        now,
+        critical_count=critical_count,
+        wanted=asked.filter,
+        count=count,
+        page=page,
+        evidence=evidence,
+        first_url=_url(request, cursor=None),
+        previous_url=_alerts_url(request, asked, page.previous),
+        next_url=_alerts_url(request, asked, page.next),
+        statuses=list(AlertStatus),
+        severities=list(Severity),
+        types=list(PlatformAlertType),
+    )
+
+
+async def tutors(request: web.Request) -> web.StreamResponse:
+    """`/tutors`: all tutors by name, searched and paged."""
+    _only_knows(request, "name", "after", "before")
+    name = _text(request, "name").strip()
+    place = _place(request, _decode, following="after", preceding="before")
+    now = datetime.now(UTC)
+    async with reading(request) as conn:
+        page = await queries.tutors_page(conn, now, place, name=name, limit=TUTORS_PER_PAGE)
+        critical_count = await queries.critical_count(conn)
+    return _render(
+        "tutors.html",
+        request,
+        now,
+        critical_count=critical_count,
+        name=name,
+        page=page,
+        first_url=_url(request, after=None, before=None),
+        previous_url=page.previous and _url(request, after=None, before=_encode(page.previous.at)),
+        next_url=page.next and _url(request, before=None, after=_encode(page.next.at)),
+    )
+
+
+async def tutor(request: web.Request) -> web.StreamResponse:
+    """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
+    _only_knows(request, "before", "after")
+    tutor_id = id_in_path(request)
+    if not _may_be_user_id(tutor_id):
+        raise web.HTTPNotFound
+    place = _place(request, _session_position, following="before", preceding="after")
+    now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
+    viewer = request[IDENTITY].viewer
+    async with reading(request) as conn:
+        overview = await queries.tutor_overview(
+            conn, tutor_id, now, viewer=viewer, sessions_place=place, missing=missing
+        )
+        if overview is None:
+            raise web.HTTPNotFound
+        notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
+        critical_count = await queries.critical_count(conn) if is_admin else 0
+    newer, older = overview.sessions.previous, overview.sessions.next
+    return _render(
+        "tutor.html",
+        request,
+        now,
+        critical_count=critical_count,
+        tutor=overview,
+        charts=_trend_charts(overview, missing),
+        notes=notes,
+        longest_text=LONGEST_TEXT,
+        first_url=_url(request, before=None, after=None),
+        newer_url=newer and _url(request, before=None, after=_encode_session(newer.at)),
+        older_url=older and _url(request, after=None, before=_encode_session(older.at)),
+    )
+
+
+async def session(request: web.Request) -> web.StreamResponse:
+    """`/sessions/{id}`: one session's figures, and which alerts and insights rest on it."""
+    session_id = _uuid(request.match_info["id"])
+    now, missing = datetime.now(UTC), _missing(request)
+    async with reading(request) as conn:
+        details = await queries.session_details(conn, session_id, missing=missing)
+        if details is None:
+            raise web.HTTPNotFound
+        tutor_id = details.row.tutor_id
+        require_tutor_access(request, tutor_id)
+        resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id, viewer=request[IDENTITY].viewer)
+        insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
+        critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
+    return _render(
+        "session.html",
+        request,
+        now,
+        critical_count=critical_count,
+        session=details,
+        alerts=resting_alerts,
+        insights=insights,
+    )
+
+
+async def system(request: web.Request) -> web.StreamResponse:
+    """`/system`: how Tutorwatch itself is doing, in plain words."""
+    async with request.app[ENGINE].begin() as conn:
+        state = await queries.system_state(conn)
+        critical_count = await queries.critical_count(conn)
+    return _render("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)
+
+
+async def sign_in(request: web.Request) -> web.StreamResponse:
+    """`GET /sign-in`: the form; whoever is signed in already is sent to where they belong."""
+    identity = request.get(IDENTITY)
+    if identity is not None:
+        raise web.HTTPSeeOther("/" if identity.is_admin else f"/tutors/{path_part(identity.user_id)}")
+    settings = request.app[SETTINGS]
+    return _render(
+        "sign_in.html",
+        request,
+        datetime.now(UTC),
+        next=request.query.get("next", ""),
+        provider=settings.web_openid_name if settings.web_openid_issuer else None,
+        takes_passwords=settings.web_password_sign_in,
+    )
+
+
+def _render(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
+    page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
+    return web.Response(text=render(template, request, page | values), content_type="text/html")
+
+
+def _missing(request: web.Request) -> Missing:
+    return request.app[CONDITION].missing
+
+
+def _trend_charts(overview: queries.TutorOverview, missing: Missing) -> tuple[Chart, ...]:
+    trend = overview.trend
+    charts = (
+        chart("score", "Session score", [(day.day, day.score) for day in trend], scale=(0, 5, 10)),
+        chart("engagement", "Student engagement", [(day.day, day.engagement) for day in trend], scale=(0, 5, 10)),
+    )
+    if missing.of(Feature.FEEDBACK):
+        return charts
+    return (*charts, chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)))
+
+
+def _alerts_url(request: web.Request, asked: AlertsRequest, cursor: Cursor | None) -> str | None:
+    return _url(request, cursor=encode_cursor(asked.filter, cursor)) if cursor else None
+
+
+def _url(request: web.Request, **changed: str | None) -> str:
+    """This page's URL with some parameters changed; None takes one out."""
+    query = {name: value for name, value in request.query.items() if value} | changed
+    kept = {name: value for name, value in query.items() if value is not None}
+    path = request.rel_url.raw_path
+    return f"{path}?{urlencode(kept)}" if kept else path
+
+
+def _only_knows(request: web.Request, *names: str) -> None:
+    unknown = [FieldError(name, "is unknown here") for name in request.query if name not in names]
+    if unknown:
+        raise InvalidInputError(unknown)
+
+
+def _text(request: web.Request, name: str) -> str:
+    value = request.query.get(name, "")
+    if "\x00" in value:
+        raise InvalidInputError([FieldError(name, "must not contain the NUL character")])
+    return value
+
+
+def _sessions_shown(value: str) -> queries.SessionsShown:
+    try:
+        return queries.SessionsShown(value or "all")
+    except ValueError:
+        raise InvalidInputError([FieldError("sessions", "must be all, flagged or high")]) from None
+
+
+def _may_be_user_id(text: str) -> bool:
+    return "\x00" not in text and len(text) <= LONGEST_ID
+
+
+def _uuid(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        raise web.HTTPNotFound from None
+
+
+def _place(
+    request: web.Request, decode: Callable[[str, str], Position], *, following: str, preceding: str
+) -> Place[Position] | None:
+    """The place that the page begins after, or ends before: whichever of the two parameters is given."""
+    given = {name: text for name in (following, preceding) if (text := request.query.get(name, ""))}
+    if len(given) > 1:
+        raise InvalidInputError([FieldError(preceding, f"can't be given together with {following}")])
+    return next((Place(decode(name, text), name == preceding) for name, text in given.items()), None)
+
+
+def _encode(position: queries.TutorPosition) -> str:
+    """A place in a list as text for a URL."""
+    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
+
+
+def _encode_session(position: queries.SessionPosition) -> str:
+    held_at, session_id = position
+    return _encode((held_at.isoformat(), session_id.hex))
+
+
+def _decode(parameter: str, text: str) -> queries.TutorPosition:
+    try:
+        first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        is_place = isinstance(first, str) and isinstance(second, str) and may_be_stored(first + second)
+    except (ValueError, TypeError, RecursionError, binascii.Error):
+        is_place = False
+    if not is_place:
+        raise InvalidInputError([FieldError(parameter, "is not a place in this list")])
+    return first, second
+
+
+def _session_position(parameter: str, text: str) -> queries.SessionPosition:
+    held_at, session_id = _decode(parameter, text)
+    try:
+        return datetime.fromisoformat(held_at).astimezone(UTC), UUID(hex=session_id)
+    except (ValueError, OverflowError):
+        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None

@@ -1,0 +1,332 @@
+"""How values read on a page: instants, figures and closed sets in words."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from jinja2 import Environment
+from markupsafe import Markup, escape
+
+from database.platform import Missing
+from database.platform_needs import Feature
+from rules.decisions.statistics import Ratio, round_half_up
+from web.http.paths import path_part
+from web.queries.dashboard import Compared
+from web.queries.evidence import EvidenceSession
+from web.queries.expressions import Cut
+from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
+
+NOTHING = "\N{EN DASH}"
+"""What stands where a figure isn't known."""
+
+_LABELS = {
+    "poor_first_session": "Poor first session",
+    "no_show_pattern": "No-show pattern",
+    "high_talk_ratio": "High talk ratio",
+    "low_understanding_checks": "Few understanding checks",
+    "high_reschedule_rate": "High reschedule rate",
+    "declining_performance": "Declining performance",
+    "student_frustration_detected": "Student frustration",
+    "student_churn_risk": "Student churn risk",
+    "no_show_tutor": "Tutor did not show up",
+    "no_show_student": "Student did not show up",
+    "math": "Mathematics",
+    "condition_cleared": "No longer met",
+}
+
+_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
+_JUST_NOW = timedelta(seconds=10)
+_RELATIVE_FOR = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class Trend:
+    """How a figure moved: `direction` is up, down or level; `is_better` is None where it didn't move."""
+
+    direction: str
+    change: str
+    before: str
+    is_better: bool | None
+
+
+def register(environment: Environment) -> None:
+    """Gives the templates their filters."""
+    environment.filters.update(
+        ago=ago,
+        amount=amount,
+        average=average,
+        band=band,
+        browser=browser,
+        day=day,
+        figures=figures,
+        iso=iso,
+        label=label,
+        moment=moment,
+        path_part=path_part,
+        percent=percent,
+        plural=plural,
+        session_outcome=session_outcome,
+        share=share,
+        telling=telling,
+        with_code=with_code,
+        all_without=all_without,
+        without=without,
+    )
+    environment.tests["cut"] = lambda text: isinstance(text, Cut)
+    environment.globals.update(
+        Feature=Feature,
+        score_trend=score_trend,
+        share_trend=share_trend,
+        count_trend=count_trend,
+    )
+
+
+def label(name: str) -> str:
+    """A member of one of the platform's enums in words; names this program doesn't know read well enough."""
+    return _LABELS.get(name) or name.replace("_", " ").capitalize()
+
+
+def plural(count: int, noun: str) -> str:
+    """`2 critical alerts`, `1 critical alert`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def ago(instant: datetime, now: datetime) -> str:
+    """How long ago, as `app.js` counts it on: `12 seconds ago`; beyond 30 days and ahead of now, the day."""
+    passed = now - instant
+    if passed > _RELATIVE_FOR or passed < -timedelta(minutes=1):
+        return day(instant, now)
+    if passed < _JUST_NOW:
+        return "just now"
+    seconds = int(passed.total_seconds())
+    size, unit = next((size, unit) for size, unit in _UNITS if seconds >= size)
+    return f"{plural(seconds // size, unit)} ago"
+
+
+def day(instant: datetime | date, now: datetime) -> str:
+    """`18 Nov`, with the year where it isn't this one."""
+    text = f"{instant.day} {_MONTHS[instant.month - 1]}"
+    return text if instant.year == now.year else f"{text} {instant.year}"
+
+
+def moment(instant: datetime) -> str:
+    """`18 Nov 2026, 14:02 UTC`."""
+    utc = instant.astimezone(UTC)
+    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc:%H:%M} UTC"
+
+
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+def iso(instant: datetime) -> str:
+    """An instant for a `datetime` attribute."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def with_code(message: str) -> Markup:
+    """A message as HTML: what stands in backticks is code."""
+    words, *quoted = message.split("`")
+    parts = [escape(words)]
+    for index, part in enumerate(quoted):
+        parts.append(Markup("<code>{}</code>").format(part) if index % 2 == 0 else escape(part))
+    return Markup("").join(parts)
+
+
+_WITHOUT = {
+    Feature.COACHING_NOTES: "coaching notes are not kept",
+    Feature.SCREEN_METRICS: "what was on the screen is not shown",
+    Feature.FEEDBACK: "students' ratings and feedback are not shown",
+    Feature.SUBJECTS: "subjects are not shown",
+    Feature.MEMBER_SINCE: "since when somebody has been a tutor is not shown",
+    Feature.SESSION_PAGE: "a session's page does without it",
+}
+
+
+def without(missing: Missing, feature: Feature) -> str:
+    """What can't be done without something of the platform's, and why, as a sentence; nothing where it can."""
+    found = missing.of(feature)
+    return f"In the platform's database {', '.join(found.why)}: {_WITHOUT[feature]}." if found else ""
+
+
+def all_without(missing: Missing) -> list[str]:
+    """The same of all that is missing."""
+    return [without(missing, each.feature) for each in missing.features]
+
+
+def amount(figure: Decimal | None, places: int = 1) -> str:
+    """A figure rounded half up, or a dash."""
+    return NOTHING if figure is None else f"{round_half_up(figure, places):,f}"
+
+
+def average(ratio: Ratio, places: int = 1) -> str:
+    """An average rounded half up, or a dash."""
+    return str(ratio.rounded(places)) if ratio.count else NOTHING
+
+
+def percent(fraction: Decimal | None, places: int = 0) -> str:
+    """A fraction as a percentage rounded half up: `44%`."""
+    return NOTHING if fraction is None else f"{round_half_up(fraction * 100, places)}%"
+
+
+def share(ratio: Ratio, places: int = 0) -> str:
+    """A part of a whole as a percentage rounded half up, or a dash."""
+    return percent(ratio.total / ratio.count, places) if ratio.count else NOTHING
+
+
+def band(score: Decimal | None) -> str:
+    """Where a score lies: `low` (flagged), `high`, or nothing in particular."""
+    if score is None:
+        return ""
+    if score < FLAGGED_BELOW:
+        return "low"
+    return "high" if score >= HIGH_FROM else ""
+
+
+_BROWSERS = {
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+    "Chrome": "Chrome",
+    "CriOS": "Chrome",
+    "Safari": "Safari",
+}
+"""What is in the names that browsers give themselves; whoever comes first, for most claim to be the later ones, too."""
+_SYSTEMS = {
+    "iPhone": "an iPhone",
+    "iPad": "an iPad",
+    "Android": "Android",
+    "CrOS": "ChromeOS",
+    "Windows": "Windows",
+    "Macintosh": "a Mac",
+    "Linux": "Linux",
+}
+
+
+def browser(agent: str | None) -> str:
+    """What a browser calls itself, as people know it: `Firefox on Linux`; any other name as it is."""
+    if not agent:
+        return "Unknown browser"
+    name = next((known for part, known in _BROWSERS.items() if f"{part}/" in agent), None)
+    system = next((known for part, known in _SYSTEMS.items() if part in agent), None)
+    return f"{name} on {system}" if name and system else name or agent
+
+
+def score_trend(compared: Compared) -> Trend | None:
+    """An average against the one before; None where either is missing."""
+    if not compared.recent.count or not compared.earlier.count:
+        return None
+    recent, earlier = compared.recent.rounded(1), compared.earlier.rounded(1)
+    return _trend(recent - earlier, change=str(abs(recent - earlier)), before=str(earlier), more_is_better=True)
+
+
+def share_trend(compared: Compared, *, more_is_better: bool, places: int = 0) -> Trend | None:
+    """A share against the one before, in percentage points; None where either is missing."""
+    if not compared.recent.count or not compared.earlier.count:
+        return None
+    recent, earlier = (
+        round_half_up(ratio.total * 100 / ratio.count, places) for ratio in (compared.recent, compared.earlier)
+    )
+    points = abs(recent - earlier)
+    change = f"{points} point" if str(points) == "1" else f"{points} points"
+    return _trend(recent - earlier, change=change, before=f"{earlier}%", more_is_better=more_is_better)
+
+
+def count_trend(recent: int, earlier: int, *, more_is_better: bool) -> Trend:
+    """A number against the one before."""
+    change = f"{abs(recent - earlier):,}"
+    return _trend(Decimal(recent - earlier), change=change, before=f"{earlier:,}", more_is_better=more_is_better)
+
+
+def _trend(difference: Decimal, *, change: str, before: str, more_is_better: bool) -> Trend:
+    if difference == 0:
+        return Trend("level", change, before, None)
+    is_up = difference > 0
+    return Trend("up" if is_up else "down", change, before, is_up is more_is_better)
+
+
+def session_outcome(session: SessionRow) -> str:
+    """How a session ended, in words."""
+    if session.status == "rescheduled" and session.rescheduled_by:
+        return f"Rescheduled by the {session.rescheduled_by}"
+    return label(session.status)
+
+
+_TELLS_ALL = {
+    "no_show_pattern",
+    "high_reschedule_rate",
+    "first_session_expert",
+    "strong_questioning",
+    "high_visual_aids",
+    "low_visual_aids",
+    "positive_reinforcement",
+}
+"""Rules whose own words say what there is to say of a session; its score would only lead astray."""
+
+
+def telling(session: EvidenceSession, rule: str) -> str:
+    """What a session says about an alert type or an insight category: `scored 5.8`, `talk ratio 72%`.
+
+    Nothing where the rule's own words say it already.
+    """
+    if rule in _TELLS_ALL:
+        return ""
+    if session.status != "completed":
+        return label(session.status).lower()
+    match rule:
+        case "high_talk_ratio" | "balanced_talk_ratio":
+            return f"talk ratio {percent(session.talk_ratio)}"
+        case "low_understanding_checks" | "frequent_understanding_checks" | "infrequent_understanding_checks":
+            return plural(int(session.checks or 0), "check")
+        case "high_engagement" | "low_engagement":
+            return f"engagement {amount(session.engagement)}"
+    return f"scored {session.score}" if session.score is not None else "no score"
+
+
+def figures(group: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """A session's metrics, each in words: `("Tutor talk ratio", "44%")`."""
+    return [(_figure_label(name), _figure_value(name, value)) for name, value in group.items()]
+
+
+_FIGURE_LABELS = {
+    "avg_student_response_delay": "Average response delay",
+    "concept_re_explanation_count": "Concepts explained again",
+    "student_on_screen_attention_pct": "On-screen attention",
+    "active_tab_focus_pct": "Active tab focus",
+    "tutor_uses_visual_aids": "Visual aids used",
+    "student_taking_notes_duration": "Student taking notes",
+    "whiteboard_usage_minutes": "Whiteboard in use",
+    "messaging_app_detected": "Messaging app seen",
+    "gaming_detected": "Gaming seen",
+    "tutor_checks_understanding_count": "Understanding checks",
+    "tutor_positive_reinforcement_count": "Positive reinforcements",
+    "distraction_events_count": "Distractions",
+    "student_initiated_questions": "Questions by the student",
+    "open_ended_questions": "Open-ended questions",
+    "closed_ended_questions": "Closed-ended questions",
+    "student_frustration_count": "Signs of frustration",
+    "student_confusion_count": "Signs of confusion",
+}
+_MINUTES = {"student_taking_notes_duration", "whiteboard_usage_minutes"}
+_OUT_OF_TEN = ("_score",)
+
+
+def _figure_label(name: str) -> str:
+    return _FIGURE_LABELS.get(name) or label(name.removesuffix("_count").removesuffix("_score"))
+
+
+def _figure_value(name: str, value: Any) -> str:
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return "Yes" if value else "No"
+    if name.endswith(("_ratio", "_pct")):
+        return percent(value)
+    if name.endswith(_OUT_OF_TEN):
+        return f"{amount(value)} of 10"
+    if name == "avg_student_response_delay":
+        return f"{amount(value)} s"
+    return f"{value:,} min" if name in _MINUTES else f"{value:,}"

@@ -5,9 +5,9 @@ An index that was interrupted half-way stays behind as invalid: it is dropped an
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from migrations.manifest import index_sql, index_table
+from migrations.manifest import Index
 from migrations.partitions import Partition
 
 
@@ -30,15 +30,14 @@ class Step:
         return "\n".join(["BEGIN;", "SET LOCAL lock_timeout = '500ms';", *self.statements, "COMMIT;"])
 
 
-def build(name: str, partitions: Iterable[Partition]) -> Iterator[Step]:
+def build(index: Index, partitions: Iterable[Partition]) -> Iterator[Step]:
     """The steps that build one of our indexes anew, also where one of that name is broken."""
-    table = index_table(name)
-    theirs = [replace(each, indexes=frozenset()) for each in partitions if f"public.{each.of}" == table]
+    theirs = [each for each in partitions if f"public.{each.of}" == index.table]
     if theirs:
-        yield Step((f"DROP INDEX IF EXISTS public.{name};",), table)
-        yield from _by_partition(name, theirs)
+        yield Step((f"DROP INDEX IF EXISTS public.{index.name};",), index.table)
+        yield from _by_partition(index, theirs)
     else:
-        yield Step((f"DROP INDEX CONCURRENTLY IF EXISTS public.{name};", index_sql(name)), is_concurrent=True)
+        yield Step((f"DROP INDEX CONCURRENTLY IF EXISTS public.{index.name};", index.sql()), is_concurrent=True)
 
 
 def drop(name: str, table: str, *, has_parts: bool) -> Step:
@@ -47,28 +46,22 @@ def drop(name: str, table: str, *, has_parts: bool) -> Step:
     return Step((f"DROP INDEX {concurrently}IF EXISTS {name};",), table, is_concurrent=not has_parts, is_removal=True)
 
 
-def _by_partition(name: str, partitions: Iterable[Partition]) -> Iterator[Step]:
+def _by_partition(index: Index, partitions: Iterable[Partition]) -> Iterator[Step]:
     """First an index of the table that has no part yet, and which every partition that clients add meanwhile gets its
     part of; then each partition's, concurrently; the whole becomes valid with the last.
     """
-    root, statement = index_table(name), index_sql(name)
-    whole_of = {root: f"public.{name}"}
-    yield Step((_of_its_own(statement),), root)
+    whole_of = {index.table: f"public.{index.name}"}
+    yield Step((index.sql_without_parts(),), index.table)
     for partition in partitions:
-        part_name = f"{name}_{_digest(partition.name)}"
+        part_name = f"{index.name}_{_digest(partition.name)}"
         part, whole = f"{partition.schema}.{part_name}", whole_of[partition.parent]
         whole_of[partition.name] = part
-        building = statement.replace(f"{name} ON {root} ", f"{part_name} ON {partition.name} ")
         if partition.is_leaf:
+            building = index.sql(name=part_name, table=partition.name)
             yield Step((f"DROP INDEX CONCURRENTLY IF EXISTS {part};", building), is_concurrent=True)
         else:
-            yield Step((_of_its_own(building),), partition.name)
+            yield Step((index.sql_without_parts(name=part_name, table=partition.name),), partition.name)
         yield Step((f"ALTER INDEX {whole} ATTACH PARTITION {part};",), partition.name)
-
-
-def _of_its_own(statement: str) -> str:
-    """The same index on the table alone, without its partitions."""
-    return statement.replace("INDEX CONCURRENTLY ", "INDEX ").replace(" ON ", " ON ONLY ", 1)
 
 
 def _digest(name: str) -> str:

@@ -9,7 +9,7 @@ import psycopg
 
 from database.recording import MARK_TRIGGER, STATEMENT_TRIGGERS
 from database.tables import own
-from migrations.manifest import FUNCTIONS, INDEXES, SEQUENCES, VIEWS, Trigger, function_sql, index_table, triggers
+from migrations.manifest import FUNCTIONS, INDEXES, SEQUENCES, VIEWS, Function, Trigger, triggers
 from migrations.partitions import Partition, find_partitions
 
 
@@ -53,9 +53,10 @@ class Damage:
         return f"{self.kind} {self.name}{on} {self.problem}"
 
 
-_TABLES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'r'"
-_SEQUENCES = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'S'"
-_VIEWS = "SELECT relname FROM pg_class WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind = 'v'"
+_RELATIONS = """
+    SELECT relname, relkind::text FROM pg_class
+    WHERE relnamespace = to_regnamespace('tutorwatch') AND relkind IN ('r', 'S', 'v')
+"""
 _FUNCTIONS = """
     SELECT proname, prosrc, prosecdef, ARRAY(SELECT unnest(proconfig) ORDER BY 1) FROM pg_proc
     WHERE pronamespace = to_regnamespace('tutorwatch')
@@ -69,7 +70,7 @@ _TRIGGERS = """
 # By the catalogs' columns: pg_get_indexdef would wait for whoever has locked the table.
 _INDEXES = """
     SELECT c.relname, format('%I.%I', tn.nspname, t.relname),
-           format('%I.%I (%s)', tn.nspname, t.relname, columns.keys) || coalesce(' INCLUDE (' || included || ')', ''),
+           format('(%s)', columns.keys) || coalesce(' INCLUDE (' || included || ')', ''),
            i.indpred IS NULL AND i.indexprs IS NULL AND NOT i.indisunique,
            i.indisvalid AND i.indisready, c.relkind = 'I', format('%I.%I', cn.nspname, c.relname)
     FROM pg_index AS i
@@ -92,9 +93,7 @@ def find_damage(connection: psycopg.Connection) -> list[Damage]:
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")  # then catalogs name each table's schema
         partitions = find_partitions(connection)
         return [
-            *_tables(connection),
-            *_sequences(connection),
-            *_views(connection),
+            *_relations(connection),
             *_functions(connection),
             *_triggers(connection, partitions),
             *_indexes(connection),
@@ -111,38 +110,27 @@ def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], li
     return [each for each in triggers if not each[0].startswith("tutorwatch.")], found
 
 
-def _tables(connection: psycopg.Connection) -> Iterator[Damage]:
-    found = {name for (name,) in connection.execute(_TABLES)}
-    yield from (Damage(Kind.TABLE, table.name, MISSING) for table in own.sorted_tables if table.name not in found)
-
-
-def _sequences(connection: psycopg.Connection) -> Iterator[Damage]:
-    found = {name for (name,) in connection.execute(_SEQUENCES)}
-    yield from (Damage(Kind.SEQUENCE, name, MISSING) for name in SEQUENCES if name not in found)
-
-
-def _views(connection: psycopg.Connection) -> Iterator[Damage]:
-    found = {name for (name,) in connection.execute(_VIEWS)}
-    yield from (Damage(Kind.VIEW, name, MISSING) for name in VIEWS if name not in found)
+def _relations(connection: psycopg.Connection) -> Iterator[Damage]:
+    found = set(connection.execute(_RELATIONS))
+    tables = [table.name for table in own.sorted_tables]
+    for kind, relkind, names in ((Kind.TABLE, "r", tables), (Kind.SEQUENCE, "S", SEQUENCES), (Kind.VIEW, "v", VIEWS)):
+        yield from (Damage(kind, name, MISSING) for name in names if (name, relkind) not in found)
 
 
 def _functions(connection: psycopg.Connection) -> Iterator[Damage]:
     found = {name: tuple(rest) for name, *rest in connection.execute(_FUNCTIONS)}
-    for name in FUNCTIONS:
+    for name, function in FUNCTIONS.items():
         if name not in found:
             yield Damage(Kind.FUNCTION, name, MISSING)
-        elif found[name] != _expected_function(name):
+        elif found[name] != _as_catalogued(function):
             yield Damage(Kind.FUNCTION, name, DIFFERENT)
-    yield from (Damage(Kind.FUNCTION, name, LEFT_OVER) for name in sorted(found.keys() - set(FUNCTIONS)))
+    yield from (Damage(Kind.FUNCTION, name, LEFT_OVER) for name in sorted(found.keys() - FUNCTIONS.keys()))
 
 
-def _expected_function(name: str) -> tuple[Any, ...]:
+def _as_catalogued(function: Function) -> tuple[Any, ...]:
     """What the catalogs say of it: body, SECURITY DEFINER, settings."""
-    header, body, _ = function_sql(name).split("$$")
-    _, _, header = header.partition("LANGUAGE")  # what is before it has comments
-    settings = [setting.strip().removesuffix("AS").strip().split(" = ") for setting in header.split(" SET ")[1:]]
-    named = sorted(f"{name}={value.strip(chr(39))}" for name, value in settings)
-    return body, "SECURITY DEFINER" in header, named
+    settings = sorted(f"{name}={value.strip(chr(39))}" for name, value in function.settings.items())
+    return function.body, function.is_definer, settings
 
 
 def wanted_triggers(partitions: Iterable[Partition]) -> list[Trigger]:
@@ -173,16 +161,15 @@ def _triggers(connection: psycopg.Connection, partitions: Iterable[Partition]) -
 
 def _indexes(connection: psycopg.Connection) -> Iterator[Damage]:
     found = {name: rest for name, *rest in connection.execute(_INDEXES)}
-    for name, definition in INDEXES.items():
-        table = index_table(name)
-        if name not in found or found[name][0] != table:
-            yield Damage(Kind.INDEX, name, MISSING, table)
+    for name, index in INDEXES.items():
+        if name not in found or found[name][0] != index.table:
+            yield Damage(Kind.INDEX, name, MISSING, index.table)
             continue
         _, as_found, is_plain, is_valid, *_ = found[name]
         if not is_valid:
-            yield Damage(Kind.INDEX, name, "is invalid", table)
-        elif not is_plain or as_found != definition:
-            yield Damage(Kind.INDEX, name, DIFFERENT, table)
+            yield Damage(Kind.INDEX, name, "is invalid", index.table)
+        elif not is_plain or as_found != index.columns:
+            yield Damage(Kind.INDEX, name, DIFFERENT, index.table)
     for name, (table, _, _, _, has_parts, qualified) in sorted(found.items()):
         if name not in INDEXES:
             yield Damage(Kind.INDEX, qualified, LEFT_OVER, table, has_parts=has_parts)

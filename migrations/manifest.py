@@ -5,69 +5,194 @@ and plain triggers are on the platform's tables: whatever the platform alters, t
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
-from database.recording import RECORDED
+from database.recording import RECORDED, Recorded
 from migrations.sql import read_sql
 
-FUNCTIONS = (
-    "note_unrecorded",
-    "record_sessions",
-    "record_metrics_of",
-    "record_audio_metrics",
-    "record_video_metrics",
-    "record_alerts",
-    "record_insights",
-    "record_truncate",
-    "mark_statement",
-    "record_row",
-    "wake_listeners",
-    "announce_alerts",
-    "wake_dashboards",
-    "end_duplicate_alerts",
-    "test_insert",
-    "try_recording",
-    "open_alerts",
-    "password_parameters",
-    "sign_in_with_password",
-    "replace_password",
-    "sign_in_with_link",
-    "set_password_with_link",
-    "sign_in_from_provider",
-    "keep_audit_trail",
-)
-"""Each is `migrations/sql/functions/<name>.sql`. A function comes after those that it calls."""
+
+@dataclass(frozen=True, slots=True)
+class Function:
+    """A function of schema tutorwatch, in PL/pgSQL. Its names resolve in `pg_catalog` alone, whoever calls it."""
+
+    name: str
+    signature: str = "() RETURNS trigger"
+    file: str = ""
+    """Of its body, if not its own name: `migrations/sql/functions/<file>.sql`."""
+    columns: tuple[str, ...] = ()
+    """What the body has in place of `{columns}`."""
+    lock_timeout: str | None = None
+    row_security: str | None = None
+    is_definer: bool = True
+    """Whether it runs with its owner's rights."""
+    is_stable: bool = False
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The settings under which it runs."""
+        given = {"search_path": SEARCH_PATH, "lock_timeout": self.lock_timeout, "row_security": self.row_security}
+        return {name: value for name, value in given.items() if value}
+
+    @property
+    def body(self) -> str:
+        """What it does, as the catalogs keep it."""
+        return "\n" + read_sql(f"functions/{self.file or self.name}").replace("{columns}", ", ".join(self.columns))
+
+    @property
+    def sql(self) -> str:
+        """The statement that creates or replaces it."""
+        options = f"LANGUAGE plpgsql{' STABLE' * self.is_stable}{' SECURITY DEFINER' * self.is_definer}"
+        settings = "".join(f" SET {name} = {value}" for name, value in self.settings.items())
+        head = f"CREATE OR REPLACE FUNCTION tutorwatch.{self.name}{self.signature}\n{options}{settings}"
+        return f"{head} AS $${self.body}$$;"
+
+
+SEARCH_PATH = "pg_catalog, pg_temp"
+_BRIEF = "'100ms'"
+"""How long a function that runs in a client's transaction may wait for a lock of ours."""
+
+
+def _recording(recorded: Recorded) -> Function:
+    file = {"sessions": "record_sessions", "metrics": "record_metrics", "results": "record_results"}[recorded.kind]
+    return Function(recorded.function, file=file, columns=recorded.columns, lock_timeout=_BRIEF, row_security="off")
+
+
+FUNCTIONS = {
+    function.name: function
+    for function in (
+        Function("note_unrecorded", "(table_name text, problem text) RETURNS void"),
+        Function(
+            "record_metrics_of",
+            "(changed uuid[], sessions_may_be_gone boolean) RETURNS void",
+            row_security="off",
+            is_definer=False,
+        ),
+        *map(_recording, RECORDED),
+        Function("record_truncate", lock_timeout=_BRIEF),
+        Function("mark_statement", is_definer=False),
+        Function("record_row", lock_timeout=_BRIEF, row_security="off"),
+        Function("wake_listeners"),
+        Function("announce_alerts", lock_timeout=_BRIEF),
+        Function("wake_dashboards"),
+        Function(
+            "end_duplicate_alerts",
+            "(duplicates uuid[], kept uuid[], at timestamp) RETURNS bigint",
+            row_security="off",
+        ),
+        Function("test_insert", "(table_name text, given jsonb) RETURNS text", row_security="off", is_definer=False),
+        Function("try_recording", "() RETURNS jsonb", lock_timeout=_BRIEF, row_security="off"),
+        Function(
+            "open_alerts",
+            "(rows json, at timestamp)"
+            " RETURNS TABLE (id uuid, tutor_id text, type text, severity text, description text)",
+            row_security="off",
+        ),
+        Function("password_parameters", "(account text) RETURNS text", is_stable=True),
+        Function(
+            "sign_in_with_password",
+            "(account text, password_key bytea, sign_in bytea, from_address text, with_browser text) RETURNS boolean",
+        ),
+        Function(
+            "replace_password",
+            "(account text, password_key bytea, new_parameters text, new_key_digest bytea) RETURNS boolean",
+        ),
+        Function(
+            "sign_in_with_link",
+            "(link bytea, sign_in bytea, from_address text, with_browser text) RETURNS text",
+            row_security="off",
+        ),
+        Function(
+            "set_password_with_link",
+            "(link bytea, new_parameters text, new_key_digest bytea) RETURNS text",
+            row_security="off",
+        ),
+        Function(
+            "sign_in_from_provider",
+            "(token_issuer text, token_subject text, verified_email text, sign_in bytea, from_address text,"
+            " with_browser text) RETURNS text",
+            row_security="off",
+        ),
+        Function(
+            "keep_audit_trail",
+            "(days integer) RETURNS TABLE (removed bigint, anonymised bigint)",
+            row_security="off",
+        ),
+    )
+}
+"""By name. A function comes after those that it calls."""
 
 SEQUENCES = ("automation_off", "unrecorded")
 """What triggers read and count with. A new one starts anew: on, and nothing unrecorded."""
 
-VIEWS = {"wake_gate": "SELECT true AS no_row"}
+VIEWS = {"wake_gate": "CREATE OR REPLACE VIEW tutorwatch.wake_gate AS SELECT true AS no_row;"}
 """What is only there to be locked: VACUUM passes a view by, so that neither ever waits for the other."""
 
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A plain index on one of the platform's tables, for speed only: nothing is wrong without it."""
+
+    name: str
+    table: str
+    """With its schema."""
+    keys: tuple[str, ...]
+    include: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> str:
+        """What it holds, as SQL has it."""
+        return f"({', '.join(self.keys)})" + (f" INCLUDE ({', '.join(self.include)})" if self.include else "")
+
+    def sql(self, *, name: str = "", table: str = "") -> str:
+        """The statement that builds it, or its part on a partition, without stopping a write."""
+        return f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name or self.name} ON {table or self.table} {self.columns};"
+
+    def sql_without_parts(self, *, name: str = "", table: str = "") -> str:
+        """The statement that creates it on a partitioned table alone, in a moment; parts are attached to it."""
+        return f"CREATE INDEX IF NOT EXISTS {name or self.name} ON ONLY {table or self.table} {self.columns};"
+
+
+_BY_DATE = ("triggered_date DESC", "id DESC")
+
 INDEXES = {
-    # A tutor's sessions of a status, by date: all that generation reads of them.
-    "tutorwatch_sessions_by_tutor": "public.sessions (tutor_id, status, completed_at, scheduled_start)"
-    " INCLUDE (id, student_id, session_number, overall_session_score, rescheduled_by)",
-    # Whether a student came back to a tutor.
-    "tutorwatch_sessions_by_pair": "public.sessions (tutor_id, student_id) INCLUDE (session_number, status)",
-    # The dashboard's: the latest sessions, and those that fell through.
-    "tutorwatch_sessions_by_date": "public.sessions (completed_at, scheduled_start, id)",
-    "tutorwatch_sessions_by_status": "public.sessions (status, scheduled_start) INCLUDE (tutor_id, rescheduled_by)",
-    "tutorwatch_alerts_by_tutor": "public.alerts (tutor_id, alert_type)",
-    # Deleting a session sets alerts.session_id to null, which reads all of alerts without this.
-    "tutorwatch_alerts_by_session": "public.alerts (session_id)",
-    # Few alerts are open: each page asks for them in order, and who has how many of which.
-    "tutorwatch_alerts_open": "public.alerts (resolved, triggered_date DESC, id DESC)",
-    "tutorwatch_alerts_open_by_severity": "public.alerts (resolved, severity, triggered_date DESC, id DESC)"
-    " INCLUDE (tutor_id)",
-    # The list of alerts, resolved ones included, where few of many pass the filter.
-    "tutorwatch_alerts_by_date": "public.alerts (triggered_date DESC, id DESC)",
-    "tutorwatch_alerts_by_severity": "public.alerts (severity, triggered_date DESC, id DESC)",
-    "tutorwatch_alerts_by_type": "public.alerts (alert_type, triggered_date DESC, id DESC)",
-    "tutorwatch_insights_by_tutor": "public.tutor_insights (tutor_id)",
+    index.name: index
+    for index in (
+        # A tutor's sessions of a status, by date: all that generation reads of them.
+        Index(
+            "tutorwatch_sessions_by_tutor",
+            "public.sessions",
+            ("tutor_id", "status", "completed_at", "scheduled_start"),
+            ("id", "student_id", "session_number", "overall_session_score", "rescheduled_by"),
+        ),
+        # Whether a student came back to a tutor.
+        Index(
+            "tutorwatch_sessions_by_pair", "public.sessions", ("tutor_id", "student_id"), ("session_number", "status")
+        ),
+        # The dashboard's: the latest sessions, and those that fell through.
+        Index("tutorwatch_sessions_by_date", "public.sessions", ("completed_at", "scheduled_start", "id")),
+        Index(
+            "tutorwatch_sessions_by_status",
+            "public.sessions",
+            ("status", "scheduled_start"),
+            ("tutor_id", "rescheduled_by"),
+        ),
+        Index("tutorwatch_alerts_by_tutor", "public.alerts", ("tutor_id", "alert_type")),
+        # Deleting a session sets alerts.session_id to null, which reads all of alerts without this.
+        Index("tutorwatch_alerts_by_session", "public.alerts", ("session_id",)),
+        # Few alerts are open: each page asks for them in order, and who has how many of which.
+        Index("tutorwatch_alerts_open", "public.alerts", ("resolved", *_BY_DATE)),
+        Index(
+            "tutorwatch_alerts_open_by_severity", "public.alerts", ("resolved", "severity", *_BY_DATE), ("tutor_id",)
+        ),
+        # The list of alerts, resolved ones included, where few of many pass the filter.
+        Index("tutorwatch_alerts_by_date", "public.alerts", _BY_DATE),
+        Index("tutorwatch_alerts_by_severity", "public.alerts", ("severity", *_BY_DATE)),
+        Index("tutorwatch_alerts_by_type", "public.alerts", ("alert_type", *_BY_DATE)),
+        Index("tutorwatch_insights_by_tutor", "public.tutor_insights", ("tutor_id",)),
+    )
 }
-"""On the platform's tables, for speed only: nothing is wrong without them."""
+"""By name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,10 +217,7 @@ class Trigger:
 
     def on(self, table: str) -> "Trigger":
         """The same trigger on another table: a partition."""
-        return Trigger(
-            table, self.name, self.function, self.event, self.timing, self.transitions, self.per_row,
-            self.arguments, self.condition, self.is_deferred, self.fires,
-        )  # fmt: skip
+        return replace(self, table=table)
 
     @property
     def definition(self) -> str:
@@ -169,23 +291,3 @@ def _triggers() -> Iterator[Trigger]:
     yield Trigger(
         "tutorwatch.announcements", "tutorwatch_wake", "wake_dashboards", "INSERT", per_row=True, is_deferred=True
     )
-
-
-def function_sql(name: str) -> str:
-    """The statement that creates or replaces the function."""
-    return read_sql(f"functions/{name}")
-
-
-def view_sql(name: str) -> str:
-    """The statement that creates the view."""
-    return f"CREATE OR REPLACE VIEW tutorwatch.{name} AS {VIEWS[name]};"
-
-
-def index_sql(name: str) -> str:
-    """The statement that builds the index without stopping a write."""
-    return f"CREATE INDEX CONCURRENTLY IF NOT EXISTS {name} ON {INDEXES[name]};"
-
-
-def index_table(name: str) -> str:
-    """The table that the index is on, with its schema."""
-    return INDEXES[name].split(" ")[0]

@@ -1,11 +1,9 @@
 """What a migration needs beforehand: rights of the role that migrates, and room on the disk."""
 
-import re
-
 import psycopg
 
 from database.platform_needs import NEEDED
-from migrations.manifest import INDEXES, index_table, triggers
+from migrations.manifest import INDEXES, triggers
 
 _OF_THE_DATABASE = """
     SELECT format('%I', current_user), format('%I', current_database()),
@@ -50,7 +48,7 @@ def find_missing_rights(connection: psycopg.Connection) -> list[str]:
 
 def _tables() -> list[str]:
     """The platform's tables that get indexes or triggers."""
-    tables = {*map(index_table, INDEXES), *(trigger.table for trigger in triggers())}
+    tables = {*(index.table for index in INDEXES.values()), *(trigger.table for trigger in triggers())}
     return sorted(table.removeprefix("public.") for table in tables if table.startswith("public."))
 
 
@@ -86,8 +84,8 @@ def estimate_index_bytes(connection: psycopg.Connection) -> int:
     }
     sizes = {name: (rows, widths) for name, rows, widths in connection.execute(_SIZES, [list(NEEDED)])}
     total = 0.0
-    for name in INDEXES.keys() - standing:
-        rows, widths = sizes.get(index_table(name).removeprefix("public."), (0.0, {}))
-        entry = ENTRY_BYTES + sum(widths[word] for word in set(re.findall(r"\w+", INDEXES[name])) if word in widths)
-        total += rows * entry / FILLED
+    for index in (index for name, index in INDEXES.items() if name not in standing):
+        rows, widths = sizes.get(index.table.removeprefix("public."), (0.0, {}))
+        columns = {*(key.removesuffix(" DESC") for key in index.keys), *index.include}
+        total += rows * (ENTRY_BYTES + sum(widths.get(column, 0) for column in columns)) / FILLED
     return round(total)

@@ -13,9 +13,7 @@ _PARTITIONS = """
         SELECT c.oid, format('%I.%I', nspname, relname) AS name, quote_ident(nspname) AS schema
         FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
     )
-    SELECT root.relname, part.name, part.schema, parent.name, tree.isleaf,
-           ARRAY(SELECT whole.relname FROM pg_index AS i
-                 JOIN pg_class AS whole ON whole.oid = pg_partition_root(i.indexrelid) WHERE i.indrelid = part.oid)
+    SELECT root.relname, part.name, part.schema, parent.name, tree.isleaf
     FROM pg_class AS root
     CROSS JOIN pg_partition_tree(root.oid) AS tree
     JOIN named AS part ON part.oid = tree.relid
@@ -38,13 +36,8 @@ class Partition:
     """What it is attached to, as SQL has it: the table itself, or a partition that is partitioned again."""
     is_leaf: bool
     """Whether it holds rows."""
-    indexes: frozenset[str]
-    """Names of the table's indexes that it has its part of."""
 
 
 def find_partitions(connection: psycopg.Connection) -> tuple[Partition, ...]:
     """All partitions of the tables in schema public, parents first. Reads the catalogs only."""
-    return tuple(
-        Partition(of, name, schema, parent, is_leaf, frozenset(indexes))
-        for of, name, schema, parent, is_leaf, indexes in connection.execute(_PARTITIONS)
-    )
+    return tuple(Partition(*row) for row in connection.execute(_PARTITIONS))

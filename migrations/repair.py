@@ -10,7 +10,7 @@ from migrations import indexes
 from migrations.indexes import Step
 from migrations.installed import LEFT_OVER, Damage, Kind, find_damage
 from migrations.locks import change_briefly
-from migrations.manifest import function_sql, view_sql
+from migrations.manifest import FUNCTIONS, INDEXES, VIEWS
 from migrations.partitions import Partition, find_partitions
 
 logger = logging.getLogger(__name__)
@@ -37,18 +37,18 @@ def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterato
         yield Step(tuple(f"CREATE SEQUENCE IF NOT EXISTS tutorwatch.{name};" for name in sequences))
     views = [each.name for each in wanted if each.kind is Kind.VIEW]
     if views:
-        yield Step(tuple(map(view_sql, views)))
+        yield Step(tuple(VIEWS[name] for name in views))
     functions = [each.name for each in wanted if each.kind is Kind.FUNCTION]
     if functions:
         revoke = "REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA tutorwatch FROM PUBLIC;"
-        yield Step((*map(function_sql, functions), revoke))
+        yield Step((*(FUNCTIONS[name].sql for name in functions), revoke))
     on_tables = sorted((each for each in damage if each.kind is Kind.TRIGGER), key=lambda each: each.table)
     for table, group in groupby(on_tables, lambda each: each.table):
         on_table = list(group)
         removes = all(each.problem == LEFT_OVER for each in on_table)
         yield Step(tuple(_trigger_statements(on_table)), table, is_removal=removes)
     for index in (each.name for each in wanted if each.kind is Kind.INDEX):
-        yield from indexes.build(index, partitions)
+        yield from indexes.build(INDEXES[index], partitions)
     left_over = [each for each in damage if each.problem == LEFT_OVER]
     for each in left_over:
         if each.kind is Kind.INDEX:
@@ -86,9 +86,5 @@ def run(connection: psycopg.Connection, step: Step) -> None:
     connection.execute("SET lock_timeout = 0")  # a concurrent build waits for old transactions, blocking nobody
     for statement in step.statements:
         if statement.startswith("CREATE"):
-            logger.info(
-                "Building index %s",
-                statement.removesuffix(";").partition(" EXISTS ")[2],
-                extra={"action": "building_index"},
-            )
+            logger.info("Building an index: %s", statement, extra={"action": "building_index"})
         connection.execute(statement.encode())

@@ -1,13 +1,13 @@
 """The .sql files of the migrations, and how a revision runs them."""
 
-from importlib import resources
+from functools import partial
 
 from alembic import op
 
+from database import sql_files
 
-def read_sql(name: str) -> str:
-    """The text of `migrations/sql/<name>.sql`."""
-    return resources.files(__name__).joinpath(f"{name}.sql").read_text(encoding="utf-8")
+read_sql = partial(sql_files.read_sql, "migrations.sql")
+"""The text of one of these files, by its name without `.sql`."""
 
 
 def execute(statements: str) -> None:

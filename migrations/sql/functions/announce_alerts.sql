@@ -1,8 +1,6 @@
 -- Notes whose alerts changed in what is shown, for the notification at the commit (wake_dashboards.sql). It runs in the
 -- transaction of whoever changes alerts, so nothing here may fail it. The automation switch doesn't concern it: alerts
 -- are shown whoever writes them.
-CREATE OR REPLACE FUNCTION tutorwatch.announce_alerts() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 DECLARE
     tutors integer;
     any_tutor text;
@@ -41,4 +39,4 @@ EXCEPTION WHEN OTHERS THEN
     RAISE WARNING USING MESSAGE = 'tutorwatch could not announce a change of ' || TG_TABLE_NAME || ': ' || SQLERRM,
         HINT = 'The write itself is not affected. Dashboards show it at their next refresh.';
     RETURN NULL;
-END $$;
+END

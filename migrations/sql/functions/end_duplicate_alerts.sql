@@ -1,9 +1,6 @@
 -- Resolves open alerts that are duplicates of others: the listener's role may not resolve alerts by itself. `kept`
 -- names, in the same order, the alert that stays open in place of each. Ends only what is a duplicate: an open alert
 -- whose tutor and type have the other one open, too. Consumes nothing. Returns how many it resolved. `at` is in UTC.
-CREATE OR REPLACE FUNCTION tutorwatch.end_duplicate_alerts(duplicates uuid[], kept uuid[], at timestamp)
-RETURNS bigint
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     number_ended bigint;
 BEGIN
@@ -33,4 +30,4 @@ BEGIN
     )
     SELECT count(*) INTO number_ended FROM ended;
     RETURN number_ended;
-END $$;
+END

@@ -1,9 +1,6 @@
 -- Removes entries of the audit trail that are older than so many days, and takes out of the others whose they were where
 -- that user has been deleted. Refuses to remove what is younger than 90 days, whoever asks. Works on at most 10,000
 -- entries of each kind; returns how many it removed, and how many no longer say whose they were.
-CREATE OR REPLACE FUNCTION tutorwatch.keep_audit_trail(days integer)
-RETURNS TABLE (removed bigint, anonymised bigint)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     of_others bigint;
 BEGIN
@@ -31,4 +28,4 @@ BEGIN
     GET DIAGNOSTICS of_others = ROW_COUNT;
     anonymised := anonymised + of_others;
     RETURN NEXT;
-END $$;
+END

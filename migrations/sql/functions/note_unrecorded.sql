@@ -1,9 +1,7 @@
 -- Counts a change that could not be recorded, and warns the client, whose write goes on. A listener that finds the
 -- count grown re-evaluates all tutors.
-CREATE OR REPLACE FUNCTION tutorwatch.note_unrecorded(table_name text, problem text) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RAISE WARNING USING MESSAGE = 'tutorwatch could not record a change of ' || table_name || ': ' || problem,
         HINT = 'The write itself is not affected. A listener soon re-evaluates all tutors, which makes up for it.';
     PERFORM nextval('tutorwatch.unrecorded');
-END $$;
+END

@@ -1,8 +1,5 @@
 -- Opens alerts, rows of public.alerts as JSON, and returns them. The listener's role may not insert alerts by itself:
 -- one that it makes is open, and nobody has acknowledged it. `at` is in UTC.
-CREATE OR REPLACE FUNCTION tutorwatch.open_alerts(rows json, at timestamp)
-RETURNS TABLE (id uuid, tutor_id text, type text, severity text, description text)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 #variable_conflict use_column
 BEGIN
     RETURN QUERY
@@ -13,4 +10,4 @@ BEGIN
     FROM json_populate_recordset(NULL::public.alerts, rows) AS alert
     RETURNING opened.id, opened.tutor_id::text, opened.alert_type::text, opened.severity::text,
               opened.description::text;
-END $$;
+END

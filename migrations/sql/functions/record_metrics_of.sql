@@ -1,7 +1,5 @@
 -- Records the tutors of the sessions whose metrics changed. In a serializable transaction it leaves looking them
 -- up to the claim: what a trigger reads counts as read by the client, who could fail to serialize for it.
-CREATE OR REPLACE FUNCTION tutorwatch.record_metrics_of(changed uuid[], sessions_may_be_gone boolean) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 BEGIN
     IF current_setting('transaction_isolation') = 'serializable' THEN
         INSERT INTO tutorwatch.outbox (session_ids, wakes) SELECT changed, '' WHERE cardinality(changed) > 0;
@@ -18,4 +16,4 @@ BEGIN
     -- be seen is another matter: the writer's snapshot is older than the session.
     WHERE t.tutor_id IS NOT NULL OR NOT sessions_may_be_gone
     GROUP BY t.tutor_id;
-END $$;
+END

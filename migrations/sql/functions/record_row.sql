@@ -1,8 +1,5 @@
 -- Records a row that the worker of a subscription applied: it fires row triggers only. Its first argument says what
 -- the row is (sessions, metrics or results), the others which columns matter.
-CREATE OR REPLACE FUNCTION tutorwatch.record_row() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET row_security = off
-AS $$
 DECLARE
     columns text[] := TG_ARGV[1:];
     old_row jsonb := CASE WHEN TG_OP <> 'INSERT' THEN to_jsonb(OLD) END;
@@ -39,4 +36,4 @@ EXCEPTION WHEN OTHERS THEN
         NULL;  -- then it is the daily sweep that makes up for it
     END;
     RETURN NULL;
-END $$;
+END

@@ -1,8 +1,5 @@
 -- Records every tutor of the statement for whom a session in an end state came, went or changed in a column that a
 -- rule reads. Runs in the client's transaction with the owner's rights; whatever goes wrong is a warning.
-CREATE OR REPLACE FUNCTION tutorwatch.record_sessions() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET row_security = off
-AS $$
 DECLARE
     first_tutor text;
     last_tutor text;
@@ -35,19 +32,10 @@ BEGIN
         -- state or leaves one appears once on either side. Grouping instead of a join on the key, because
         -- a plan kept from a one-row update would join a million rows in a nested loop.
         WITH changed AS (
-            SELECT s.tutor_id
-            FROM (
-                SELECT id, tutor_id, student_id, session_number, status, overall_session_score,
-                       scheduled_start, completed_at, rescheduled_by
-                FROM old_rows
-                UNION ALL
-                SELECT id, tutor_id, student_id, session_number, status, overall_session_score,
-                       scheduled_start, completed_at, rescheduled_by
-                FROM new_rows
-            ) AS s
-            WHERE s.status::text NOT IN ('scheduled', 'in_progress')
-            GROUP BY s.id, s.tutor_id, s.student_id, s.session_number, s.status, s.overall_session_score,
-                     s.scheduled_start, s.completed_at, s.rescheduled_by
+            SELECT tutor_id
+            FROM (SELECT id, {columns} FROM old_rows UNION ALL SELECT id, {columns} FROM new_rows) AS s
+            WHERE status::text NOT IN ('scheduled', 'in_progress')
+            GROUP BY id, {columns}
             HAVING count(*) = 1
         )
         INSERT INTO tutorwatch.outbox (tutor_id, wakes)
@@ -62,4 +50,4 @@ EXCEPTION WHEN OTHERS THEN
         NULL;  -- then it is the daily sweep that makes up for it
     END;
     RETURN NULL;
-END $$;
+END

@@ -1,7 +1,5 @@
 -- TRUNCATE tells no rows: it concerns all tutors. That of alerts is told apart (by an empty list of sessions): with
 -- all alerts gone, nothing counts as consumed any more.
-CREATE OR REPLACE FUNCTION tutorwatch.record_truncate() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' AS $$
 BEGIN
     IF pg_sequence_last_value('tutorwatch.automation_off') IS NULL THEN
         INSERT INTO tutorwatch.outbox (session_ids, wakes)
@@ -15,4 +13,4 @@ EXCEPTION WHEN OTHERS THEN
         NULL;  -- then it is the daily sweep that makes up for it
     END;
     RETURN NULL;
-END $$;
+END

@@ -1,9 +1,6 @@
 -- Sets the password of the user whom the link was made for, once, and ends all their sign-ins; returns their id. `link`
 -- is the link's token itself: its hash, which the dashboard's role may read, is no proof. NULL
 -- for a link that was used, has expired, never was, or is for signing in.
-CREATE OR REPLACE FUNCTION tutorwatch.set_password_with_link(link bytea, new_parameters text, new_key_digest bytea)
-RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     account text;
 BEGIN
@@ -20,4 +17,4 @@ BEGIN
         DELETE FROM tutorwatch.sign_in_links WHERE user_id = account;
     END IF;
     RETURN account;
-END $$;
+END

@@ -2,10 +2,6 @@
 -- by issuer and subject; at the first sign-in by the e-mail address, which the provider must have verified, and under
 -- which the platform has exactly one user who isn't linked to somebody else there.
 -- The database can't check what a provider says: only a role that `tutorwatch rights --openid` names may call this.
-CREATE OR REPLACE FUNCTION tutorwatch.sign_in_from_provider(
-    token_issuer text, token_subject text, verified_email text, sign_in bytea, from_address text, with_browser text
-) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 #variable_conflict use_variable  -- whatever columns the platform's users have, or get
 DECLARE
     account text;
@@ -31,4 +27,4 @@ BEGIN
         VALUES (sign_in, account, 'openid', from_address, with_browser);
     END IF;
     RETURN account;
-END $$;
+END

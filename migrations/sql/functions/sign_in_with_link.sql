@@ -1,10 +1,6 @@
 -- Signs in the user whom the link was made for, once; returns their id. `link` is the link's token itself: its hash, which
 -- the dashboard's role may read, is no proof. NULL for a link that was used, has expired,
 -- never was, or is for choosing a password.
-CREATE OR REPLACE FUNCTION tutorwatch.sign_in_with_link(
-    link bytea, sign_in bytea, from_address text, with_browser text
-) RETURNS text
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     account text;
 BEGIN
@@ -17,4 +13,4 @@ BEGIN
         VALUES (sign_in, account, 'link', from_address, with_browser);
     END IF;
     RETURN account;
-END $$;
+END

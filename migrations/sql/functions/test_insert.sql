@@ -1,8 +1,6 @@
 -- Returns the statement that inserts a test row into one of the platform's tables: the values that are given, as far
 -- as the table has such columns, and for every other column that needs a value, the one of a row that is there.
 -- By the columns' own types: an enum may have become text, a number wider.
-CREATE OR REPLACE FUNCTION tutorwatch.test_insert(table_name text, given jsonb) RETURNS text
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET row_security = off AS $$
 DECLARE
     relation regclass := to_regclass(format('public.%I', table_name));
     needed text[];
@@ -30,4 +28,4 @@ BEGIN
       AND a.attgenerated = '' AND test_row ? a.attname::text;
     RETURN format('INSERT INTO public.%1$I (%2$s) SELECT %2$s FROM jsonb_populate_record(NULL::public.%1$I, %3$L)',
         table_name, columns, test_row);
-END $$;
+END

@@ -8,9 +8,6 @@
 -- always ends with an exception, which rolls it back before anything is returned, whatever the caller does afterwards.
 -- With it go notifications and deferred triggers, which wait for a commit, and all locks. Triggers of the platform's own
 -- do fire.
-CREATE OR REPLACE FUNCTION tutorwatch.try_recording() RETURNS jsonb
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET row_security = off
-AS $$
 DECLARE
     began_at timestamptz := clock_timestamp();
     outcome text := 'recorded';
@@ -108,4 +105,4 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('outcome', outcome, 'problem', problem,
         'seconds', extract(epoch FROM clock_timestamp() - began_at));
-END $$;
+END

@@ -3,8 +3,6 @@
 -- were there only to be announced stay, until a listener removes them (listener/sweep.py).
 -- Left out where NOTIFY could make the writer's COMMIT fail (see wake_listeners.sql); dashboards then learn of the
 -- change at their next refresh.
-CREATE OR REPLACE FUNCTION tutorwatch.wake_dashboards() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('max_prepared_transactions') = '0' AND pg_notification_queue_usage() < 0.5 THEN
         PERFORM pg_notify('tutorwatch_alerts', coalesce(NEW.tutor_id, ''));
@@ -12,4 +10,4 @@ BEGIN
     RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
     RETURN NULL;
-END $$;
+END

@@ -7,8 +7,6 @@
 -- an advisory lock could be held by any role. Without that view, or the right, everybody notifies.
 -- For a client that has said SET CONSTRAINTS ALL IMMEDIATE it runs with each statement, inside the trigger that
 -- records, and perhaps long before the commit: then it leaves the lock to others, and notifies all the same.
-CREATE OR REPLACE FUNCTION tutorwatch.wake_listeners() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF current_setting('max_prepared_transactions') <> '0' THEN
         RETURN NULL;
@@ -34,4 +32,4 @@ EXCEPTION
         RETURN NULL;
     WHEN OTHERS THEN
         RETURN NULL;
-END $$;
+END

@@ -1,7 +1,4 @@
--- Records the tutors of sessions whose video metrics came, went or changed in a column that a rule reads.
-CREATE OR REPLACE FUNCTION tutorwatch.record_video_metrics() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET row_security = off
-AS $$
+-- Records the tutors of sessions whose metrics came, went or changed in a column that a rule reads.
 BEGIN
     IF pg_sequence_last_value('tutorwatch.automation_off') IS NOT NULL THEN
         RETURN NULL;
@@ -12,15 +9,9 @@ BEGIN
         PERFORM tutorwatch.record_metrics_of(ARRAY(SELECT session_id FROM old_rows), true);
     ELSE
         PERFORM tutorwatch.record_metrics_of(ARRAY(
-            SELECT DISTINCT m.session_id
-            FROM (
-                SELECT session_id, tutor_uses_visual_aids
-                FROM old_rows
-                UNION ALL
-                SELECT session_id, tutor_uses_visual_aids
-                FROM new_rows
-            ) AS m
-            GROUP BY m.session_id, m.tutor_uses_visual_aids
+            SELECT DISTINCT session_id
+            FROM (SELECT {columns} FROM old_rows UNION ALL SELECT {columns} FROM new_rows) AS m
+            GROUP BY {columns}
             HAVING count(*) = 1
         ), false);
     END IF;
@@ -32,4 +23,4 @@ EXCEPTION WHEN OTHERS THEN
         NULL;  -- then it is the daily sweep that makes up for it
     END;
     RETURN NULL;
-END $$;
+END

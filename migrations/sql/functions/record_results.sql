@@ -1,8 +1,6 @@
--- Insights that come, go or change their state, by whatever client. A generation doesn't record its own writes: it would
--- have itself repeated.
-CREATE OR REPLACE FUNCTION tutorwatch.record_insights() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET lock_timeout = '100ms' SET row_security = off
-AS $$
+-- Records the tutors of alerts or insights that come, go or change their state, by whatever client: an alert that is
+-- resolved, reopened or deleted may make room for a new one, one that is inserted or moved may be a duplicate. A
+-- generation doesn't record its own writes: it would have itself repeated.
 BEGIN
     IF current_setting('tutorwatch.generating', true) = 'on'
         OR pg_sequence_last_value('tutorwatch.automation_off') IS NOT NULL
@@ -19,13 +17,9 @@ BEGIN
         FROM old_rows AS a GROUP BY a.tutor_id;
     ELSE
         WITH changed AS (
-            SELECT a.tutor_id
-            FROM (
-                SELECT id, tutor_id, category, is_active FROM old_rows
-                UNION ALL
-                SELECT id, tutor_id, category, is_active FROM new_rows
-            ) AS a
-            GROUP BY a.id, a.tutor_id, a.category, a.is_active
+            SELECT tutor_id
+            FROM (SELECT id, {columns} FROM old_rows UNION ALL SELECT id, {columns} FROM new_rows) AS a
+            GROUP BY id, {columns}
             HAVING count(*) = 1
         )
         INSERT INTO tutorwatch.outbox (tutor_id, wakes)
@@ -40,4 +34,4 @@ EXCEPTION WHEN OTHERS THEN
         NULL;  -- then it is the daily sweep that makes up for it
     END;
     RETURN NULL;
-END $$;
+END

@@ -3,6 +3,7 @@
 import psycopg
 from psycopg import sql
 
+from migrations import grants
 from migrations.sql import read_sql
 
 
@@ -10,21 +11,29 @@ class RightsError(Exception):
     """The rights can't be given; the message says why and what to do. Nothing was changed."""
 
 
+_OPTIONAL = "DO $$BEGIN {grant} EXCEPTION WHEN undefined_table OR undefined_column THEN END$$;"
+
 OPENID = "openid"
 """As which service the dashboard's role is on record where it may sign people in with OpenID Connect."""
 
 
 def to_sql(*, listener: str, web: str, openid: bool = False) -> str:
-    """The statements that give two roles the rights of the services, as one transaction."""
-    names = {
-        "listener": sql.Identifier(listener),
-        "web": sql.Identifier(web),
-        "listener_name": sql.Literal(listener),
-        "web_name": sql.Literal(web),
-    }
-    files = ["rights", "rights_openid"] if openid else ["rights"]
-    given = "\n".join(sql.SQL(read_sql(file)).format(**names).as_string(None) for file in files)
-    return f"BEGIN;\n{read_sql('rights_taken_back')}\n{given}COMMIT;\n"
+    """Return the statements that give two roles the rights of the services, as one transaction."""
+    names = {"listener_name": sql.Literal(listener), "web_name": sql.Literal(web)}
+    to_listener, to_web = (sql.Identifier(role).as_string(None) for role in (listener, web))
+    parts = [
+        "BEGIN;",
+        read_sql("rights_taken_back"),
+        sql.SQL(read_sql("rights_roles")).format(**names).as_string(None),
+        *grants.statements(grants.GRANTS["listener"], to_listener),
+        *grants.statements(grants.GRANTS["web"], to_web),
+        *(_OPTIONAL.replace("{grant}", each) for each in grants.statements(grants.OPTIONAL, to_web)),
+    ]
+    if openid:
+        record = sql.SQL("INSERT INTO tutorwatch.service_roles VALUES ({}, {});")
+        parts.append(record.format(OPENID, names["web_name"]).as_string(None))
+        parts += grants.statements(grants.OPENID, to_web)
+    return "\n".join([*parts, read_sql("rights_excess"), "COMMIT;\n"])
 
 
 def give(connection: psycopg.Connection, *, listener: str, web: str, openid: bool = False) -> list[str]:

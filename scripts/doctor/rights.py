@@ -1,41 +1,12 @@
-"""Whether the services' roles may do what they must: what migrations/sql/rights.sql grants, and no list of our own."""
-
-import re
-from collections.abc import Iterator
-from functools import cache
+"""The checks of rights: the services' roles may do what `migrations.grants` grants them."""
 
 from database.platform import read_comparison
 from database.platform_needs import NEEDED
-from migrations.sql import read_sql
+from migrations.grants import needed
 from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 SERVICES = ("listener", "web")
 MOST_NAMED = 4
-
-Right = tuple[str, str, str | None]
-"""A privilege, the object it is on, and the column it is limited to."""
-
-_GRANT = re.compile(r"^ *GRANT (?P<what>[^;]+?)\s+ON (?P<objects>[^;]+?)\s+TO (?P<services>[^;]+);", re.MULTILINE)
-_PRIVILEGE = re.compile(r"(?P<name>[A-Z]+)(?:\s*\((?P<columns>[^)]*)\))?")
-
-
-@cache
-def needed(service: str) -> tuple[Right, ...]:
-    """The rights of `listener` or `web`."""
-    return tuple(
-        right
-        for grant in _GRANT.finditer(read_sql("rights"))
-        if f"{{{service}}}" in grant["services"]
-        for right in _rights(grant)
-    )
-
-
-def _rights(grant: re.Match[str]) -> Iterator[Right]:
-    for objects in grant["objects"].split(","):
-        for privilege in _PRIVILEGE.finditer(grant["what"]):
-            columns = [column.strip() for column in privilege["columns"].split(",")] if privilege["columns"] else [None]
-            for column in columns:
-                yield privilege["name"], objects.strip(), column
 
 
 def rights(context: DoctorContext) -> Finding:

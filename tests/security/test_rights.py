@@ -41,7 +41,7 @@ class May(NamedTuple):
 READS = "SELECT"
 WRITES = "SELECT, INSERT, UPDATE, DELETE"
 
-# Every relation of the platform and of ours. A new one needs a row here, and mostly one in migrations/sql/rights.sql.
+# Every relation of the platform and of ours. A new one needs a row here, and mostly one in migrations/grants.py.
 EXPECTED = {
     "public.alerts": May(
         "SELECT, UPDATE (description, session_id, title)",

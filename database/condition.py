@@ -25,6 +25,7 @@ from database.platform import (
 )
 from database.recording import BROKEN_TRIGGERS, OFF_SINCE
 from database.schema_version import explain_revision
+from database.sql_files import read_sql
 
 
 class Check(StrEnum):
@@ -88,40 +89,8 @@ class Condition:
 LONGEST_WAIT = timedelta(seconds=60)
 """A change that waits for longer than this isn't evaluated in time."""
 
-_OWN_TABLES = (
-    "alembic_version",
-    "outbox",
-    "failures",
-    "sweep",
-    "listeners",
-    "automation_off",
-    "canary",
-    "canary_markers",
-)
-
-_READ_CATALOGS = f"""
-    SELECT ({READ_SCHEMA}) AS schema,
-           ARRAY(SELECT format('trigger %s on %s %s', trigger, table_name, problem)
-                 FROM ({BROKEN_TRIGGERS}) AS broken) AS broken_triggers,
-           ARRAY(SELECT name FROM unnest('{{{",".join(_OWN_TABLES)}}}'::text[]) AS name
-                 WHERE pg_catalog.to_regclass('tutorwatch.' || name) IS NULL) AS lost
-"""  # noqa: S608 - constants of ours
-_READ_OWN_TABLES = f"""
-    SELECT (SELECT max(version_num) FROM tutorwatch.alembic_version) AS revision,
-           (SELECT count(*) FROM tutorwatch.outbox WHERE {IS_CHANGE}) AS waiting,
-           (SELECT min(recorded_at) FROM tutorwatch.outbox WHERE {IS_CHANGE}) AS oldest_waiting_at,
-           count(*) FILTER (WHERE failure.parked_at IS NULL AND failure.attempts > 0) AS failing,
-           count(failure.parked_at) AS dead_lettered,
-           min(failure.parked_at) AS dead_lettered_since,
-           (SELECT max(swept_at) FROM tutorwatch.sweep) AS swept_at,
-           ({OFF_SINCE}) AS off_since,
-           clock_timestamp() AS now,
-           coalesce((SELECT json_agg(json_build_object(
-                         'is_alive', {IS_FRESH}, 'blocked', figures -> 'blocked',
-                         'seconds_silent', extract(epoch FROM clock_timestamp() - seen_at)))
-                     FROM tutorwatch.listeners), '[]') AS listeners
-    FROM tutorwatch.failures AS failure
-"""  # noqa: S608 - constants of ours
+_READ_CATALOGS = read_sql("database.sql", "condition_catalogs", schema=READ_SCHEMA, broken_triggers=BROKEN_TRIGGERS)
+_READ_OWN_TABLES = read_sql("database.sql", "condition", is_change=IS_CHANGE, is_fresh=IS_FRESH, off_since=OFF_SINCE)
 
 
 async def load_condition(conn: AsyncConnection) -> Condition:

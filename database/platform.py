@@ -13,7 +13,18 @@ from psycopg import sql
 from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.platform_needs import INSERTED, LEFT_EMPTY, NEEDED, RECORDED, TYPES, UNPARTITIONED, Feature, Kind, Need
+from database.platform_needs import (
+    INSERTED,
+    LEFT_EMPTY,
+    NEEDED,
+    RECORDED_TABLES,
+    TYPES,
+    UNPARTITIONED,
+    Feature,
+    Kind,
+    Need,
+)
+from database.sql_files import read_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,43 +116,7 @@ class Comparison:
 
 _NAMES = ", ".join(f"'{name}'" for name in NEEDED)
 
-READ_SCHEMA = f"""
-    WITH RECURSIVE found AS MATERIALIZED (
-        SELECT c.oid, n.nspname, c.relname, c.relkind
-        FROM pg_catalog.pg_class AS c JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-        WHERE c.relname IN ({_NAMES}) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-          AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'tutorwatch') AND n.nspname !~ '^pg_'
-    ), based AS (  -- a domain is as good as what it is based on
-        SELECT oid AS of, oid AS type, typbasetype, typtypmod FROM pg_catalog.pg_type WHERE typtype = 'd'
-        UNION ALL
-        SELECT based.of, t.oid, t.typbasetype, coalesce(nullif(based.typtypmod, -1), t.typtypmod)
-        FROM based JOIN pg_catalog.pg_type AS t ON t.oid = based.typbasetype
-    ), columns AS (
-        SELECT a.attrelid, pg_catalog.json_build_object(
-            'name', a.attname, 'type', t.typname, 'is_enum', t.typtype = 'e',
-            'shown', pg_catalog.format_type(a.atttypid, a.atttypmod),
-            'characters', CASE WHEN t.typname IN ('varchar', 'bpchar')
-                               THEN nullif(coalesce(nullif(a.atttypmod, -1), based.typtypmod, -1), -1) - 4 END,
-            'needs_value', a.attnotnull AND NOT a.atthasdef AND a.attidentity = '' AND own.typdefault IS NULL,
-            'not_null', a.attnotnull OR own.typnotnull,
-            'is_readable', pg_catalog.has_column_privilege(a.attrelid, a.attnum, 'SELECT'),
-            'labels', CASE WHEN t.typtype = 'e' THEN
-                (SELECT pg_catalog.json_agg(enumlabel) FROM pg_catalog.pg_enum WHERE enumtypid = t.oid) END
-        ) AS facts
-        FROM found JOIN pg_catalog.pg_attribute AS a ON a.attrelid = found.oid AND a.attnum > 0 AND NOT a.attisdropped
-        JOIN pg_catalog.pg_type AS own ON own.oid = a.atttypid
-        LEFT JOIN based ON based.of = own.oid AND based.typbasetype = 0
-        JOIN pg_catalog.pg_type AS t ON t.oid = coalesce(based.type, own.oid)
-    )
-    SELECT coalesce(pg_catalog.json_agg(pg_catalog.json_build_object(
-        'schema', nspname, 'name', relname, 'kind', relkind,
-        'columns', (SELECT pg_catalog.json_agg(facts) FROM columns WHERE attrelid = found.oid),
-        'children', (SELECT pg_catalog.json_agg(child.relname ORDER BY child.relname)
-                     FROM pg_catalog.pg_inherits JOIN pg_catalog.pg_class AS child ON child.oid = inhrelid
-                     WHERE inhparent = found.oid AND NOT child.relispartition)
-    )), '[]')
-    FROM found
-"""  # noqa: S608 - names of ours
+READ_SCHEMA = read_sql("database.sql", "platform_schema", names=_NAMES)
 """One row, of one JSON value, for `compare`; without parameters, for any kind of connection."""
 
 
@@ -233,7 +208,7 @@ def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collecte
         collected.add(name, column_name, _of_whole_table(needs), f"column {name}.{column_name} {message}")
     if name in UNPARTITIONED and table["kind"] == "p":
         collected.add(name, None, None, f"table public.{name} is partitioned, which only sessions and metrics may be")
-    if name in RECORDED and table["children"]:
+    if name in RECORDED_TABLES and table["children"]:
         children = ", ".join(table["children"])
         collected.add(
             name, None, None, f"tables inherit from public.{name} ({children}): only partitions of it are recorded"
@@ -314,37 +289,9 @@ class HiddenRows:
         return f"row-level security hides rows of {tables} from {self.role}: {cure}"
 
 
-_SEES_ALL = """
-    rolsuper OR rolbypassrls OR (pg_catalog.pg_has_role(role.oid, relowner, 'USAGE') AND NOT relforcerowsecurity)
-"""
-
-_HIDDEN_ROWS = f"""
-    SELECT role.rolname::text, pg_catalog.json_agg(c.relname::text ORDER BY c.relname)
-    FROM pg_catalog.pg_class AS c CROSS JOIN pg_catalog.pg_roles AS role
-    WHERE c.relnamespace = pg_catalog.to_regnamespace('public') AND c.relname IN ({_NAMES}) AND c.relrowsecurity
-      AND role.rolname = ANY({{roles}}) AND NOT ({_SEES_ALL})
-      AND pg_catalog.has_any_column_privilege(role.oid, c.oid, 'SELECT')
-    GROUP BY role.rolname ORDER BY role.rolname
-"""  # noqa: S608 - names of ours
-
-_SERVICE_ROLES = """ARRAY(
-    SELECT usename FROM pg_catalog.pg_stat_activity
-    WHERE datname = pg_catalog.current_database() AND application_name ~ '^tutorwatch-(listen|worker|web)'
-    UNION
-    SELECT rolname FROM pg_catalog.pg_class AS own, pg_catalog.aclexplode(own.relacl) AS acl
-    JOIN pg_catalog.pg_roles AS role ON role.oid = acl.grantee
-    WHERE own.oid IN (pg_catalog.to_regclass('tutorwatch.outbox'), pg_catalog.to_regclass('tutorwatch.sign_ins'))
-      AND privilege_type = 'SELECT'
-    UNION
-    SELECT CURRENT_USER
-)"""
-"""Roles as which services run now or have been given rights, and our own."""
-
-
 def hidden_rows_query(role: str | None = None) -> str:
-    """The statement that finds what is hidden from a role; None: from our own and the services'."""
-    roles = _SERVICE_ROLES if role is None else f"ARRAY[{sql.Literal(role).as_string(None)}]"
-    return _HIDDEN_ROWS.replace("{roles}", roles)
+    """Return the statement that finds what is hidden from a role; None: from our own and the services'."""
+    return read_sql("database.sql", "hidden_rows", names=_NAMES, role=f"{sql.Literal(role).as_string(None)}::text")
 
 
 async def find_hidden_rows(

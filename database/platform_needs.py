@@ -7,7 +7,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-from database.tables import AUDIO_METRICS, BOOLEAN_METRICS, SCREEN_METRICS, VIDEO_METRICS, is_measured
+from database.metric_columns import AUDIO_METRICS, BOOLEAN_METRICS, SCREEN_METRICS, VIDEO_METRICS, is_measured
+from database.recording import RECORDED
 
 
 class Kind(StrEnum):
@@ -194,10 +195,10 @@ NEEDED: Mapping[str, Mapping[str, Need]] = {
 }
 """All that is read or written of the platform, by table and column."""
 
-RECORDED = ("sessions", "session_audio_metrics", "session_video_metrics", "alerts", "tutor_insights")
+RECORDED_TABLES = tuple(recorded.table for recorded in RECORDED)
 """Tables whose changes triggers record."""
 
-READ_BY_RULES = ("users", "tutors", *RECORDED)
+READ_BY_RULES = ("users", "tutors", *RECORDED_TABLES)
 """Tables of which a listener must see every row."""
 
 UNPARTITIONED = ("alerts", "tutor_insights")

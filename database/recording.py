@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 
+from database.channels import CHANGES
+from database.sql_files import read_sql
+
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
@@ -69,11 +72,11 @@ ROW_TRIGGER = "tutorwatch_row"
 SWITCH_OFF = "SELECT setval('tutorwatch.automation_off', extract(epoch FROM clock_timestamp())::bigint, true)"
 SWITCH_ON = "SELECT setval('tutorwatch.automation_off', 1, false)"
 
-REEVALUATE_ALL = """
+REEVALUATE_ALL = f"""
     INSERT INTO tutorwatch.outbox DEFAULT VALUES;
     UPDATE tutorwatch.sweep SET again_after = pg_current_xact_id();
-    SELECT pg_notify('tutorwatch_changes', '')
-"""
+    SELECT pg_notify('{CHANGES}', '')
+"""  # noqa: S608 - a constant of ours
 """Has all tutors re-evaluated at once, and again (see `listener.sweep`) when all transactions that run now have ended:
 what they write may go unrecorded, and becomes visible only at their commit."""
 
@@ -94,28 +97,6 @@ def _expected() -> str:
     )
 
 
-BROKEN_TRIGGERS = f"""
-    SELECT tables.name AS table_name, expected.trigger,
-           CASE WHEN found.oid IS NULL THEN 'is missing'
-                WHEN found.tgfoid IS DISTINCT FROM called.oid THEN 'calls another function'
-                ELSE 'is switched off' END AS problem
-    FROM (VALUES {_expected()}) AS expected (whole, trigger, function, fires, on_partitions)
-    CROSS JOIN LATERAL (
-        SELECT c.oid, format('%I.%I', n.nspname, c.relname) AS name
-        FROM (
-            SELECT to_regclass('public.' || expected.whole)::oid AS oid
-            UNION
-            SELECT relid::oid FROM pg_partition_tree(to_regclass('public.' || expected.whole))
-            WHERE expected.on_partitions
-        ) AS recorded
-        JOIN pg_catalog.pg_class AS c ON c.oid = recorded.oid
-        JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
-    ) AS tables
-    LEFT JOIN pg_catalog.pg_trigger AS found ON found.tgrelid = tables.oid AND found.tgname = expected.trigger
-    LEFT JOIN pg_catalog.pg_proc AS called
-        ON called.pronamespace = to_regnamespace('tutorwatch') AND called.proname = expected.function
-    WHERE found.oid IS NULL OR found.tgenabled <> expected.fires OR found.tgfoid IS DISTINCT FROM called.oid
-    ORDER BY 1, 2
-"""  # noqa: S608 - constants of ours
+BROKEN_TRIGGERS = read_sql("database.sql", "broken_triggers", expected=_expected())
 """The triggers that don't record what they should: table, trigger, and what is wrong with it. Reads the catalogs only;
 to be run without parameters."""

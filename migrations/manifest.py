@@ -37,7 +37,7 @@ class Function:
     @property
     def body(self) -> str:
         """What it does, as the catalogs keep it."""
-        return "\n" + read_sql(f"functions/{self.file or self.name}").replace("{columns}", ", ".join(self.columns))
+        return "\n" + read_sql(f"functions/{self.file or self.name}", columns=", ".join(self.columns))
 
     @property
     def sql(self) -> str:

@@ -1,16 +1,12 @@
-"""Connections to the platform's database: the one place that opens any, so that all of them are alike.
-
-Whatever the URL, the role, the database or the environment (PGTZ, PGDATESTYLE, PGCLIENTENCODING, PGOPTIONS) say:
-see PINNED. What nobody overrides is whether a role is meant to read only (`default_transaction_read_only`).
-"""
+"""Connections to the platform's database: the one place that opens any, so that all of them are alike."""
 
 import asyncio
 import logging
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from types import MappingProxyType
 from typing import Any, LiteralString, TypeVar
 from weakref import WeakSet
@@ -18,13 +14,13 @@ from weakref import WeakSet
 import psycopg
 from psycopg import AsyncRawCursor, sql
 from psycopg.abc import RV, Params, PQGen
-from psycopg.conninfo import conninfo_to_dict
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy import Connection, Engine, ExceptionContext, NullPool, create_engine, event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from database.errors import PooledError, is_of_kept_plan, is_stale_plan
+from database.session_settings import DIRECT, PINNED, USUAL, as_statements, connection_options, pinned
 from database.urls import DatabaseUrl
 
 logger = logging.getLogger(__name__)
@@ -40,101 +36,25 @@ class DatabaseSettings(BaseSettings):
     )
 
 
-LOCK_WAIT = "15s"
-"""How long one generation waits for another of the same tutor (see `rules.generation` for shorter waits)."""
-STATEMENT_SECONDS = 20
-"""When the server ends a statement of ours."""
-ANSWER_SECONDS = 24.0
+LONGEST_ANSWER_SECONDS = 24.0
 """When we give a connection up that owes an answer: the server would have sent its refusal by then."""
 YOUNG_SECONDS = 1.0
 """A connection that was first used so recently holds no plan older than the platform's latest change."""
 
-USUAL = {
-    "lock_timeout": LOCK_WAIT,
-    "statement_timeout": f"{STATEMENT_SECONDS}s",
-    "idle_in_transaction_session_timeout": "10s",  # ours compute for milliseconds between two statements
-    "client_connection_check_interval": "2s",
-    "random_page_cost": "1.1",  # disks have no heads any more: the default keeps plans away from indexes
-}
-"""Settings of our sessions, unless the URL's `options` say otherwise."""
 
-UNHURRIED = {"lock_timeout": "0", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
-"""For an operator's commands, which bound each wait themselves: an index takes as long as it takes."""
-
-OF_THE_SOCKET = {
-    "tcp_keepalives_idle": "10",  # these let the server notice that a client of its own is gone
-    "tcp_keepalives_interval": "5",
-    "tcp_keepalives_count": "3",
-    "tcp_user_timeout": "20s",
-}
-"""The same, where the socket is ours alone: not behind a pooler."""
-
-PINNED = {
-    "timezone": "UTC",  # the platform's times are UTC without saying so
-    "datestyle": "ISO",  # the driver reads no other
-    "intervalstyle": "postgres",
-    "bytea_output": "hex",
-    "extra_float_digits": "1",
-    "standard_conforming_strings": "on",
-    "quote_all_identifiers": "off",
-    "client_min_messages": "notice",  # `migrations.rights` learns from them what it finds
-    "default_transaction_isolation": "read committed",  # a generation must see what was committed before its locks
-    "default_transaction_deferrable": "off",
-    "plan_cache_mode": "auto",
-    "search_path": "pg_catalog, pg_temp",  # ours is qualified; nobody's function of the same name comes first
-    "row_security": "off",  # hidden rows are an error: never answers from a part of the rows
-    "idle_session_timeout": "0",  # connections are kept, and listen
-}
-"""Settings without which our answers would be wrong, or would not come, whatever anybody else says."""
-
-PINNED_SINCE_17 = {"transaction_timeout": "0"}
-"""Likewise, where the server (17 or later) has them."""
-
-DIRECT = "tutorwatch.direct"
-"""A setting that no server has by itself: where it isn't found, a pooler has swallowed what we asked for."""
+def _is_refused_by_pooler(error: psycopg.OperationalError) -> bool:
+    """Return whether connecting failed because a pooler takes no settings for a session."""
+    return "unsupported startup parameter" in str(error)
 
 
-def connection_options(
-    application_name: str, database_url: str, settings: Mapping[str, str] = MappingProxyType({})
-) -> dict[str, Any]:
-    """What every connection of ours asks libpq for, on top of its URL: what the URL itself says wins.
-
-    With these exceptions: the name, the encoding, and `settings`. PINNED is set once connected: the environment's
-    PGTZ and PGDATESTYLE would win over `options`.
-
-    Timeouts bound what a stopped process or a silent network can hold: the server ends a transaction that
-    lies idle, and with it its claim and its locks, and notices a client that is gone in the middle of a statement.
-    """
-    theirs = conninfo_to_dict(database_url)
-    usual = {
-        "connect_timeout": 5,
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 20_000,
-    }
-    ours = USUAL | OF_THE_SOCKET | {DIRECT: "on"}
-    options = [_as_options(ours), str(theirs.get("options") or ""), _as_options(settings)]  # the last one wins
-    return {name: value for name, value in usual.items() if name not in theirs} | {
-        "application_name": application_name,
-        "client_encoding": "UTF8",
-        "options": " ".join(each for each in options if each),
-    }
-
-
-def _as_options(settings: Mapping[str, str]) -> str:
-    escaped = {name: value.replace(" ", r"\ ") for name, value in settings.items()}
-    return " ".join(f"-c {name}={value}" for name, value in escaped.items())
-
-
-def _as_statements(settings: Mapping[str, str], *, command: str = "SET") -> str:
-    """One string for all, so that they cost one round trip; in a list each element is quoted by itself."""
-    quoted = {name: ", ".join(f"'{each}'" for each in value.split(", ")) for name, value in settings.items()}
-    return "; ".join(f"{command} {name} = {value}" for name, value in quoted.items())
-
-
-def _pinned(server_version: int) -> dict[str, str]:
-    return PINNED | PINNED_SINCE_17 if server_version >= 170_000 else PINNED
+@contextmanager
+def _refusal_as_pooled_error() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        if _is_refused_by_pooler(error):
+            raise PooledError from None
+        raise
 
 
 def connect(
@@ -145,16 +65,12 @@ def connect(
     Raises PooledError where a pooler is between: locks and settings must last from one transaction to the next.
     """
     options = connection_options(application_name, database_url, settings)
-    try:
+    with _refusal_as_pooled_error():
         connection = psycopg.connect(database_url, autocommit=True, **options)
-    except psycopg.OperationalError as error:
-        if is_refused_by_pooler(error):
-            raise PooledError from None
-        raise
     try:
         if connection.execute("SELECT pg_catalog.current_setting(%s, true)", [DIRECT]).fetchone() != ("on",):
             raise PooledError
-        connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+        connection.execute(as_statements(pinned(connection.info.server_version)).encode())
     except BaseException:
         connection.close()
         raise
@@ -173,7 +89,7 @@ async def connect_as_client(database_url: str) -> psycopg.AsyncConnection[Any]:
     """
     connection = await psycopg.AsyncConnection.connect(database_url, autocommit=True, client_encoding="UTF8")
     try:
-        await connection.execute(_as_statements({"search_path": PINNED["search_path"]}).encode())
+        await connection.execute(as_statements({"search_path": PINNED["search_path"]}).encode())
     except BaseException:
         await connection.close()
         raise
@@ -209,19 +125,15 @@ async def connect_to_listen(
     notifications arrive is what shows it, and nothing is set that might stay behind: each statement has its own.
     """
     options = connection_options(application_name, database_url)
-    try:
+    with _refusal_as_pooled_error():
         connection = await connection_class.connect(database_url, autocommit=True, prepare_threshold=None, **options)
-    except psycopg.OperationalError as error:
-        if is_refused_by_pooler(error):
-            raise PooledError from None
-        raise
     try:
         cursor = await connection.execute("SELECT pg_catalog.current_setting(%s, true)", [DIRECT])
         if await cursor.fetchone() == ("on",):
-            await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+            await connection.execute(as_statements(pinned(connection.info.server_version)).encode())
         else:
-            settings = USUAL | _pinned(connection.info.server_version)
-            connection.local_settings = _as_statements(settings, command="SET LOCAL").encode()
+            settings = USUAL | pinned(connection.info.server_version)
+            connection.local_settings = as_statements(settings, command="SET LOCAL").encode()
     except BaseException:
         await connection.close()
         raise
@@ -229,21 +141,21 @@ async def connect_to_listen(
 
 
 class AnsweredConnection(psycopg.AsyncConnection[Any]):
-    """A connection that is given up once the server owes an answer for longer than ANSWER_SECONDS.
+    """A connection that is given up once the server owes an answer for longer than LONGEST_ANSWER_SECONDS.
 
     A network that falls silent behind a proxy is noticed by nothing else: the way to the proxy is alive.
     """
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
         """As the driver's, but not for ever."""
-        giving_up = asyncio.get_running_loop().call_later(ANSWER_SECONDS, self._give_up_silent)
+        giving_up = asyncio.get_running_loop().call_later(LONGEST_ANSWER_SECONDS, self._give_up_silent)
         try:
             return await super().wait(gen, interval, timeout)
         finally:
             giving_up.cancel()
 
     def _give_up_silent(self) -> None:
-        logger.warning("No answer from the database for %.0f s; giving the connection up", ANSWER_SECONDS)
+        logger.warning("No answer from the database for %.0f s; giving the connection up", LONGEST_ANSWER_SECONDS)
         self.give_up()
 
     def give_up(self) -> None:
@@ -294,7 +206,7 @@ class ConnectionFactory:
         try:
             connection = await AnsweredConnection.connect(self._url, autocommit=True, **self._options)
         except psycopg.OperationalError as error:
-            if not is_refused_by_pooler(error):
+            if not _is_refused_by_pooler(error):
                 raise
             self.is_pooled = True
             return None
@@ -303,7 +215,7 @@ class ConnectionFactory:
                 cursor = await connection.execute("SELECT pg_catalog.current_setting($1, true)", [DIRECT])
                 self.is_pooled = await cursor.fetchone() != ("on",)
             if not self.is_pooled:
-                await connection.execute(_as_statements(_pinned(connection.info.server_version)).encode())
+                await connection.execute(as_statements(pinned(connection.info.server_version)).encode())
                 await connection.set_autocommit(False)
                 return connection
         except BaseException:
@@ -313,8 +225,12 @@ class ConnectionFactory:
         return None
 
     def _local(self, connection: psycopg.AsyncConnection[Any]) -> str:
-        settings = USUAL | _pinned(connection.info.server_version) | self._settings
-        return _as_statements(settings, command="SET LOCAL")
+        settings = USUAL | pinned(connection.info.server_version) | self._settings
+        return as_statements(settings, command="SET LOCAL")
+
+    def _set_locally(self, connection: Connection) -> None:
+        driver_connection: Any = connection.connection.driver_connection
+        connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
 
     def begin(self, connection: Connection) -> None:
         """At the begin of an engine's transaction. Behind a pooler there is no autocommit: whoever works in that mode
@@ -325,8 +241,7 @@ class ConnectionFactory:
         adapted: Any = connection.connection.dbapi_connection
         if adapted.autocommit:
             adapted.autocommit = False
-        driver_connection: Any = connection.connection.driver_connection
-        connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
+        self._set_locally(connection)
 
     def pin_first_questions(self, engine: Engine) -> None:
         """Has the engine ask what it wants to know of the server, at its first connection, with our settings, too."""
@@ -334,8 +249,7 @@ class ConnectionFactory:
 
         def ask_with_settings(connection: Connection) -> None:
             if self.is_pooled:  # in the transaction that the engine rolls back when it has asked
-                driver_connection: Any = connection.connection.driver_connection
-                connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
+                self._set_locally(connection)
             ask(connection)
 
         engine.dialect.initialize = ask_with_settings  # type: ignore[method-assign]
@@ -349,11 +263,6 @@ class ConnectionFactory:
         async with connection.transaction():
             await connection.execute(self._local(connection).encode())
             yield
-
-
-def is_refused_by_pooler(error: psycopg.OperationalError) -> bool:
-    """Whether connecting failed because a pooler takes no settings for a session."""
-    return "unsupported startup parameter" in str(error)
 
 
 def open_engine(

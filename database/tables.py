@@ -3,7 +3,6 @@
 Only the columns we use. The schema itself belongs to `migrations`.
 """
 
-from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -13,7 +12,6 @@ from sqlalchemy import (
     Column,
     Date,
     DateTime,
-    Dialect,
     Double,
     Integer,
     LargeBinary,
@@ -22,40 +20,13 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     Uuid,
     func,
 )
-from sqlalchemy.types import TypeEngine, UserDefinedType
+from sqlalchemy.types import TypeEngine
 
-
-class NaiveUtc(TypeDecorator[datetime]):
-    """The platform's `timestamp` columns, which hold UTC without saying so: aware UTC on our side."""
-
-    impl = DateTime(timezone=False)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: Dialect) -> datetime | None:
-        """From an aware instant, of whatever zone, to what the column holds."""
-        return value.astimezone(UTC).replace(tzinfo=None) if value else None
-
-    def process_result_value(self, value: Any, _dialect: Dialect) -> datetime | None:
-        """From what the column holds to an aware instant."""
-        return value.replace(tzinfo=UTC) if value else None
-
-
-class PlatformEnum(UserDefinedType[str]):
-    """One of the platform's enums, by name; its labels are plain strings, since the platform may add some."""
-
-    cache_ok = True
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def get_col_spec(self, **_kw: Any) -> str:
-        """The type as SQL writes it."""
-        return f"public.{self.name}"
-
+from database.column_types import NaiveUtc, PlatformEnum
+from database.metric_columns import AUDIO_METRICS, BOOLEAN_METRICS, SCREEN_METRICS, VIDEO_METRICS, is_measured
 
 ALERT_TYPE = PlatformEnum("alert_type")
 ALERT_SEVERITY = PlatformEnum("alert_severity")
@@ -107,49 +78,6 @@ sessions = Table(
     Column("overall_session_score", Numeric(3, 1)),
     Column("ai_summary", Text),
 )
-
-AUDIO_METRICS = (
-    "tutor_talk_ratio",
-    "student_talk_ratio",
-    "productive_silence_ratio",
-    "awkward_pause_ratio",
-    "student_engagement_score",
-    "tutor_enthusiasm_score",
-    "avg_student_response_delay",
-    "long_pauses_count",
-    "student_initiated_questions",
-    "student_frustration_count",
-    "student_confusion_count",
-    "positive_moments_count",
-    "tutor_checks_understanding_count",
-    "tutor_positive_reinforcement_count",
-    "concept_re_explanation_count",
-    "open_ended_questions",
-    "closed_ended_questions",
-    "rhetorical_questions",
-)
-VIDEO_METRICS = (
-    "student_on_screen_attention_pct",
-    "student_visual_engagement_score",
-    "distraction_events_count",
-    "confusion_moments_count",
-    "tutor_uses_visual_aids",
-    "student_taking_notes_duration",
-)
-SCREEN_METRICS = (
-    "active_tab_focus_pct",
-    "tab_switches_count",
-    "whiteboard_usage_minutes",
-    "messaging_app_detected",
-    "gaming_detected",
-)
-
-BOOLEAN_METRICS = ("tutor_uses_visual_aids", "messaging_app_detected", "gaming_detected")
-
-
-def is_measured(metric: str) -> bool:
-    """Whether the metric has decimals; the others count."""
-    return metric.endswith(("_ratio", "_pct", "_score", "_delay"))
 
 
 def _metrics_table(name: str, metrics: tuple[str, ...]) -> Table:

@@ -19,8 +19,8 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FIRST_DELAY_SECONDS = 0.05
-LONGEST_DELAY_SECONDS = 2.0
+FIRST_RETRY_SECONDS = 0.05
+LONGEST_RETRY_SECONDS = 2.0
 
 
 async def in_transaction(
@@ -35,7 +35,7 @@ async def in_transaction(
     async for attempt in AsyncRetrying(
         retry=retry_if_exception_type(TransientError),
         wait=wait_exponential_jitter(
-            multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
+            multiplier=FIRST_RETRY_SECONDS, max=LONGEST_RETRY_SECONDS, jitter=FIRST_RETRY_SECONDS
         ),
         stop=stop_after_attempt(attempts),
         before_sleep=_log_retry,

@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from database.connections import UNHURRIED, connect, sync_engine
+from database.connections import connect, sync_engine
 from database.errors import first_line
 from database.platform import read_comparison, read_hidden_rows
 from database.recording import REEVALUATE_ALL, SWITCH_OFF
 from database.retries import RETRY_ALL
+from database.session_settings import UNHURRIED
 from migrations import deployed_schema, repair, rights
 from migrations.automation import reevaluate_all
 from migrations.indexes import Step

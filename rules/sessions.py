@@ -36,16 +36,8 @@ from sqlalchemy import (
 from sqlalchemy.sql.expression import FromClause
 from sqlalchemy.sql.selectable import LateralFromClause
 
-from database.tables import (
-    SESSION_STATUS,
-    NaiveUtc,
-    alert_evidence,
-    alerts,
-    audio,
-    consumed_sessions,
-    sessions,
-    video,
-)
+from database.column_types import NaiveUtc
+from database.tables import SESSION_STATUS, alert_evidence, alerts, audio, consumed_sessions, sessions, video
 from rules.decisions.alerts import OUR_ALERT_TYPES, AlertType
 from rules.settings import Thresholds
 

@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import ARRAY, JSON, Text, Uuid, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import NaiveUtc
+from database.column_types import NaiveUtc
 from rules.decisions.alerts import (
     OUR_ALERT_TYPES,
     SEVERITIES,

@@ -561,7 +561,8 @@ def _dashboard_url() -> str:
 
 def _connection() -> "psycopg.Connection":
     """A connection in autocommit mode, for what is done table by table."""
-    from database.connections import UNHURRIED, connect
+    from database.connections import connect
+    from database.session_settings import UNHURRIED
     from scripts import environment
 
     return connect(environment.direct_url(), application_name="tutorwatch", settings=UNHURRIED)

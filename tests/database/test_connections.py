@@ -15,8 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 import database
 from database import connections
-from database.connections import PINNED, ListeningConnection, connect, connect_to_listen, open_engine
+from database.connections import ListeningConnection, connect, connect_to_listen, open_engine
 from database.errors import met_stale_plan
+from database.session_settings import PINNED
 from tests.platform import Platform
 
 PROGRAM = Path(database.__file__).parents[1]

@@ -17,7 +17,7 @@ import aiohttp
 import psycopg
 import pytest
 
-from database.connections import STATEMENT_SECONDS
+from database.session_settings import STATEMENT_SECONDS
 from tests.faults.own_server import OwnServer, aside
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder

@@ -18,8 +18,9 @@ from sqlalchemy import text
 from typer.main import get_command
 from typer.testing import CliRunner
 
-from database.connections import connection_options, open_engine
+from database.connections import open_engine
 from database.recording import SWITCH_OFF
+from database.session_settings import connection_options
 from scripts.cli import app
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.platform import Platform

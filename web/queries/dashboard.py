@@ -28,7 +28,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import NaiveUtc, alerts, sessions, users
+from database.column_types import NaiveUtc
+from database.tables import alerts, sessions, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import completed_since, converted, status
 from rules.settings import Thresholds

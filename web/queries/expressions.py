@@ -21,8 +21,9 @@ from sqlalchemy import (
     null,
 )
 
+from database.column_types import NaiveUtc
 from database.platform import Missing
-from database.tables import NaiveUtc, feedback, sessions, subjects
+from database.tables import feedback, sessions, subjects
 
 LONGEST_LINE = 300
 """Characters of a name, a title or a subject; the platform's columns hold 255."""

@@ -11,20 +11,10 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, FromClause, Row, Select, Text, and_, cast, literal, select, true, union_all
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.column_types import NaiveUtc
+from database.metric_columns import AUDIO_METRICS, SCREEN_METRICS, VIDEO_METRICS
 from database.platform import NOTHING_MISSING, Missing
-from database.tables import (
-    AUDIO_METRICS,
-    SCREEN_METRICS,
-    VIDEO_METRICS,
-    NaiveUtc,
-    audio,
-    feedback,
-    screen,
-    sessions,
-    subjects,
-    users,
-    video,
-)
+from database.tables import audio, feedback, screen, sessions, subjects, users, video
 from rules.sessions import status
 from web.http.inputs import LONGEST_TEXT
 from web.queries.expressions import (

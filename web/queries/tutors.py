@@ -30,9 +30,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.column_types import NaiveUtc
 from database.platform import NOTHING_MISSING, Missing
 from database.platform_needs import Feature
-from database.tables import NaiveUtc, coaching_notes, failures, feedback, sessions, tutor_insights, tutors, users
+from database.tables import coaching_notes, failures, feedback, sessions, tutor_insights, tutors, users
 from rules.decisions.statistics import Ratio
 from rules.sessions import converted, dated, engagement, status, with_metrics
 from rules.tutors import every_tutor

@@ -133,6 +133,13 @@ SCHEMA_ERRORS = frozenset(
 """The names of such errors' classes, with which `failures.last_error` begins."""
 
 
+def single_errors(error: Exception) -> list[Exception]:
+    """Return the errors of a group and of the groups in it; of any other error, that one."""
+    if isinstance(error, ExceptionGroup):
+        return [single for each in error.exceptions for single in single_errors(each)]
+    return [error]
+
+
 def first_line(error: BaseException) -> str:
     """An error's first line, for a log line."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -508,12 +508,12 @@ def main() -> None:
             _fail("Interrupted; run the command again to go on", 1)
         raise
     except Exception as error:
-        from scripts.explanations import explain
+        from scripts.explanations import explain_all
 
-        message = explain(error)
-        if message is None:
+        messages = explain_all(error)
+        if messages is None:
             raise
-        _fail(message, 1)
+        _fail("\n".join(messages), 1)
 
 
 def _fail(message: str, code: int) -> None:

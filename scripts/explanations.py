@@ -6,9 +6,10 @@ from typing import Any
 import psycopg
 from sqlalchemy.exc import OperationalError, PendingRollbackError
 
-from database.errors import TransientError, TutorwatchError, first_line
+from database.errors import TransientError, TutorwatchError, first_line, single_errors
 from migrations.upgrade import SchemaError
 from scripts import output
+from scripts.errors import CommandError
 from web.service import AddressError
 
 INTERRUPTED = "Interrupted; run the command again to go on"
@@ -41,10 +42,18 @@ _BY_CODE = {
 } | dict.fromkeys(("42P01", "42703", "42704", "42883", "3F000"), NOT_THERE)
 
 
+def explain_all(error: Exception) -> list[str] | None:
+    """Return a line for each error of a group, each line once; None if one of them is a bug of ours."""
+    messages = [explain(each) for each in single_errors(error)]
+    return None if None in messages else list(dict.fromkeys(filter(None, messages)))
+
+
 def explain(error: BaseException) -> str | None:
     """What to tell of an error of the other packages, of the database or of stdout; None for our own bugs."""
     if _was_interrupted(error):
         return INTERRUPTED
+    if isinstance(error, CommandError):
+        return str(error)
     is_transient = isinstance(error, TransientError)  # then it is the database's answer that explains it
     if isinstance(error, SchemaError | TutorwatchError | AddressError) and not is_transient:
         return str(error)

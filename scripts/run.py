@@ -91,10 +91,6 @@ async def _run(url: str, options: RunOptions) -> None:
             await asyncio.wait(services)
             for helper in helpers:
                 helper.cancel()
-    except BaseExceptionGroup as group:
-        if len(group.exceptions) > 1:
-            raise
-        raise group.exceptions[0] from None
     finally:
         await engine.dispose()
 

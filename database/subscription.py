@@ -1,7 +1,7 @@
-"""Hearing PostgreSQL's notifications: a connection that does nothing else, and knows when it is deaf.
+"""A subscription to PostgreSQL's notifications: a connection that does nothing but LISTEN, and notices when it is lost.
 
-What has to be asked or said meanwhile goes over a second one: the driver keeps all notifications that arrive before the
-answer to a statement, and anybody may send any number of them.
+Heartbeats go over a second one: the driver keeps all notifications that arrive before the answer to a statement, and
+anybody may send any number of them.
 """
 
 import asyncio
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 FIRST_DELAY_SECONDS = 0.25
 LONGEST_DELAY_SECONDS = 5.0
-FAREWELL_SECONDS = 2.0
-"""How long a stop waits for the database to take leave."""
+LEAVING_SECONDS = 2.0
+"""How long a stop waits for the last statement."""
 CANCEL_SECONDS = 0.1
 
-LOOK_UP_SECONDS = 60.0
-"""How often a connection that hears nothing wakes up all the same: more seldom than it beats."""
+LONGEST_SLEEP_SECONDS = 60.0
+"""How often a connection on which nothing arrives wakes up all the same: more seldom than the heartbeat."""
 
 Connection = psycopg.AsyncConnection[Any]
 
@@ -37,36 +37,36 @@ Connection = psycopg.AsyncConnection[Any]
 class _SleepingConnection(ListeningConnection):
     """Sleeps until there is something to read, or the time is up.
 
-    The driver would look up ten times a second for an interrupt, which asyncio delivers by itself: most of what a
+    The driver would wake up ten times a second for an interrupt, which asyncio delivers by itself: most of what a
     service at rest did.
     """
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
         """As the driver's."""
-        return await super().wait(gen, max(interval, LOOK_UP_SECONDS), timeout)
+        return await super().wait(gen, max(interval, LONGEST_SLEEP_SECONDS), timeout)
 
 
 class NotificationHandler:
-    """Who is told, and may say something over the second connection. What isn't overridden does nothing."""
+    """Called by `listen`, with the second connection where it may be used. What isn't overridden does nothing."""
 
-    async def connected(self, conn: Connection) -> None:
-        """Connected, and not listening yet; what is raised but database errors ends the listening."""
+    async def prepare(self, conn: Connection) -> None:
+        """Before LISTEN, on new connections; what is raised but database errors ends the subscription."""
 
-    async def beat(self, conn: Connection, channel: str) -> None:
-        """Notifies the channel, which proves that it is heard; may say more in the same statement."""
+    async def heartbeat(self, conn: Connection, channel: str) -> None:
+        """Notifies the channel, which proves that notifications arrive; may do more in the same statement."""
         await conn.execute("SELECT pg_notify(%s, '')", [channel])
 
     async def leaving(self, conn: Connection) -> None:
-        """The listening is about to end because it was cancelled."""
+        """The subscription is about to end because it was cancelled."""
 
-    def hearing(self) -> None:
-        """From now on everything is heard; what was announced before may have been missed."""
+    def connected(self) -> None:
+        """Notifications arrive from now on; some from before may have been missed."""
 
-    def heard(self, payload: str) -> None:
-        """A notification."""
+    def notified(self, payload: str) -> None:
+        """A notification has arrived."""
 
-    def deaf(self) -> None:
-        """From now on notifications are missed."""
+    def lost(self) -> None:
+        """Notifications are missed from now on."""
 
     def silent(self) -> None:
         """They are missed because a connection that isn't lost carries nothing: nor may others to the same server."""
@@ -76,8 +76,8 @@ class SubscriptionLostError(Exception):
     """Notifications no longer arrive on this connection: connect again."""
 
 
-_MAY_PASS = (psycopg.Error, OSError, TransientError, SubscriptionLostError, PooledError)
-"""Tried again for ever: what is permanent may be fixed while we run."""
+_TRIED_AGAIN = (psycopg.Error, OSError, TransientError, SubscriptionLostError, PooledError)
+"""For ever: what is permanent may be fixed while we run."""
 
 
 async def listen(
@@ -85,40 +85,40 @@ async def listen(
 ) -> None:
     """Listens until cancelled, connecting again whenever the connection is lost or carries nothing any more.
 
-    A notification to itself every so many seconds, on a channel of its own, proves that it hears.
+    A notification to itself every so many seconds, on a channel of its own, proves that notifications arrive.
     """
     own_channel = f"{channel}_{secrets.token_hex(8)}"
     subscription = _Subscription(url, channel, own_channel, handler, application_name, heartbeat_seconds)
     is_lost = False
     while True:
-        line = await subscription.open(again=is_lost)
+        connections = await subscription.open(again=is_lost)
         try:
-            await subscription.hear(line)
+            await subscription.receive(connections)
         except (psycopg.Error, OSError, SubscriptionLostError) as error:
             if isinstance(error, SubscriptionLostError):
                 handler.silent()
-            handler.deaf()
+            handler.lost()
             is_lost = True
             logger.log(
                 subscription.outage.level(error),
-                "Lost the connection that hears notifications (%s); connecting again",
+                "Lost the subscription to notifications (%s); connecting again",
                 first_line(error),
-                extra={"action": "deaf"},
+                extra={"action": "subscription_lost"},
             )
             await asyncio.sleep(FIRST_DELAY_SECONDS)
         except asyncio.CancelledError:
             with suppress(psycopg.Error, OSError, TimeoutError):
-                async with asyncio.timeout(FAREWELL_SECONDS):
-                    await handler.leaving(line.speaking)
+                async with asyncio.timeout(LEAVING_SECONDS):
+                    await handler.leaving(connections.heartbeat)
             raise
         finally:
-            await line.closing.aclose()
+            await connections.closing.aclose()
 
 
 @dataclass(frozen=True, slots=True)
-class _Line:
-    hearing: Connection
-    speaking: Connection
+class _Connections:
+    listen: Connection
+    heartbeat: Connection
     closing: AsyncExitStack
 
 
@@ -131,25 +131,25 @@ class _Subscription:
     application_name: str
     heartbeat_seconds: float
     outage: Outage = field(default_factory=Outage)
-    has_heard: bool = False
+    has_received: bool = False
     """Anything since the latest heartbeat, if only that."""
 
-    async def open(self, *, again: bool) -> _Line:
-        """Connections, of which one listens; tried for ever, ever more patiently. Of a trouble that was told, tells the
-        end.
+    async def open(self, *, again: bool) -> _Connections:
+        """Return connections of which one listens; tried for ever, ever less often. Logs that it has recovered, if it
+        had to try again.
         """
         async for attempt in AsyncRetrying(
-            retry=retry_if_exception_type(_MAY_PASS),
+            retry=retry_if_exception_type(_TRIED_AGAIN),
             wait=wait_exponential_jitter(
                 multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS, jitter=FIRST_DELAY_SECONDS
             ),
             before_sleep=self._log_unreachable,
         ):
             with attempt:
-                line = await self._open_once()
+                connections = await self._open_once()
         if again or attempt.retry_state.attempt_number > 1:
-            logger.info("The database is reached again, and notifications are heard", extra={"action": "reached"})
-        return line
+            logger.info("The database is reached again, and notifications arrive", extra={"action": "reached"})
+        return connections
 
     def _log_unreachable(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -162,32 +162,32 @@ class _Subscription:
             extra={"action": "unreachable", "attempt": state.attempt_number, "delay_seconds": round(delay, 1)},
         )
 
-    async def _open_once(self) -> _Line:
+    async def _open_once(self) -> _Connections:
         async with AsyncExitStack() as stack:
-            hearing = await self._connect(stack, self.application_name)
-            speaking = await self._connect(stack, f"{self.application_name}-beat")
-            await self.handler.connected(speaking)
+            listening = await self._connect(stack, self.application_name)
+            heartbeat = await self._connect(stack, f"{self.application_name}-beat")
+            await self.handler.prepare(heartbeat)
             for channel in (self.own_channel, self.channel):
-                await hearing.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
-            await self._beat(speaking)
-            return _Line(hearing, speaking, stack.pop_all())
+                await listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
+            await self._beat(heartbeat)
+            return _Connections(listening, heartbeat, stack.pop_all())
 
     async def _connect(self, stack: AsyncExitStack, application_name: str) -> Connection:
         conn = await connect_to_listen(self.url, _SleepingConnection, application_name=application_name)
         stack.push_async_callback(conn.close)
         return conn
 
-    async def hear(self, line: _Line) -> None:
+    async def receive(self, connections: _Connections) -> None:
         """Passes notifications on until a connection is lost."""
         logger.debug("Listening on %s", self.channel)
-        self.handler.hearing()
+        self.handler.connected()
         while True:
-            await self._hear_until_next_beat(line.hearing)
-            await self._beat(line.speaking)
+            await self._receive_until_next_beat(connections.listen)
+            await self._beat(connections.heartbeat)
 
     async def _beat(self, conn: Connection) -> None:
-        self.has_heard = False
-        beating = asyncio.create_task(self.handler.beat(conn, self.own_channel))
+        self.has_received = False
+        beating = asyncio.create_task(self.handler.heartbeat(conn, self.own_channel))
         try:
             await asyncio.wait({beating}, timeout=self.heartbeat_seconds)
         finally:
@@ -198,13 +198,13 @@ class _Subscription:
             raise SubscriptionLostError("the connection doesn't answer")
         beating.result()
 
-    async def _hear_until_next_beat(self, conn: Connection) -> None:
+    async def _receive_until_next_beat(self, conn: Connection) -> None:
         """Raises SubscriptionLostError if not even the heartbeat before it came."""
         async for notification in conn.notifies(timeout=self.heartbeat_seconds):
-            self.has_heard = True
+            self.has_received = True
             if notification.channel == self.channel:
-                self.handler.heard(notification.payload)
-        if not self.has_heard:
+                self.handler.notified(notification.payload)
+        if not self.has_received:
             raise SubscriptionLostError("the connection carries no notifications")
 
 

@@ -1,4 +1,4 @@
-"""What a batch did: its figures, and what the log says of it."""
+"""What a batch did: its counts, and what the log says of it."""
 
 import logging
 import time
@@ -29,7 +29,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Figures:
+class Metrics:
     """What a worker has done since its start, for /metrics."""
 
     batches: int = 0

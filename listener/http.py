@@ -18,7 +18,8 @@ from database.condition_keeper import ConditionKeeper, KnownCondition
 from database.errors import TransientError, TutorwatchError, translating_errors
 from database.metrics import DatabaseMetrics, exposition, families_of_database, info, load_database_metrics
 from database.serving import Runner, ServerLog
-from listener.batch import Figures
+from listener.batch import Metrics
+from listener.signals import Signals
 
 T = TypeVar("T")
 
@@ -39,9 +40,8 @@ class Listening:
     """What a listener knows of itself."""
 
     version: str
-    figures: Figures
-    hears: Callable[[], bool]
-    times_lost: Callable[[], int]
+    metrics: Metrics
+    signals: Signals
 
 
 @asynccontextmanager
@@ -80,7 +80,7 @@ def _app(engine: AsyncEngine, keeper: ConditionKeeper, listening: Listening) -> 
     async def readyz(_request: web.Request) -> web.Response:
         known = await keeper.get(ANSWER_SECONDS)
         is_ready = can_evaluate(known)
-        subscription = "connected" if listening.hears() else "lost"
+        subscription = "connected" if listening.signals.is_connected else "lost"
         body = {"is_ready": is_ready, "subscription": subscription, "condition": known.as_json()}
         return web.json_response(body, status=200 if is_ready else 503)
 
@@ -111,35 +111,35 @@ def expose(listening: Listening, database: DatabaseMetrics | None) -> bytes:
 
 
 def _of_listener(listening: Listening) -> Iterator[Metric]:
-    figures = listening.figures
+    metrics = listening.metrics
     yield info(listening.version)
     yield SummaryMetricFamily(
         "tutorwatch_batch_duration_seconds",
         "Time that this listener took for batches: claiming changes, generating and storing",
-        count_value=figures.batches,
-        sum_value=figures.batch_seconds,
+        count_value=metrics.batches,
+        sum_value=metrics.batch_seconds,
     )
     yield CounterMetricFamily(
-        "tutorwatch_tutors_generated", "Tutors that this listener generated, once for each time", figures.generations
+        "tutorwatch_tutors_generated", "Tutors that this listener generated, once for each time", metrics.generations
     )
     yield CounterMetricFamily(
         "tutorwatch_transactions_retried",
         "Transactions that this listener tried again after a transient error",
-        figures.retries,
+        metrics.retries,
     )
     opened = CounterMetricFamily("tutorwatch_alerts_opened", "Alerts that this listener opened", labels=["type"])
-    for alert_type, count in sorted(figures.alerts_opened.items()):
+    for alert_type, count in sorted(metrics.alerts_opened.items()):
         opened.add_metric([alert_type], count)
     yield opened
     yield GaugeMetricFamily(
         "tutorwatch_listener_subscription_connected",
         "Whether this listener's LISTEN connection is up: 1 or 0",
-        int(listening.hears()),
+        int(listening.signals.is_connected),
     )
     yield CounterMetricFamily(
         "tutorwatch_listener_subscription_lost",
         "Times this listener lost its LISTEN connection",
-        listening.times_lost(),
+        listening.signals.times_lost,
     )
 
 

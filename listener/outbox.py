@@ -1,6 +1,6 @@
 """What has changed and not been generated yet: claiming it, adding to it."""
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -42,6 +42,11 @@ class Claim:
     """The id of the transaction that the claim lasts for; None for an empty claim."""
     now: datetime
     """The database's clock at the claim: one clock for all listeners."""
+
+    @property
+    def age_seconds(self) -> float:
+        """Of its oldest change; 0 for an empty claim."""
+        return max((self.now - self.oldest_at).total_seconds(), 0.0) if self.oldest_at else 0.0
 
 
 # The rows are deleted at once: the transaction is the lease, and gives them back if it doesn't commit. On a row
@@ -113,7 +118,7 @@ _CLAIM_OLDEST, _CLAIM_NEWEST = (
 )
 
 
-async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = ()) -> Claim:
+async def claim(conn: AsyncConnection, batch_size: int, *, own: Collection[str] = ()) -> Claim:
     """Claims the oldest changes that no other listener holds, with later ones of their tutors; empty if there are none.
 
     `own` are transactions that the caller itself gave up, alive: what they had is not set apart for that.
@@ -123,7 +128,7 @@ async def claim(conn: AsyncConnection, batch_size: int, *, own: Sequence[str] = 
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
 
 
-async def claim_newest(conn: AsyncConnection, *, own: Sequence[str] = ()) -> Claim:
+async def claim_newest(conn: AsyncConnection, *, own: Collection[str] = ()) -> Claim:
     """The same with the few newest changes, whatever lies before them; never waits for another generation."""
     values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "lock_seed": LOCK_SEED, "own": list(own)}
     row = (await conn.execute(_CLAIM_NEWEST, values)).one()
@@ -153,7 +158,7 @@ _GIVE_BACK = text("""
 """).bindparams(bindparam("own", type_=ARRAY(String)))
 
 
-async def give_back(conn: AsyncConnection, own: Sequence[str]) -> None:
+async def give_back(conn: AsyncConnection, own: Collection[str]) -> None:
     """Makes changes that these transactions gave up look as if they had never been claimed.
 
     Else another listener would take them for what killed this one, and set their tutors apart.

@@ -1,8 +1,7 @@
 """How long batches have been taking, on this machine and under its load: only beside that is a batch a long one."""
 
 TUTORS_TO_DOUBLE = 6
-"""With so many tutors a batch takes about twice what is spent on any (measured: one 12 ms, ten 30, fifty 110,
-a hundred 190)."""
+"""With so many tutors a batch takes about twice what is spent on any."""
 FIRST_SECONDS = 0.02
 """What is spent on any batch, until some have been seen."""
 STEP = 1.05
@@ -17,15 +16,8 @@ class Pace:
 
     def note(self, tutors: int, seconds: float) -> None:
         """A batch of so many tutors took so long."""
-        self._seconds *= STEP if seconds > self._expected(tutors) else 1 / STEP
+        self._seconds *= STEP if seconds > self.expected(tutors) else 1 / STEP
 
-    def long_after(self, tutors: int) -> float:
-        """After how many seconds a batch of so many tutors has become long: it then takes longer than most of its like.
-
-        Not later: waiting for twice as long made the slowest alerts (p99) of 50 sessions a second 76 to 95 instead of
-        59 to 68 times as slow as a bare notification, and nothing faster (turns of 8 s, measured 2026-11-27).
-        """
-        return self._expected(tutors)
-
-    def _expected(self, tutors: int) -> float:
+    def expected(self, tutors: int) -> float:
+        """Return how many seconds a batch of so many tutors usually takes; one that takes longer is a long one."""
         return self._seconds * (1 + tutors / TUTORS_TO_DOUBLE)

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from uuid import uuid4
+from typing import Any
 
 from sqlalchemy.exc import DBAPIError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
@@ -17,7 +17,9 @@ from database.subscription import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, li
 from listener.batch import Batch
 from listener.canary import Canary, Markers
 from listener.http import Listening, serving
+from listener.schedule import Schedule
 from listener.settings import ListenerSettings
+from listener.signals import Signals
 from listener.subscription import Subscription
 from listener.watch import PlatformWatch
 from listener.watchdog import watchdog
@@ -26,22 +28,25 @@ from rules.settings import Thresholds
 
 logger = logging.getLogger(__name__)
 
+BATCH_CONNECTIONS = 3
+"""Kept open: for two batches in flight, and for the fast lane."""
+
 
 async def run_listener(
     database_url: str,
     settings: ListenerSettings,
-    limits: Thresholds,
+    thresholds: Thresholds,
     *,
     version: str,
     stop: asyncio.Event,
     on_batch: Callable[[Batch], None] = lambda _batch: None,
 ) -> None:
-    """Listens and generates until `stop` is set; then the batch in flight is finished, within the grace time.
+    """Listens and generates until `stop` is set; then the batches in flight are finished, within the grace time.
 
-    Waits for a database that can't be reached, at start and later. Raises SchemaMismatchError, at start and
-    after a reconnect, if the schema isn't the one this program needs.
+    Waits for a database that can't be reached, at start and later. Raises an ExceptionGroup of what ended it: of
+    SchemaMismatchError, at start and after a reconnect, if the schema isn't the one this program needs.
     """
-    await _Listener(database_url, settings, limits, version, on_batch).run(stop)
+    await _Listener(database_url, settings, thresholds, version, on_batch).run(stop)
 
 
 class _Listener:
@@ -51,54 +56,56 @@ class _Listener:
         self,
         database_url: str,
         settings: ListenerSettings,
-        limits: Thresholds,
+        thresholds: Thresholds,
         version: str,
         on_batch: Callable[[Batch], None],
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
         self._version = version
+        self._schema_is_right = asyncio.Event()
+        self._signals = Signals()
         connections = ConnectionFactory(database_url, "tutorwatch-worker")
-        self._engine = engine_from(connections, keep_connections=2)
+        self._engine = engine_from(connections, keep_connections=BATCH_CONNECTIONS)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._watch = PlatformWatch(self._fresh)
         markers = Markers()
         self._worker = Worker(
             self._engine,
             settings,
-            limits,
+            thresholds,
+            signals=self._signals,
+            schedule=Schedule(
+                batch_size=settings.batch_size,
+                poll_seconds=settings.poll_seconds,
+                fallback_poll_seconds=settings.fallback_poll_seconds,
+            ),
             watch=self._watch,
             markers=markers,
-            hears=lambda: self._subscription.hears,
             on_batch=on_batch,
         )
         self._subscription = Subscription(
-            listener_id=uuid4(),
+            self._signals,
+            markers,
             version=version,
-            wake=self._worker.wake,
-            wake_for_new=self._worker.wake_for_new,
             check=self._check,
             give_up=connections.give_up,
-            told=markers.told,
-            figures=lambda: (
-                self._worker.figures.as_json()
-                | {"heartbeat_seconds": settings.heartbeat_seconds}
-                | self._watch.as_json()
-            ),
+            state=self._state,
         )
-        self._schema_is_right = asyncio.Event()
+
+    def _state(self) -> dict[str, Any]:
+        heartbeat = {"heartbeat_seconds": self._settings.heartbeat_seconds}
+        return self._worker.metrics.as_json() | heartbeat | self._watch.as_json()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
         try:
             with watchdog(self._settings.hang_seconds):
                 async with self._serving(), asyncio.TaskGroup() as tasks:
-                    hearing = tasks.create_task(self._hear(), name="subscription")
+                    listening = tasks.create_task(self._listen(), name="subscription")
                     working = tasks.create_task(self._work(), name="worker")
-                    trying = tasks.create_task(self._try(), name="canary")
-                    tasks.create_task(self._stop_in_order(stop, hearing, working, trying), name="stop")
-        except BaseExceptionGroup as group:
-            raise group.exceptions[0] from None
+                    canary = tasks.create_task(self._try(), name="canary")
+                    tasks.create_task(self._stop_in_order(stop, working, listening, canary), name="stop")
         finally:
             await self._engine.dispose()
         logger.info("Stopped", extra={"action": "stopped"})
@@ -106,18 +113,13 @@ class _Listener:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Answers on the listener's own port, where one is set."""
-        own = Listening(
-            self._version,
-            self._worker.figures,
-            hears=lambda: self._subscription.hears,
-            times_lost=lambda: self._subscription.reconnects,
-        )
+        own = Listening(self._version, self._worker.metrics, self._signals)
         async with serving(self._settings.listener_host, self._settings.listener_port, self._fresh, own) as address:
             if address:
                 logger.info("Serving on %s", address, extra={"action": "serving"})
             yield
 
-    async def _hear(self) -> None:
+    async def _listen(self) -> None:
         await listen(
             self._listen_url,
             CHANGES,
@@ -130,7 +132,7 @@ class _Listener:
         await self._first_check()
         try:
             await self._worker.run()
-        except DBAPIError:
+        except* DBAPIError:
             await self._check()  # a schema that is gone or changed explains it better
             raise
 
@@ -161,12 +163,12 @@ class _Listener:
         self._schema_is_right.set()
 
     async def _stop_in_order(
-        self, stop: asyncio.Event, hearing: asyncio.Task[None], working: asyncio.Task[None], trying: asyncio.Task[None]
+        self, stop: asyncio.Event, working: asyncio.Task[None], *others: asyncio.Task[None]
     ) -> None:
+        """The worker is given time for the batches in flight; the subscription tells meanwhile that it is alive."""
         await stop.wait()
-        trying.cancel()
-        self._worker.stop()
+        self._signals.stop()
         if self._schema_is_right.is_set():
             await asyncio.wait([working], timeout=self._settings.grace_seconds)
-        working.cancel()
-        hearing.cancel()
+        for task in (working, *others):
+            task.cancel()

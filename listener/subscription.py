@@ -1,4 +1,4 @@
-"""Hearing of changes, and being seen to hear: the listener's side of its LISTEN connection."""
+"""The listener's side of its LISTEN connection: wake-ups, and heartbeats that tell everybody that it is alive."""
 
 import json
 import logging
@@ -6,74 +6,71 @@ import os
 import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
+from uuid import uuid4
 
 from database.subscription import Connection, NotificationHandler
+from listener.canary import Markers
+from listener.signals import Signals
 
 logger = logging.getLogger(__name__)
 
 
 class Subscription(NotificationHandler):
-    """Calls `wake_for_new` for every notification, and `wake` after each (re)connect, when some may have been missed.
+    """Wakes the worker for every notification, and after each (re)connect, when some may have been missed.
 
-    With every heartbeat it notes in `tutorwatch.listeners` that this listener is alive, and its figures.
+    With every heartbeat it notes in `tutorwatch.listeners` that this listener is alive, and its `state`.
     """
 
     def __init__(
         self,
+        signals: Signals,
+        markers: Markers,
         *,
-        listener_id: UUID,
         version: str,
-        wake: Callable[[], None],
-        wake_for_new: Callable[[], None],
         check: Callable[[], Awaitable[None]],
         give_up: Callable[[], None],
-        told: Callable[[str], None],
-        figures: Callable[[], dict[str, Any]],
+        state: Callable[[], dict[str, Any]],
     ) -> None:
-        self._listener_id = listener_id
+        self._signals = signals
+        self._markers = markers
         self._version = version
-        self._wake = wake
-        self._wake_for_new = wake_for_new
         self._check = check
         self._give_up = give_up
-        self._told = told
-        self._figures = figures
-        self.hears = False
-        self.reconnects = 0
+        self._state = state
+        self._listener_id = uuid4()
 
-    async def connected(self, conn: Connection) -> None:
+    async def prepare(self, conn: Connection) -> None:
         """Raises SchemaMismatchError where the schema has become another one."""
         del conn
         await self._check()
 
-    def hearing(self) -> None:
-        """Something may have been missed: look."""
+    def connected(self) -> None:
+        """Something may have been missed: the outbox is polled."""
         logger.info("Listening for changes", extra={"action": "listening"})
-        self.hears = True
-        self._wake()
+        self._signals.is_connected = True
+        self._signals.wake()
 
-    def heard(self, payload: str) -> None:
+    def notified(self, payload: str) -> None:
         """The outbox says which tutors are concerned; the notification is only the wake-up."""
-        self._told(payload)
-        self._wake_for_new()
+        self._markers.told(payload)
+        self._signals.wake_for_newest()
 
-    def deaf(self) -> None:
+    def lost(self) -> None:
         """From now on only polling finds changes."""
-        self.hears = False
-        self.reconnects += 1
-        self._wake()
+        self._signals.is_connected = False
+        self._signals.times_lost += 1
+        self._signals.wake()
 
     def silent(self) -> None:
         """Whoever waits for an answer begins anew."""
         self._give_up()
 
-    async def beat(self, conn: Connection, channel: str) -> None:
-        """Says to everybody that this listener is alive, and to itself that it hears."""
+    async def heartbeat(self, conn: Connection, channel: str) -> None:
+        """Says to everybody that this listener is alive, and to itself that notifications arrive."""
         await conn.execute(
             "INSERT INTO tutorwatch.listeners"
             " (listener_id, host, process_id, version, started_at, seen_at, figures)"
-            " VALUES (%(id)s, %(host)s, %(process)s, %(version)s, clock_timestamp(), clock_timestamp(), %(figures)s)"
+            " VALUES (%(id)s, %(host)s, %(process)s, %(version)s, clock_timestamp(), clock_timestamp(), %(state)s)"
             " ON CONFLICT (listener_id) DO UPDATE SET seen_at = excluded.seen_at, figures = excluded.figures"
             " RETURNING pg_notify(%(channel)s, '')",
             {
@@ -82,7 +79,7 @@ class Subscription(NotificationHandler):
                 "host": socket.gethostname(),
                 "process": os.getpid(),
                 "version": self._version,
-                "figures": json.dumps(self._figures() | {"reconnects": self.reconnects}),
+                "state": json.dumps(self._state() | {"reconnects": self._signals.times_lost}),
             },
         )
 

@@ -2,11 +2,14 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, NoReturn
 
+import psycopg
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.condition import explain_differences
@@ -124,6 +127,15 @@ class PlatformWatch:
         """Raises CannotEvaluateError from an error that the platform's schema explains; for others, does nothing."""
         await self._look()
         self._raise_if_explained(error)
+
+    @asynccontextmanager
+    async def explaining(self) -> AsyncIterator[None]:
+        """Raises CannotEvaluateError from a database's error in the block that isn't about single tutors."""
+        try:
+            yield
+        except (DBAPIError, psycopg.Error) as error:
+            await self.explain(error)
+            raise_unexplained(error)
 
     async def look(self) -> None:
         """The same without an error: raises CannotEvaluateError where the platform's schema doesn't fit."""

@@ -39,9 +39,9 @@ async def test_deaf_server_is_said_and_made_up_for(visitor: Visitor, server: Tes
     dana = await visitor("dana")
     await dana.visit("/alerts")
     await dana.live()
-    server.app[HUB].deaf()
+    server.app[HUB].lost()
     await expect(dana.page.locator("#live")).to_contain_text("Reconnecting… list as of")
-    server.app[HUB].hearing()
+    server.app[HUB].connected()
     await dana.live()
 
 
@@ -52,7 +52,7 @@ async def test_ended_sign_in_is_said(
     await dana.visit("/alerts")
     await dana.live()
     await client.execute("DELETE FROM tutorwatch.sign_ins")
-    server.app[HUB].hearing()
+    server.app[HUB].connected()
     await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
 
 
@@ -80,7 +80,7 @@ async def test_proxy_that_leads_to_a_sign_in_elsewhere_is_understood(visitor: Vi
     await dana.live()
     elsewhere = {"Location": "https://sign-in.example/"}
     await dana.page.route("**/alerts", lambda route: route.fulfill(status=302, headers=elsewhere))
-    server.app[HUB].hearing()
+    server.app[HUB].connected()
     await expect(dana.page.locator("#live")).to_contain_text("Signed out, list as of")
 
 
@@ -105,7 +105,7 @@ async def test_page_that_fails_is_fetched_less_and_less_often(visitor: Visitor, 
     await dana.page.route("**/alerts", lambda route: route.fulfill(status=500, body="Failed"))
     asked = asked_for(dana, "/alerts")
 
-    server.app[HUB].hearing()
+    server.app[HUB].connected()
     await pass_time(dana, seconds=60)
 
     assert 2 <= len(asked) <= 8

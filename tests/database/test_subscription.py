@@ -1,4 +1,4 @@
-"""Listening tells of its troubles, and of their end; where there is nothing to hear, it sleeps."""
+"""A subscription logs outages and recoveries; while no notification arrives, it sleeps."""
 
 import asyncio
 import logging
@@ -12,13 +12,13 @@ from tests.scripts.command import PATIENCE_SECONDS, eventually
 
 
 class Listener(NotificationHandler):
-    """Tells when it hears."""
+    """Tells when it is connected."""
 
     def __init__(self) -> None:
-        self.hears = asyncio.Event()
+        self.is_connected = asyncio.Event()
 
-    def hearing(self) -> None:
-        self.hears.set()
+    def connected(self) -> None:
+        self.is_connected.set()
 
 
 @pytest.mark.parametrize("lost", ["test-listening", "test-listening-beat"])
@@ -36,7 +36,9 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
     listening = asyncio.create_task(
         listen(database_url, "test_channel", listener, application_name="test-listening", heartbeat_seconds=1)
     )
-    await asyncio.wait_for(listener.hears.wait(), PATIENCE_SECONDS)  # cut sooner, it would have had nothing to lose
+    await asyncio.wait_for(
+        listener.is_connected.wait(), PATIENCE_SECONDS
+    )  # cut sooner, it would have had nothing to lose
     assert told("reached") == []
 
     ended = await platform.rows(
@@ -47,18 +49,18 @@ async def test_a_lost_connection_and_its_return_are_told_once_each(
     assert ended == [True]
 
     await eventually(is_back)
-    assert (told("deaf"), told("reached")) == ([logging.WARNING], [logging.INFO])
+    assert (told("subscription_lost"), told("reached")) == ([logging.WARNING], [logging.INFO])
     listening.cancel()
     with pytest.raises(asyncio.CancelledError):
         await listening
 
 
-async def test_listening_sleeps_while_there_is_nothing_to_hear(database_url: str) -> None:
+async def test_listening_sleeps_while_no_notification_arrives(database_url: str) -> None:
     listener = Listener()
     listening = asyncio.create_task(
         listen(database_url, "test_channel", listener, application_name="test-listening", heartbeat_seconds=60)
     )
-    await asyncio.wait_for(listener.hears.wait(), PATIENCE_SECONDS)
+    await asyncio.wait_for(listener.is_connected.wait(), PATIENCE_SECONDS)
     before = resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
     await asyncio.sleep(2)

@@ -22,7 +22,12 @@ from sqlalchemy import Connection, event
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
+from listener.batch import Batch
+from listener.canary import Markers
+from listener.outbox import Claim
+from listener.schedule import Schedule
 from listener.settings import ListenerSettings
+from listener.signals import Signals
 from listener.watch import PlatformWatch
 from listener.worker import Worker
 from rules.life import Outcome, acknowledge, resolve
@@ -154,17 +159,52 @@ class Client:
         return any(change.after is None for change in self.pending)
 
 
+class UntilIdle(Schedule):
+    """Stops a worker once a poll leaves nothing to do, and no second batch is in flight."""
+
+    def __init__(self, signals: Signals, settings: ListenerSettings) -> None:
+        super().__init__(
+            batch_size=settings.batch_size,
+            poll_seconds=settings.poll_seconds,
+            fallback_poll_seconds=settings.fallback_poll_seconds,
+        )
+        self._signals = signals
+
+    def polled(self, claim: Claim, batch: Batch | None, now: float, *, is_connected: bool) -> float:
+        pause = super().polled(claim, batch, now, is_connected=is_connected)
+        if pause and not self._signals.backlog.is_set():
+            self._signals.stop()
+        return pause
+
+
+class Working:
+    """A worker, and what stops it."""
+
+    def __init__(self, engine: AsyncEngine, settings: ListenerSettings) -> None:
+        self.signals = Signals()
+        self.signals.is_connected = True
+        self.worker = Worker(
+            engine,
+            settings,
+            _limits(),
+            signals=self.signals,
+            schedule=UntilIdle(self.signals, settings),
+            watch=PlatformWatch(engine),
+            markers=Markers(),
+        )
+
+
 class Killer:
     """Ends a listener's connection, in the server, before the statement it is told; also before a COMMIT."""
 
     def __init__(self, engine: AsyncEngine, url: str) -> None:
         self._url = url
         self._statements: int | None = None
-        self._worker: Worker | None = None
+        self._worker: Working | None = None
         event.listen(engine.sync_engine, "before_cursor_execute", self._before_statement)
         event.listen(engine.sync_engine, "commit", self._count_down)
 
-    def arm(self, worker: Worker, statements: int) -> None:
+    def arm(self, worker: Working, statements: int) -> None:
         """The worker dies with its connection, so many statements from now."""
         self._statements, self._worker = statements, worker
 
@@ -182,7 +222,7 @@ class Killer:
             return
         self._statements -= 1
         if self._statements < 0:
-            self._worker.stop()
+            self._worker.signals.stop()
             self.disarm()
             connection: Any = conn.connection.driver_connection
             process = connection.info.backend_pid
@@ -539,18 +579,9 @@ class Machine(RuleBasedStateMachine):
         self.run(self._commit_all())
         self.generate(listeners=1, batch_size=500)
 
-    def _worker(self, batch_size: int, *, attempts: int) -> Worker:
+    def _worker(self, batch_size: int, *, attempts: int) -> Working:
         """One that ends as soon as it finds nothing left to do."""
-
-        def stop_when_idle() -> bool:
-            worker.stop()
-            return True
-
-        engine = self.around.engine
-        worker = Worker(
-            engine, _settings(batch_size, attempts), _limits(), watch=PlatformWatch(engine), hears=stop_when_idle
-        )
-        return worker
+        return Working(self.around.engine, _settings(batch_size, attempts))
 
     def _expect_sweep(self) -> None:
         if self.swept_at < self.now - A_DAY:
@@ -842,8 +873,8 @@ def _settings(batch_size: int, attempts: int) -> ListenerSettings:
     )
 
 
-async def _all(workers: list[Worker]) -> None:
-    await asyncio.gather(*(worker.run() for worker in workers))
+async def _all(workers: list[Working]) -> None:
+    await asyncio.gather(*(working.worker.run() for working in workers))
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
 """What the listener's tests have around it: listeners in this process, crowds of tutors, obstacles."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,6 +11,7 @@ from typing import Any, Self
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from database.errors import single_errors
 from listener.batch import Batch
 from listener.service import run_listener
 from listener.settings import ListenerSettings
@@ -64,7 +65,7 @@ async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None], stop: Callable[[], None]) -> AsyncIterator[asyncio.Task[None]]:
     """Runs work beside the test and stops it at the end; an error of either ends both."""
-    try:
+    with out_of_groups():
         async with asyncio.TaskGroup() as tasks:
             task = tasks.create_task(work)
             try:
@@ -72,8 +73,18 @@ async def beside(work: Coroutine[Any, Any, None], stop: Callable[[], None]) -> A
             finally:
                 stop()
                 await asyncio.wait_for(task, 60)
-    except BaseExceptionGroup as group:
-        raise group.exceptions[0] from None
+
+
+@contextmanager
+def out_of_groups() -> Iterator[None]:
+    """Raises an error that is the only one of a group, and of the groups in it, without them; of several, all."""
+    try:
+        yield
+    except ExceptionGroup as group:
+        errors = set(single_errors(group))
+        if len(errors) > 1:
+            raise
+        raise errors.pop() from None
 
 
 async def listeners_at_work(platform: Platform) -> int:
@@ -83,17 +94,17 @@ async def listeners_at_work(platform: Platform) -> int:
 
 
 async def is_up(platform: Platform, count: int = 1) -> None:
-    """Waits until so many listeners hear notifications."""
+    """Waits until so many listeners are subscribed."""
 
-    async def all_hear() -> bool:
-        heard = await platform.rows(
+    async def all_are_subscribed() -> bool:
+        subscribed = await platform.rows(
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
             " AND application_name = 'tutorwatch-listen' AND state = 'idle'"
             " AND query LIKE 'LISTEN%%tutorwatch_changes\"'"
         )
-        return bool(heard == [count]) and await listeners_at_work(platform) == count
+        return bool(subscribed == [count]) and await listeners_at_work(platform) == count
 
-    await eventually(all_hear)
+    await eventually(all_are_subscribed)
 
 
 async def has_settled(platform: Platform) -> None:
@@ -150,14 +161,20 @@ async def generation_held_up(url: str, tutor: str) -> AsyncIterator[Callable[[],
 
 async def held_up_backend(platform: Platform) -> int:
     """Waits until a generation is held up; returns its backend."""
+    return (await held_up_backends(platform, 1))[0]
 
-    async def waiting_backend() -> list[int]:
-        return await platform.rows(
+
+async def held_up_backends(platform: Platform, count: int) -> list[int]:
+    """Waits until so many generations are held up; returns their backends."""
+
+    async def waiting_backends() -> list[int]:
+        found = await platform.rows(
             "SELECT pid FROM pg_locks JOIN pg_stat_activity USING (pid) WHERE locktype = 'advisory' AND NOT granted"
             " AND datname = current_database() AND application_name LIKE 'tutorwatch%%'"
         )
+        return found if len(found) >= count else []
 
-    return (await eventually(waiting_backend))[0]
+    return await eventually(waiting_backends)
 
 
 class Proxy:

@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from database import subscription
 from database.channels import CHANGES
 from database.connections import LONGEST_ANSWER_SECONDS
-from database.errors import SchemaMismatchError
+from database.errors import SchemaMismatchError, single_errors
 from migrations.uninstall import uninstall
 from tests.listener.surroundings import (
     NEVER,
@@ -27,6 +27,7 @@ from tests.listener.surroundings import (
     generation_held_up,
     has_settled,
     held_up_backend,
+    held_up_backends,
     is_up,
     listeners_at_work,
     listening,
@@ -135,30 +136,35 @@ async def test_idle_listener_ends_at_once_when_told(
 async def test_listener_that_is_told_to_stop_commits_the_batch_in_flight(
     database_url: str, platform: Platform, number: signal.Signals
 ) -> None:
-    await no_shows(platform, 40)
+    """Both of them."""
+    await no_shows(platform, 50)
     tutors = await waiting(platform)
-    async with generation_held_up(database_url, tutors[25]) as let_go:
+    async with (
+        generation_held_up(database_url, tutors[25]) as let_go,
+        generation_held_up(database_url, tutors[35]) as let_the_other_go,
+    ):
         with Running("listen", url=LISTENER.url(database_url), batch_size=10) as listener:
-            await held_up_backend(platform)
+            await held_up_backends(platform, 2)
             assert await alerted(platform) == sorted(tutors[:20])
             listener.send(number)
-            await asyncio.sleep(0.2)  # the signal may not end it, however long the batch takes
+            await asyncio.sleep(0.2)  # the signal may not end it, however long the batches take
             assert listener.is_running
 
             await let_go()
+            await let_the_other_go()
 
             assert await listener.end() == 0
-            assert await alerted(platform) == sorted(tutors[:30])
-            assert await waiting(platform) == tutors[30:]
+            assert await alerted(platform) == sorted(tutors[:40])
+            assert await waiting(platform) == tutors[40:]
             assert listener.logs()[-1]["action"] == "stopped"
 
 
 async def test_batch_that_outlasts_the_grace_time_is_rolled_back_whole(database_url: str, platform: Platform) -> None:
-    await no_shows(platform, 40)
+    await no_shows(platform, 50)
     tutors = await waiting(platform)
-    async with generation_held_up(database_url, tutors[25]):
+    async with generation_held_up(database_url, tutors[25]), generation_held_up(database_url, tutors[35]):
         with Running("listen", url=LISTENER.url(database_url), batch_size=10, grace_seconds=0.2) as listener:
-            await held_up_backend(platform)
+            await held_up_backends(platform, 2)
             listener.send(signal.SIGTERM)
 
             assert await listener.end() == 0
@@ -172,28 +178,32 @@ async def test_batch_that_outlasts_the_grace_time_is_rolled_back_whole(database_
 async def test_killed_listener_loses_nothing_and_another_takes_over(database_url: str, platform: Platform) -> None:
     await no_shows(platform, 30)
     tutors = await waiting(platform)
-    async with generation_held_up(database_url, tutors[5]) as let_go:
+    async with (
+        generation_held_up(database_url, tutors[5]) as let_go,
+        generation_held_up(database_url, tutors[15]) as let_the_other_go,
+    ):
         with Running("listen", url=LISTENER.url(database_url), batch_size=10) as killed:
-            backend = await held_up_backend(platform)
+            backends = await held_up_backends(platform, 2)
             async with listening(database_url, batch_size=10, poll_seconds=NEVER) as heir:
 
                 async def others_are_through() -> bool:
-                    return await waiting(platform) == tutors[:10]
+                    return await waiting(platform) == tutors[:20]
 
-                async def backend_is_gone() -> bool:
-                    return await platform.rows("SELECT 1 FROM pg_stat_activity WHERE pid = %s", backend) == []
+                async def backends_are_gone() -> bool:
+                    return await platform.rows("SELECT 1 FROM pg_stat_activity WHERE pid = ANY(%s)", backends) == []
 
                 await eventually(others_are_through)  # the heir leaves what the other has claimed alone
                 killed.send(signal.SIGKILL)
                 assert await killed.end() == -signal.SIGKILL
-                await eventually(backend_is_gone)
-                assert await alerted(platform) == sorted(tutors[10:])
+                await eventually(backends_are_gone)
+                assert await alerted(platform) == sorted(tutors[20:])
 
                 await let_go()
+                await let_the_other_go()
 
                 await has_settled(platform)
     assert await alerted(platform) == sorted(tutors)
-    assert heir.tutors == 30
+    assert heir.tutors == 30  # each once
 
 
 async def test_database_that_is_away_at_start_is_waited_for(database_url: str, platform: Platform) -> None:
@@ -279,7 +289,7 @@ async def test_change_missed_while_the_connection_was_cut_is_found_after_the_rec
             await logged(caplog, "unreachable")
             await no_shows(platform, 1)
             await asyncio.sleep(0.3)
-            assert listener.batches == []  # deaf, and its next poll is far away
+            assert listener.batches == []  # the subscription is lost, and its next poll is far away
 
             await proxy.open()
 
@@ -296,7 +306,7 @@ async def test_killed_notification_connection_loses_nothing(database_url: str, p
             await is_up(platform)
 
 
-async def test_deaf_listener_says_so_polls_and_recovers(
+async def test_listener_that_lost_its_subscription_says_so_polls_and_recovers(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with Proxy(LISTENER.url(database_url)) as proxy:
@@ -306,9 +316,9 @@ async def test_deaf_listener_says_so_polls_and_recovers(
 
             await proxy.close()
 
-            (lost,) = await logged(caplog, "deaf")
+            (lost,) = await logged(caplog, "subscription_lost")
             assert lost.levelname == "WARNING"
-            assert lost.getMessage().startswith("Lost the connection that hears notifications (")
+            assert lost.getMessage().startswith("Lost the subscription to notifications (")
             await no_shows(platform, 1, first=1)
             await has_alert(platform, "tutor-0001")
 
@@ -319,7 +329,7 @@ async def test_deaf_listener_says_so_polls_and_recovers(
             await has_alert(platform, "tutor-0002")
 
 
-async def test_listener_that_never_hears_generates_by_polling(
+async def test_listener_that_never_subscribes_generates_by_polling(
     database_url: str, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tutor,) = await no_shows(platform, 1)
@@ -348,7 +358,7 @@ async def test_connection_that_fell_silent_is_found_out_and_replaced(
             proxy.fall_silent()
 
             await no_shows(platform, 1)
-            await logged(caplog, "deaf")
+            await logged(caplog, "subscription_lost")
             await logged(caplog, "listening", 2)
             await has_alert(platform, "tutor-0001")
 
@@ -390,8 +400,12 @@ async def test_connection_that_cannot_listen_is_tried_again_ever_more_rarely(
 async def test_new_change_passes_a_long_batch_and_the_backlog_behind_it(database_url: str, platform: Platform) -> None:
     await no_shows(platform, 60)
     backlog = await waiting(platform)
-    async with generation_held_up(database_url, backlog[5]) as let_go, listening(database_url, batch_size=10):
-        await held_up_backend(platform)
+    async with (
+        generation_held_up(database_url, backlog[5]) as let_go,
+        generation_held_up(database_url, backlog[15]) as let_the_other_go,
+        listening(database_url, batch_size=10),
+    ):
+        await held_up_backends(platform, 2)
         await is_up(platform)
 
         (new,) = await no_shows(platform, 1, first=61)
@@ -400,6 +414,7 @@ async def test_new_change_passes_a_long_batch_and_the_backlog_behind_it(database
         assert (await waiting(platform))[:40] == backlog[:40]  # few have come along, none of the oldest
 
         await let_go()
+        await let_the_other_go()
 
         await has_settled(platform)
     assert await alerted(platform) == sorted([*backlog, new])
@@ -708,8 +723,10 @@ async def test_listener_ends_with_what_to_do_when_tutorwatch_is_uninstalled(
             await asyncio.wait([listener.task], timeout=60)
     except Exception as raised:  # noqa: BLE001 - whichever it is, it is looked at below
         error = raised
-    assert isinstance(error, SchemaMismatchError)
-    assert "run `tutorwatch migrate`" in str(error)
+    assert error
+    for single in single_errors(error):  # the subscription's and the worker's, if both have seen it
+        assert isinstance(single, SchemaMismatchError)
+        assert "run `tutorwatch migrate`" in str(single)
 
 
 def _uninstall(url: str) -> None:

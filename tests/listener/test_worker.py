@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
@@ -16,8 +16,11 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.connections import open_engine
 from listener import failures, outbox
 from listener.batch import Batch
+from listener.canary import Markers
 from listener.failures import Patience
+from listener.schedule import Schedule
 from listener.settings import ListenerSettings
+from listener.signals import Signals
 from listener.sweep import sweep
 from listener.watch import PlatformWatch
 from listener.worker import Worker
@@ -33,6 +36,7 @@ from tests.listener.surroundings import (
     generation_held_up,
     has_settled,
     held_up_backend,
+    held_up_backends,
     no_shows,
     waiting,
 )
@@ -65,14 +69,22 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> set[str]:
 class Working:
     """A worker and what it has done."""
 
-    def __init__(self, engine: AsyncEngine, hears: Callable[[], bool], settings: dict[str, Any]) -> None:
+    def __init__(self, engine: AsyncEngine, settings: ListenerSettings) -> None:
         self.batches: list[Batch] = []
+        self.signals = Signals()
+        self.signals.is_connected = True
         self.worker = Worker(
             engine,
-            ListenerSettings(**settings),
+            settings,
             Thresholds(),
+            signals=self.signals,
+            schedule=Schedule(
+                batch_size=settings.batch_size,
+                poll_seconds=settings.poll_seconds,
+                fallback_poll_seconds=settings.fallback_poll_seconds,
+            ),
             watch=PlatformWatch(engine),
-            hears=hears,
+            markers=Markers(),
             on_batch=self.batches.append,
         )
 
@@ -91,12 +103,10 @@ class Working:
 
 
 @asynccontextmanager
-async def working(
-    engine: AsyncEngine, *, hears: Callable[[], bool] = lambda: True, **settings: Any
-) -> AsyncIterator[Working]:
+async def working(engine: AsyncEngine, **settings: Any) -> AsyncIterator[Working]:
     """A worker alone, without anything that wakes it."""
-    at_work = Working(engine, hears, {"poll_seconds": NEVER} | settings)
-    async with beside(at_work.worker.run(), at_work.worker.stop):
+    at_work = Working(engine, ListenerSettings(**{"poll_seconds": NEVER} | settings))
+    async with beside(at_work.worker.run(), at_work.signals.stop):
         yield at_work
 
 
@@ -191,7 +201,7 @@ async def test_tutor_that_fails_past_a_batch_is_tried_again_after_it(
         await held_up_backend(platform)
         await no_shows(platform, 2, first=2)
 
-        at_work.worker.wake_for_new()
+        at_work.signals.wake_for_newest()
 
         await at_work.has_reported_failures(1)
         assert await alerted(platform) == ["tutor-0003"]
@@ -209,7 +219,7 @@ async def test_new_change_of_a_tutor_who_is_being_generated_holds_up_no_other(
         await held_up_backend(platform)
         await no_shows(platform, 2, each=3)  # one of them anew
 
-        at_work.worker.wake_for_new()
+        at_work.signals.wake_for_newest()
 
         await eventually(partial(_are_alerted, platform, ["tutor-0002"]))
         assert await waiting(platform) == [held, held]  # the first of them claimed
@@ -414,6 +424,78 @@ async def test_nothing_it_uses_is_deprecated(engine: AsyncEngine, platform: Plat
         await has_settled(platform)
 
 
+# Two batches in flight
+
+
+async def test_second_batch_is_in_flight_beside_a_full_one(
+    engine: AsyncEngine, database_url: str, platform: Platform
+) -> None:
+    tutors = await no_shows(platform, 40)
+    order = await waiting(platform)
+    async with (
+        generation_held_up(database_url, order[5]) as let_go,
+        generation_held_up(database_url, order[15]) as let_the_other_go,
+        working(engine, batch_size=10) as at_work,
+    ):
+        await held_up_backends(platform, 2)
+        assert at_work.batches == []
+        await let_the_other_go()  # the second goes on alone, batch after batch
+
+        await eventually(partial(_are_alerted, platform, sorted(order[10:])))
+        await let_go()
+
+        await eventually(partial(_are_alerted, platform, tutors))
+    assert sorted(batch.tutors for batch in at_work.batches if batch.tutors) == [10] * 4
+
+
+async def test_stop_during_the_last_batch_of_a_backlog_ends_the_worker(
+    engine: AsyncEngine, database_url: str, platform: Platform
+) -> None:
+    await no_shows(platform, 15)
+    order = await waiting(platform)
+    async with generation_held_up(database_url, order[12]) as let_go, working(engine, batch_size=10) as at_work:
+        await held_up_backend(platform)
+        at_work.signals.stop()
+        await let_go()
+    assert await alerted(platform) == sorted(order)
+
+
+async def test_batch_that_is_not_full_is_alone_in_flight(
+    engine: AsyncEngine, database_url: str, platform: Platform
+) -> None:
+    (held,) = await no_shows(platform, 1)
+    async with generation_held_up(database_url, held) as let_go, working(engine, batch_size=10) as at_work:
+        await held_up_backend(platform)
+        await no_shows(platform, 5, first=2)
+        at_work.signals.wake()
+        await asyncio.sleep(0.5)
+        assert (await alerted(platform), at_work.batches) == ([], [])
+
+        await let_go()
+
+        await has_settled(platform)
+
+
+async def test_what_fails_in_the_second_batch_is_on_record_and_tried_again(
+    engine: AsyncEngine, database_url: str, platform: Platform, poison: set[str]
+) -> None:
+    tutors = await no_shows(platform, 20)
+    order = await waiting(platform)
+    failing = order[15]
+    poison.add(failing)
+    async with (
+        generation_held_up(database_url, order[5]) as let_go,
+        working(engine, batch_size=10, failure_delay_seconds=0.1) as at_work,
+    ):
+        await at_work.has_reported_failures(1)
+        assert at_work.failed[0] == (failing, 1, False)
+        assert await alerted(platform) == sorted({*order[10:]} - {failing})
+        poison.clear()
+        await let_go()
+
+        await eventually(partial(_are_alerted, platform, tutors))
+
+
 # Waking and resting
 
 
@@ -424,7 +506,7 @@ async def test_wake_up_during_a_batch_means_to_look_once_more(
     async with generation_held_up(database_url, tutor) as let_go, working(engine) as at_work:
         await held_up_backend(platform)
         await no_shows(platform, 1, first=2)
-        at_work.worker.wake()
+        at_work.signals.wake()
 
         await let_go()
 
@@ -455,14 +537,14 @@ async def test_change_that_another_listener_gave_back_is_found_without_a_wake_up
 
 
 @pytest.mark.parametrize(
-    ("hears", "settings"),
+    ("is_connected", "settings"),
     [
-        pytest.param(True, {"poll_seconds": 0.2, "fallback_poll_seconds": 60}, id="hearing"),
-        pytest.param(False, {"poll_seconds": 60, "fallback_poll_seconds": 0.2}, id="deaf"),
+        pytest.param(True, {"poll_seconds": 0.2, "fallback_poll_seconds": 60}, id="connected"),
+        pytest.param(False, {"poll_seconds": 60, "fallback_poll_seconds": 0.2}, id="lost"),
     ],
 )
 async def test_idle_worker_asks_little(
-    engine: AsyncEngine, platform: Platform, hears: bool, settings: dict[str, float]
+    engine: AsyncEngine, platform: Platform, is_connected: bool, settings: dict[str, float]
 ) -> None:
     statements: list[str] = []
 
@@ -470,7 +552,8 @@ async def test_idle_worker_asks_little(
         statements.append(statement)
 
     event.listen(engine.sync_engine, "before_cursor_execute", count)
-    async with working(engine, hears=lambda: hears, **settings):
+    async with working(engine, **settings) as at_work:
+        at_work.signals.is_connected = is_connected
 
         async def three_rounds() -> bool:
             return sum("FOR UPDATE SKIP LOCKED" in statement for statement in statements) >= 4
@@ -499,7 +582,7 @@ async def test_worker_that_is_not_woken_rests_until_its_poll(engine: AsyncEngine
         assert len(statements) == asked
 
         await no_shows(platform, 1)
-        at_work.worker.wake()
+        at_work.signals.wake()
         await has_settled(platform)
 
 
@@ -532,10 +615,10 @@ async def test_attempt_that_another_listener_is_about_to_begin_is_asked_for_now_
 async def test_worker_looks_again_for_writers_who_left_the_waking_to_another(
     engine: AsyncEngine, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("listener.worker.FOLLOW_UP_SECONDS", (0.1, 1.0, 5.0, 25.0))  # however late the test writes
+    monkeypatch.setattr("listener.schedule.FOLLOW_UP_SECONDS", (0.1, 1.0, 5.0, 25.0))  # however late the test writes
     async with working(engine) as at_work:
         (woken,) = await no_shows(platform, 1)
-        at_work.worker.wake()
+        at_work.signals.wake()
         await has_settled(platform)
 
         (unannounced,) = await no_shows(platform, 1, first=2)
@@ -603,6 +686,6 @@ async def _is_held_up(platform: Platform) -> bool:
 
 async def test_worker_stops_once_however_often_it_is_told(engine: AsyncEngine) -> None:
     async with working(engine) as at_work:
-        at_work.worker.stop()
-        at_work.worker.stop()
-    at_work.worker.stop()
+        at_work.signals.stop()
+        at_work.signals.stop()
+    at_work.signals.stop()

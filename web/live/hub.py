@@ -170,7 +170,7 @@ class Hub(NotificationHandler):
             client.is_dropped = True
             client.offer(Event(EventName.DEAF))
 
-    async def connected(self, conn: Connection) -> None:
+    async def prepare(self, conn: Connection) -> None:
         """Raises SchemaMismatchError; notes whether this server's triggers can notify at all."""
         with translating_errors():
             async with self._fresh.connect() as checking:
@@ -184,12 +184,12 @@ class Hub(NotificationHandler):
                 extra={"action": "not_announced"},
             )
 
-    def hearing(self) -> None:
+    def connected(self) -> None:
         """The connection listens (again)."""
         self.hears = True
         self.publish(Event(EventName.RESYNC))
 
-    def heard(self, payload: str) -> None:
+    def notified(self, payload: str) -> None:
         """Alerts changed: of this tutor, or of several. Told at once, then no sooner than GATHER_SECONDS again."""
         self.changes += 1
         self._gathered.add(payload if 0 < len(payload) <= LONGEST_ID else None)
@@ -205,7 +205,7 @@ class Hub(NotificationHandler):
                 self.publish(Event(EventName.ALERTS, tutor_id))
             self._gathering = asyncio.get_running_loop().call_later(GATHER_SECONDS, self._tell_gathered)
 
-    def deaf(self) -> None:
+    def lost(self) -> None:
         """The connection is lost."""
         self.hears = False
         self.times_deaf += 1

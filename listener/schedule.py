@@ -1,0 +1,109 @@
+"""When the outbox is polled next, and which loops of the worker have something to do; without a clock of its own."""
+
+from listener.batch import Batch
+from listener.outbox import Claim
+from listener.pace import Pace
+
+RECHECK_SECONDS = 1.0
+"""When to poll again for changes that another listener holds: should it die, they are free again."""
+
+FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
+"""When to poll again after changes were found: whoever committed at the same moment as their writer left the waking to
+it (migrations/sql/functions/wake_listeners.sql)."""
+
+VAIN_POLLS_AT_ONCE = 2
+LONGEST_GAP_SECONDS = 0.25
+"""After so many polls in a row that found nothing, polls keep a distance that doubles up to this: anybody may send
+notifications, any number of them."""
+
+
+class Schedule:
+    """Decides from what was claimed. `now` is a number of seconds that only grows, as `time.monotonic` gives it."""
+
+    def __init__(self, *, batch_size: int, poll_seconds: float, fallback_poll_seconds: float) -> None:
+        self._batch_size = batch_size
+        self._poll_seconds = poll_seconds
+        self.fallback_poll_seconds = fallback_poll_seconds
+        self._pace = Pace()
+        self._long_at: float | None = None
+        self._sweep_due_at = 0.0
+        self._polled_at = 0.0
+        self._vain_polls = 0
+        self._follow_ups: list[float] = []
+        self.attempts_are_due = False
+        """Whether failing tutors are to be tried again before the next claim."""
+
+    def gap(self, now: float) -> float:
+        """Return the seconds to let pass before the next poll, although something asks for it."""
+        doublings = self._vain_polls - VAIN_POLLS_AT_ONCE
+        if doublings < 0:
+            return 0.0
+        return max(self._polled_at + min(0.001 * 2.0 ** min(doublings, 10), LONGEST_GAP_SECONDS) - now, 0.0)
+
+    def sweep_is_due(self, now: float) -> bool:
+        """Whether it is time to see if a sweep over all tutors is due."""
+        return now >= self._sweep_due_at
+
+    def swept(self, now: float) -> None:
+        """The next time is a poll later."""
+        self._sweep_due_at = now + self._poll_seconds
+
+    def poll_begins(self, now: float) -> None:
+        """What is done before the claim may take long, too."""
+        self._vain_polls += 1
+        self._long_at = now + self._pace.expected(0)
+
+    def claimed(self, claim: Claim, now: float) -> None:
+        """A batch begins: a full one is a long one from the start, another once it takes longer than its like.
+
+        Not sooner: what is processed beside a batch slows it down, and where there is just much to do, larger batches
+        are the faster way.
+        """
+        self._long_at = now if self.is_full(claim) else now + self._pace.expected(len(claim.tutor_ids))
+
+    def is_full(self, claim: Claim) -> bool:
+        """Whether the claim got as much as it could: there may be more, which a second batch can begin with at once."""
+        return claim.changes >= self._batch_size
+
+    def long_in(self, now: float) -> float | None:
+        """Return the seconds until the batch in flight is a long one, 0 if it is; None without one."""
+        return None if self._long_at is None else max(self._long_at - now, 0.0)
+
+    def processed(self, batch: Batch) -> None:
+        """Takes note of how long batches take."""
+        self._pace.note(batch.tutors, batch.seconds)
+
+    def rests(self) -> None:
+        """No batch is in flight."""
+        self._long_at = None
+
+    def polled(self, claim: Claim, batch: Batch | None, now: float, *, is_connected: bool) -> float:
+        """Return the seconds until the next poll, unless something is heard before.
+
+        A claim that got less than it could have had is the last: what was committed since wakes the worker, or is found
+        by the next poll.
+        """
+        has_attempted, self.attempts_are_due = self.attempts_are_due, _attempts_are_due(claim)
+        self._polled_at = now
+        if batch:
+            self._vain_polls = 0
+            self._follow_ups = list(FOLLOW_UP_SECONDS)
+        leaves_more = self.is_full(claim) or claim.concerns_every_tutor or claim.apart or (batch and batch.failed)
+        # What is due although it was just asked for, another listener is about to begin.
+        if leaves_more or (self.attempts_are_due and not has_attempted):
+            return 0.0
+        return self._pause(claim, now, is_connected=is_connected)
+
+    def _pause(self, claim: Claim, now: float, *, is_connected: bool) -> float:
+        pauses = [self._poll_seconds if is_connected else self.fallback_poll_seconds, self._sweep_due_at - now]
+        if claim.attempt_in_seconds is not None:
+            pauses.append(claim.attempt_in_seconds)
+        if self._follow_ups:
+            pauses.append(self._follow_ups.pop(0))
+        if claim.others_hold_changes:
+            pauses.append(RECHECK_SECONDS)
+        return max(min(pauses), 0.0)
+
+
+def _attempts_are_due(claim: Claim) -> bool:
+    return bool(claim.apart) or (claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0)

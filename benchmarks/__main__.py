@@ -43,7 +43,7 @@ def main(
         reports: list[Report] = []
         failed: list[str] = []
         for name in names or NAMES:
-            report = _run(name, server_url, quick=quick)
+            report = run(name, server_url, quick=quick)
             if report is None:
                 failed.append(name)
                 continue
@@ -59,7 +59,7 @@ def main(
         raise typer.Exit(1)
 
 
-def _run(name: str, server_url: str, *, quick: bool) -> Report | None:
+def run(name: str, server_url: str, *, quick: bool) -> Report | None:
     """The benchmark's report; None if it fails, which is logged and doesn't stop the others."""
     try:
         report: Report = import_module(f"benchmarks.{name}").measure(server_url, quick=quick)

@@ -79,11 +79,12 @@ def _table(title: str, files: list[Source]) -> Table:
 
 
 def _source(path: str, text: str) -> Source:
-    longest = max(_functions(path, text), default=(0, ""))
+    longest = max(functions(path, text), default=(0, ""))
     return Source(path, len(text.splitlines()), *longest)
 
 
-def _functions(path: str, text: str) -> Iterator[tuple[int, str]]:
+def functions(path: str, text: str) -> Iterator[tuple[int, str]]:
+    """The lines and names of a Python file's functions."""
     if path.endswith(".py"):
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):

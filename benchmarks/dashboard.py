@@ -24,7 +24,7 @@ from benchmarks.services import Service, running, stopping
 from database.connections import open_engine
 from scripts.errors import CommandError
 from web import queries
-from web.access_cookies import SIGN_IN
+from web.auth.cookies import SIGN_IN
 
 SUMMARY_GOAL = Goal("The critical alerts' query takes at most 5 times as long as SELECT 1 (p99)", most=5)
 PAGE_GOAL = Goal("/ is served at least half as often as a constant page", least=0.5)

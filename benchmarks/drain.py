@@ -46,17 +46,18 @@ QUICK = Sizes(tutors=400, sessions=40, rounds=1)
 
 
 def measure(server_url: str, *, quick: bool) -> Report:
-    """Every measurement in each round, after one to warm up."""
+    """Every measurement in each round."""
     sizes = QUICK if quick else Sizes()
     with (
         filled_database(server_url, "drain", Size(sizes.tutors, sizes.sessions)) as url,
         psycopg.connect(url, autocommit=True) as connection,
     ):
-        say(f"Draining changes of {sizes.tutors:,} tutors {2 * sizes.rounds + 2} times, interleaved with a plain join")
+        say(f"Draining changes of {sizes.tutors:,} tutors {2 * sizes.rounds} times, interleaved with a plain join")
 
         def drain(listeners: int) -> float:
             return drain_seconds(url, connection, changes=sizes.tutors, tutors=sizes.tutors, listeners=listeners)
 
+        connection.execute(PLAIN_JOIN)
         found = interleaved(
             {
                 "join": lambda: timed(lambda: connection.execute(PLAIN_JOIN).fetchall()),
@@ -64,6 +65,7 @@ def measure(server_url: str, *, quick: bool) -> Report:
                 "two": lambda: drain(2),
             },
             rounds=sizes.rounds,
+            warm_up=0,  # listeners that are started warm up by themselves
         )
         counted = {name: connection.execute(query).fetchall()[0][0] for name, query in _COUNTS.items()}
     join, one = found["join"], found["one"]

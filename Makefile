@@ -14,7 +14,7 @@ test: check browser
 	@$(BIN)/pytest --numprocesses auto --maxschedchunk 1
 
 soak: setup ## The fault tests, many times over, and the longer benchmarks once; ends with the table of docs/faults.md
-	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults tests/scripts/test_bench_listeners.py --numprocesses auto --maxschedchunk 1
+	@TUTORWATCH_TEST_SOAK=1 $(BIN)/pytest tests/faults tests/benchmarks --numprocesses auto --maxschedchunk 1
 
 check: setup
 	@$(BIN)/ruff format --check .

@@ -71,19 +71,15 @@ def measure(server_url: str, *, quick: bool) -> Report:
     join, one = found["join"], found["one"]
     one_rate, two_rate = one.per(sizes.tutors), found["two"].per(sizes.tutors)
     what = f"{sizes.tutors:,} changed tutors, by one listener"
-    return Report(
-        "drain",
-        asdict(sizes),
-        [
-            compared("drain_seconds", what, "s", one, join, to="plain join", goal=DRAIN_GOAL),
-            measured("plain_join_seconds", "plain join: a count and two averages", "s", join),
-            measured("one_rate", "one listener", "tutors/s", one_rate),
-            compared("two_rate", "two listeners", "tutors/s", two_rate, one_rate, to="one listener", goal=TWO_GOAL),
-            *(Result(name=name, what=f"… {name} afterwards", value=count) for name, count in counted.items()),
-        ],
-        (
-            "alerts, insights and evidence are removed before each drain; each listener has processed a batch before",
-            "the listeners share the cores with the server: that bounds what a second listener can add",
-            "the plain join reads all sessions, with the server's own work_mem; generation reads the rules' windows",
-        ),
+    results = [
+        compared("drain_seconds", what, "s", one, join, to="plain join", goal=DRAIN_GOAL),
+        measured("plain_join_seconds", "plain join: a count and two averages", "s", join),
+        measured("one_rate", "one listener", "tutors/s", one_rate),
+        compared("two_rate", "two listeners", "tutors/s", two_rate, one_rate, to="one listener", goal=TWO_GOAL),
+        *(Result(name=name, what=f"… {name} afterwards", value=count) for name, count in counted.items()),
+    ]
+    notes = (
+        "the listeners share the cores with the server: that bounds what a second listener can add",
+        "the plain join reads all sessions, with the server's own work_mem; generation reads the rules' windows",
     )
+    return Report("drain", asdict(sizes), results, notes)

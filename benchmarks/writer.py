@@ -58,7 +58,7 @@ class Sizes:
     rounds: int = 4
 
 
-QUICK = Sizes(blocks=8, block_rows=20, copies=2, copy_rows=10_000, inserts=4, seconds=1, rounds=1)
+QUICK = Sizes(blocks=4, block_rows=20, copies=2, copy_rows=4000, inserts=4, seconds=1, rounds=1)
 Situation = Callable[[], AbstractContextManager[object]]
 """The triggers that sessions have while it is open."""
 

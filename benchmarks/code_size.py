@@ -19,7 +19,7 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 WORKING_TREE = "."
-KINDS = (".py", ".sql", ".html", ".js", ".css", ".txt", ".xml")
+KINDS = (".py", ".sql", ".html", ".js", ".css")
 """Of files that count: Python, SQL, templates, scripts and styles."""
 PRODUCT = ("database", "rules", "listener", "web", "migrations", "scripts")
 NOT_THE_PRODUCT = ("scripts/bench", "scripts/demo")

@@ -10,7 +10,6 @@ from typing import Any
 
 import psycopg
 from psycopg import sql
-from sqlalchemy import Connection
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform_needs import (
@@ -126,10 +125,8 @@ async def load_comparison(conn: AsyncConnection) -> Comparison:
     return compare(found.scalar_one())
 
 
-def read_comparison(connection: psycopg.Connection[Any] | Connection) -> Comparison:
+def read_comparison(connection: psycopg.Connection[Any]) -> Comparison:
     """The same, for what isn't asynchronous."""
-    if isinstance(connection, Connection):
-        return compare(connection.exec_driver_sql(READ_SCHEMA, execution_options={"no_parameters": True}).scalar_one())
     row = connection.execute(READ_SCHEMA.encode()).fetchone()
     return compare(row[0] if row else [])
 
@@ -289,7 +286,7 @@ class HiddenRows:
         return f"row-level security hides rows of {tables} from {self.role}: {cure}"
 
 
-def hidden_rows_query(role: str | None = None) -> str:
+def _hidden_rows_query(role: str | None = None) -> str:
     """Return the statement that finds what is hidden from a role; None: from our own and the services'."""
     return read_sql("database.sql", "hidden_rows", names=_NAMES, role=f"{sql.Literal(role).as_string(None)}::text")
 
@@ -298,26 +295,17 @@ async def find_hidden_rows(
     conn: AsyncConnection, role: str | None = None, *, tables: Collection[str] = tuple(NEEDED)
 ) -> tuple[HiddenRows, ...]:
     """What row-level security hides from the role, or from each of our own and the services'. One statement."""
-    rows = await conn.exec_driver_sql(hidden_rows_query(role), execution_options={"no_parameters": True})
-    return hidden_rows([tuple(row) for row in rows], tables)
+    rows = await conn.exec_driver_sql(_hidden_rows_query(role), execution_options={"no_parameters": True})
+    return _hidden_rows((tuple(row) for row in rows), tables)
 
 
 def read_hidden_rows(
-    connection: psycopg.Connection[Any] | Connection,
-    role: str | None = None,
-    *,
-    tables: Collection[str] = tuple(NEEDED),
+    connection: psycopg.Connection[Any], role: str | None = None, *, tables: Collection[str] = tuple(NEEDED)
 ) -> tuple[HiddenRows, ...]:
     """The same, for what isn't asynchronous."""
-    query = hidden_rows_query(role)
-    if isinstance(connection, Connection):
-        found = [tuple(row) for row in connection.exec_driver_sql(query, execution_options={"no_parameters": True})]
-    else:
-        found = connection.execute(query.encode()).fetchall()
-    return hidden_rows(found, tables)
+    return _hidden_rows(connection.execute(_hidden_rows_query(role).encode()), tables)
 
 
-def hidden_rows(rows: Iterable[tuple[Any, ...]], tables: Collection[str] = tuple(NEEDED)) -> tuple[HiddenRows, ...]:
-    """What the rows of `hidden_rows_query` say of these tables."""
+def _hidden_rows(rows: Iterable[tuple[Any, ...]], tables: Collection[str]) -> tuple[HiddenRows, ...]:
     found = (HiddenRows(role, tuple(name for name in names if name in tables)) for role, names in rows)
     return tuple(each for each in found if each.tables)

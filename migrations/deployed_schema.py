@@ -1,6 +1,6 @@
 """Whether Tutorwatch can be added to a database: the platform's, as `database.platform` needs it, or an empty one."""
 
-from sqlalchemy import Connection, text
+import psycopg
 
 from database.platform import read_comparison, read_hidden_rows
 
@@ -8,7 +8,7 @@ OLDEST_SERVER = 15
 """PostgreSQL's major version with which all of this is tested; older ones lack what the triggers use."""
 
 # Tables, views and enums, those of extensions aside.
-_CONTENTS = text("""
+_CONTENTS = """
     SELECT 1 FROM pg_class AS c
     WHERE c.relnamespace = 'public'::regnamespace AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
       AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = c.oid AND d.deptype = 'e')
@@ -16,29 +16,30 @@ _CONTENTS = text("""
     SELECT 1 FROM pg_type AS t
     WHERE t.typnamespace = 'public'::regnamespace AND t.typtype = 'e'
       AND NOT EXISTS (SELECT FROM pg_depend AS d WHERE d.objid = t.oid AND d.deptype = 'e')
-""")
+"""
+_SERVER = "SELECT to_regnamespace('public') IS NOT NULL, current_user::text"
 
 
-def is_empty(connection: Connection) -> bool:
-    """Whether schema public has no table and no enum, those of extensions aside, and no schema the platform's."""
-    return connection.execute(_CONTENTS).first() is None and not read_comparison(connection).sessions_elsewhere
+def is_empty(connection: psycopg.Connection) -> bool:
+    """Return whether no schema has the platform's tables, and public no table or enum, those of extensions aside."""
+    return connection.execute(_CONTENTS).fetchone() is None and not read_comparison(connection).sessions_elsewhere
 
 
-def find_problems(connection: Connection) -> list[str]:
-    """What keeps Tutorwatch from joining this database, a line each; empty if nothing does.
+def find_problems(connection: psycopg.Connection) -> list[str]:
+    """Return what keeps `migrate` from adopting this database, a line each; empty if nothing does.
 
     Reads the catalogs only. An empty database has no problems: it gets everything.
     """
-    version = connection.scalar(text("SELECT current_setting('server_version_num')::integer / 10000"))
-    if version is None or version < OLDEST_SERVER:
+    version = connection.info.server_version // 10_000
+    if version < OLDEST_SERVER:
         return [f"PostgreSQL {version} is too old: {OLDEST_SERVER} or later is needed"]
     comparison = read_comparison(connection)
     if comparison.sessions_elsewhere and any(each.table == "sessions" for each in comparison.differences):
         schemas = ", ".join(comparison.sessions_elsewhere)
         return [f"the platform's tables are in schema {schemas} (it has sessions), not in public: move them there"]
-    if connection.scalar(text("SELECT to_regnamespace('public')")) is None:
+    ((has_public, role),) = connection.execute(_SERVER)
+    if not has_public:
         return ["schema public is missing: CREATE SCHEMA public"]
     if is_empty(connection):
         return []
-    hidden = read_hidden_rows(connection, connection.scalar(text("SELECT current_user::text")))
-    return [*map(str, comparison.differences), *map(str, hidden)]
+    return [*map(str, comparison.differences), *map(str, read_hidden_rows(connection, role))]

@@ -2,51 +2,36 @@
 
 import io
 import logging
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 import psycopg
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_delay, wait_random_exponential
 
-from database.connections import connect, sync_engine
+from database.connections import sync_engine
 from database.errors import first_line
 from database.platform import read_comparison, read_hidden_rows
-from database.recording import REEVALUATE_ALL, SWITCH_OFF
+from database.recording import REEVALUATE_ALL, STATEMENT_TRIGGERS, SWITCH_OFF
 from database.retries import RETRY_ALL
-from database.session_settings import UNHURRIED
 from migrations import deployed_schema, repair, rights
 from migrations.automation import reevaluate_all
 from migrations.indexes import Step
 from migrations.installed import Damage, Kind, find_damage
+from migrations.locks import PATIENCE_SECONDS
 from migrations.needs import estimate_index_bytes, find_missing_rights
-from migrations.waiting import holders, telling_whom_we_wait_for
+from migrations.old_services import CUT_OFF_SERVICES, ServicesStillRunError, end_older_services
+from migrations.session import APPLICATION_NAME, OWN_TABLES_LOCK_WAIT, only_migration, open_session
+from migrations.waiting import telling_whom_we_wait_for
 
 logger = logging.getLogger(__name__)
 
-LOCK_KEY = 7_310_118_241
-"""Advisory lock of the one migration that may run in a database at a time (an arbitrary number)."""
-
-APPLICATION_NAME = "tutorwatch-migrate"
-
-PATIENCE_SECONDS = 300.0
-"""How long a busy table of ours is tried again before migrating gives up."""
-LOCK_WAIT = "500ms"
-"""How long a change of our own tables waits for its lock: half of `deadlock_timeout` (1 s by default), so that a
-deadlock ends the change, which is tried again."""
-
 BESIDE_OLD_SERVICES = "0018"
 """Up to this revision services of revision 0017 go on undisturbed; before the next one they must have ended."""
-OLD_SERVICES_SECONDS = 60.0
-"""How long `migrate` waits for them to end."""
 
 
 class SchemaError(Exception):
@@ -72,12 +57,6 @@ def head_revision() -> str:
     return head
 
 
-def current_revision(database_url: str) -> str | None:
-    """The database's revision; None before the first migration."""
-    with _connect(_engine(database_url)) as connection:
-        return _revision(connection)
-
-
 @dataclass(frozen=True)
 class Preview:
     """What `migrate` would do."""
@@ -90,22 +69,21 @@ class Preview:
 
 
 def preview(database_url: str) -> Preview:
-    """What `migrate` would still have to do, and what keeps it from it. Reads the catalogs only."""
-    with _connect(_engine(database_url)) as connection:
-        _refuse_newer(connection)
-        problems = deployed_schema.find_problems(connection)
-        comparison = read_comparison(connection)
-        notes = [] if problems else [*map(str, comparison.missing_features), *map(str, comparison.missing_labels)]
-        if deployed_schema.is_empty(connection):
-            notes = []
-        hidden = read_hidden_rows(connection)
-        notes += [line for line in map(str, hidden) if line not in problems]
-        revisions = _pending(_revision(connection))
-    pending = [f"revision {revision} ({subject}) is not applied" for revision, subject in revisions]
-    if not problems and not pending:
-        pending = damage(database_url)
-    if pending:
-        with _open(database_url, autocommit=True) as session:
+    """Return what `migrate` would still have to do, and what keeps it from it. Reads the catalogs only."""
+    with open_session(database_url) as session:
+        _refuse_newer(session)
+        problems = deployed_schema.find_problems(session)
+        notes: list[str] = []
+        if not problems and not deployed_schema.is_empty(session):
+            comparison = read_comparison(session)
+            notes = [*map(str, comparison.missing_features), *map(str, comparison.missing_labels)]
+        notes += [line for line in map(str, read_hidden_rows(session)) if line not in problems]
+        pending = [
+            f"revision {revision} ({subject}) is not applied" for revision, subject in _pending(_revision(session))
+        ]
+        if not problems and not pending:
+            pending = [str(each) for each in find_damage(session)]
+        if pending:
             problems += find_missing_rights(session)
             index_bytes = estimate_index_bytes(session)
             if index_bytes > WORTH_TELLING_BYTES:
@@ -126,38 +104,34 @@ def check(database_url: str) -> list[str]:
     return [*found.problems, *found.pending]
 
 
-def damage(database_url: str) -> list[str]:
-    """What isn't as the newest revision left it, a line each. Of a database at that revision."""
-    with _open(database_url, autocommit=True) as connection:
-        return [str(each) for each in find_damage(connection)]
-
-
 def to_sql(database_url: str, *, automation: bool) -> str:
     """The statements `migrate` would run on this database, as a script for psql, empty if none; changes nothing."""
-    with _connect(_engine(database_url)) as connection:
-        _refuse_problems(connection)
-        before = _revision(connection)
-        facts = _facts(connection)
-    with _open(database_url, autocommit=True) as plain:
-        _refuse_lost_tables(plain, before=before)
-        damage, steps = repair.plan(plain)
-        turns_off = before in (None, "0017") and not (automation and _was_on(plain, before=before))
+    with open_session(database_url) as session:
+        _refuse_problems(session)
+        before = _revision(session)
+        _refuse_lost_tables(session, before=before)
+        is_empty = deployed_schema.is_empty(session)
+        damage, steps = repair.plan(session)
+        turns_off = before in (None, "0017") and not (automation and _was_on(session, before=before))
     if before == head_revision() and not steps:
         return ""
     additions, removals = _parted(steps)
-    parts = ["\\set ON_ERROR_STOP on\nSET client_min_messages = warning;", f"SET lock_timeout = '{LOCK_WAIT}';"]
+    parts = [
+        "\\set ON_ERROR_STOP on\nSET client_min_messages = warning;",
+        f"SET lock_timeout = '{OWN_TABLES_LOCK_WAIT}';",
+    ]
     if before != head_revision():
         parts += ["CREATE SCHEMA IF NOT EXISTS tutorwatch;"] if before is None else []
         if before in (None, "0017"):
-            parts.append(_revisions_as_sql(f"{before or 'base'}:{BESIDE_OLD_SERVICES}", facts))
+            parts.append(_revisions_as_sql(f"{before or 'base'}:{BESIDE_OLD_SERVICES}", is_empty=is_empty))
             parts += [f"{SWITCH_OFF};"] if turns_off else []
     parts += [step.as_script() for step in additions]
     if before != head_revision():
         if before is not None:
-            parts.append(f"{_CUT_OFF_SERVICES}-- Go on when the services of the version before have ended.")
-        parts.append(f"SET lock_timeout = '{LOCK_WAIT}';")
+            parts.append(f"{CUT_OFF_SERVICES}-- Go on when the services of the version before have ended.")
+        parts.append(f"SET lock_timeout = '{OWN_TABLES_LOCK_WAIT}';")
         after = BESIDE_OLD_SERVICES if before in (None, "0017") else before
-        parts.append(_revisions_as_sql(f"{after}:head", facts))
+        parts.append(_revisions_as_sql(f"{after}:head", is_empty=is_empty))
     parts += [step.as_script() for step in removals]
     if before is not None and any(each.may_have_hidden_changes for each in damage):
         parts.append(f"{REEVALUATE_ALL.strip()};")
@@ -169,10 +143,9 @@ def _parted(steps: list[Step]) -> tuple[list[Step], list[Step]]:
     return [step for step in steps if not step.is_removal], [step for step in steps if step.is_removal]
 
 
-def _revisions_as_sql(revisions: str, facts: dict[str, Any]) -> str:
+def _revisions_as_sql(revisions: str, *, is_empty: bool) -> str:
     script = io.StringIO()
-    config = _config(output=script)
-    config.attributes |= facts
+    config = _config(is_empty=is_empty, output=script)
     command.upgrade(config, revisions, sql=True)
     return script.getvalue().strip()
 
@@ -188,43 +161,47 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
     Raises SchemaError for a database that isn't the platform's, is newer than this program, or is in use by services
     of an older version that go on although they were told to end.
     """
-    engine = _engine(database_url)
     with (
         telling_whom_we_wait_for(database_url, APPLICATION_NAME),
-        _only_migration(engine),
-        _open(database_url, autocommit=True) as plain,
+        only_migration(database_url),
+        open_session(database_url) as session,
     ):
-        with _connect(engine) as connection:
-            _refuse_problems(connection)
-            before = _revision(connection)
-        _refuse_stranger(plain)
+        _refuse_problems(session)
+        before = _revision(session)
+        _refuse_stranger(session)
         repaired: list[Damage] = []
         if before != head_revision():
-            repaired += _upgrade_all(engine, plain, before=before, automation=automation)
-        _refuse_lost_tables(plain, before=head_revision())
+            repaired += _upgrade_all(database_url, session, before=before, automation=automation)
+        _refuse_lost_tables(session, before=head_revision())
         try:
-            repaired += repair.repair(plain)
+            repaired += repair.repair(session)
         except psycopg.ProgrammingError as error:  # a right that is missing, or something else of that name
             raise SchemaError(f"The damage can't be repaired ({first_line(error)}): see `tutorwatch doctor`") from error
         if repaired or before != head_revision():
-            _give_rights_again(plain)
-        freed = _catch_up(plain, repaired) if before is not None and (repaired or before != head_revision()) else 0
+            _give_rights_again(session)
+        freed = _catch_up(session, repaired) if before is not None and (repaired or before != head_revision()) else 0
     told = () if before != head_revision() else tuple(str(each) for each in repaired)
     return Migrated(before, head_revision(), told, freed)
 
 
-def _upgrade_all(engine: Engine, plain: psycopg.Connection, *, before: str | None, automation: bool) -> list[Damage]:
-    """All revisions, and what they need; returns what was installed."""
+def _upgrade_all(
+    database_url: str, session: psycopg.Connection, *, before: str | None, automation: bool
+) -> list[Damage]:
+    """Runs all revisions, and what they need; returns what was installed."""
     installed: list[Damage] = []
+    is_empty = deployed_schema.is_empty(session)
     if before in (None, "0017", BESIDE_OLD_SERVICES):
-        turns_off = before != BESIDE_OLD_SERVICES and not (automation and _was_on(plain, before=before))
-        _upgrade(engine, BESIDE_OLD_SERVICES)
+        turns_off = before != BESIDE_OLD_SERVICES and not (automation and _was_on(session, before=before))
+        _upgrade(database_url, BESIDE_OLD_SERVICES, is_empty=is_empty)
         if turns_off:
-            plain.execute(SWITCH_OFF.encode())
-        installed = repair.repair(plain, with_removals=False)
+            session.execute(SWITCH_OFF.encode())
+        installed = repair.repair(session, with_removals=False)
     if before is not None:
-        _end_older_services(plain)
-    _upgrade(engine, "head")
+        try:
+            end_older_services(session)
+        except ServicesStillRunError as error:
+            raise SchemaError(str(error)) from None
+    _upgrade(database_url, "head", is_empty=is_empty)
     return installed
 
 
@@ -235,7 +212,7 @@ def _was_on(connection: psycopg.Connection, *, before: str | None) -> bool:
     found = connection.execute(
         "SELECT count(*) = 0 OR bool_or(tgenabled IN ('O', 'A')) FROM pg_trigger"
         " WHERE tgname = ANY(%s) AND tgrelid = to_regclass('public.sessions')",
-        [["tutorwatch_insert", "tutorwatch_update", "tutorwatch_delete", "tutorwatch_truncate"]],
+        [list(STATEMENT_TRIGGERS)],
     ).fetchone()
     return bool(found and found[0])
 
@@ -273,56 +250,18 @@ def _is_busy_table(error: BaseException) -> bool:
     before_sleep=before_sleep_log(logger, logging.WARNING),
     reraise=True,
 )
-def _upgrade(engine: Engine, revision: str) -> None:
-    with _connect(engine) as connection:
-        config = _config()
-        config.attributes |= _facts(connection) | {"connection": connection}
+def _upgrade(database_url: str, revision: str, *, is_empty: bool) -> None:
+    def open_transactions() -> psycopg.Connection:
+        session = open_session(database_url)
+        session.autocommit = False
+        return session
+
+    with sync_engine(open_transactions).connect() as connection:
+        config = _config(is_empty=is_empty)
+        config.attributes["connection"] = connection
         connection.execute(text("CREATE SCHEMA IF NOT EXISTS tutorwatch"))
         connection.commit()
         command.upgrade(config, revision)
-
-
-_CUT_OFF_SERVICES = """
-SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity JOIN pg_roles ON pg_roles.oid = usesysid
-WHERE datname = current_database() AND application_name IN ('tutorwatch-listen', 'tutorwatch-web-listen')
-  AND pg_has_role(usesysid, 'USAGE') AND (NOT rolsuper OR current_setting('is_superuser') = 'on');
-"""
-"""Of what a service has in the database only the connection it hears on: what it is about to commit, it commits."""
-
-
-_OLDER_SERVICES = """
-    SELECT DISTINCT format('%s as role %s', application_name, usename)
-        || CASE WHEN client_addr IS NOT NULL THEN ' from ' || host(client_addr)
-                WHEN client_port = -1 THEN ' from this host' ELSE '' END
-    FROM pg_stat_activity
-    WHERE datname = current_database()
-      AND application_name IN ('tutorwatch-listen', 'tutorwatch-worker', 'tutorwatch-web', 'tutorwatch-web-listen')
-    ORDER BY 1
-"""
-"""From where, and since when, is hidden from an owner who isn't a member of the services' roles. Newer services don't
-stay: at this revision they refuse to start."""
-
-
-def _end_older_services(connection: psycopg.Connection) -> None:
-    """Has every service connect again, where our role may: it finds a schema that isn't its own any more, and ends.
-
-    Waits until all have ended; raises SchemaError with their names if they don't, or our role may not end them.
-    """
-    found = connection.execute(_CUT_OFF_SERVICES.encode()).fetchone()
-    if found and found[0]:
-        logger.info("Services of the version before were told to end: %d; start the new ones afterwards", found[0])
-    give_up_at = time.monotonic() + OLD_SERVICES_SECONDS
-    is_told = False
-    while names := [name for (name,) in connection.execute(_OLDER_SERVICES.encode())]:
-        if time.monotonic() >= give_up_at:
-            raise SchemaError(
-                f"Services of the version before are still running: {', '.join(names)}. Stop them, then run"
-                " `tutorwatch migrate` again: it goes on from here"
-            )
-        if not is_told:
-            logger.info("Waiting for services of the version before to end: %s", ", ".join(names))
-            is_told = True
-        time.sleep(0.2)
 
 
 def _refuse_lost_tables(connection: psycopg.Connection, *, before: str | None) -> None:
@@ -336,59 +275,19 @@ def _refuse_lost_tables(connection: psycopg.Connection, *, before: str | None) -
         )
 
 
-def _facts(connection: Connection) -> dict[str, Any]:
-    """What revisions need to know and, written as a script, can't ask the database for."""
-    return {"database_is_empty": deployed_schema.is_empty(connection)}
-
-
-def _config(output: io.StringIO | None = None) -> Config:
+def _config(*, is_empty: bool = False, output: io.StringIO | None = None) -> Config:
+    """`is_empty` is what the first revision must know of the database and, written as a script, can't ask it."""
     config = Config(output_buffer=output) if output else Config()
     config.set_main_option("script_location", str(Path(__file__).parent))
+    config.attributes["database_is_empty"] = is_empty
     return config
 
 
-def _engine(database_url: str) -> Engine:
-    return sync_engine(lambda: _open(database_url))
-
-
-def _open(database_url: str, *, autocommit: bool = False) -> psycopg.Connection:
-    """Raises PooledError where a pooler is between: locks and settings must last from one transaction to the next."""
-    settings = UNHURRIED | {"lock_timeout": LOCK_WAIT}
-    connection = connect(database_url, application_name=APPLICATION_NAME, settings=settings)
-    connection.autocommit = autocommit
-    return connection
-
-
-@contextmanager
-def _connect(engine: Engine) -> Iterator[Connection]:
-    with engine.connect() as connection:
-        yield connection
-
-
-@contextmanager
-def _only_migration(engine: Engine) -> Iterator[None]:
-    """Holds the migration lock, on a connection of its own.
-
-    Asks again and again instead of waiting in the database: a waiting statement holds a snapshot, and a
-    concurrent index build waits for all older snapshots, so that the two would wait for each other.
-    """
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        waiting = False
-        while not connection.scalar(text("SELECT pg_try_advisory_lock(:key)"), {"key": LOCK_KEY}):
-            if not waiting:
-                driver_connection = cast("psycopg.Connection", connection.connection.driver_connection)
-                whose = "; ".join(map(str, holders(driver_connection, LOCK_KEY)))
-                logger.info("Waiting for whoever has the lock of a migration of this database (%s)", whose)
-                waiting = True
-            time.sleep(0.2)
-        yield
-
-
-def _revision(connection: Connection) -> str | None:
-    if connection.scalar(text("SELECT to_regclass('tutorwatch.alembic_version')")) is None:
+def _revision(session: psycopg.Connection) -> str | None:
+    if session.execute("SELECT to_regclass('tutorwatch.alembic_version')").fetchone() == (None,):
         return None
-    revision: str | None = connection.scalar(text("SELECT version_num FROM tutorwatch.alembic_version"))
-    return revision
+    row = session.execute("SELECT version_num FROM tutorwatch.alembic_version").fetchone()
+    return row[0] if row else None
 
 
 def _pending(current: str | None) -> list[tuple[str, str]]:
@@ -396,9 +295,9 @@ def _pending(current: str | None) -> list[tuple[str, str]]:
     return [(r.revision, r.doc) for r in reversed(list(revisions)) if r.revision != current]
 
 
-def _refuse_problems(connection: Connection) -> None:
-    _refuse_newer(connection)
-    problems = deployed_schema.find_problems(connection)
+def _refuse_problems(session: psycopg.Connection) -> None:
+    _refuse_newer(session)
+    problems = deployed_schema.find_problems(session)
     if problems:
         listing = "\n".join(f"  - {problem}" for problem in problems)
         raise SchemaError(
@@ -413,8 +312,8 @@ def _refuse_stranger(connection: psycopg.Connection) -> None:
         raise SchemaError(f"This role may not migrate (see docs/rights.md); nothing was changed:\n{listing}")
 
 
-def _refuse_newer(connection: Connection) -> None:
-    revision = _revision(connection)
+def _refuse_newer(session: psycopg.Connection) -> None:
+    revision = _revision(session)
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if revision is not None and revision not in known:
         raise SchemaError(

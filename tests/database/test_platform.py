@@ -304,5 +304,3 @@ async def test_services_of_every_kind_of_connection_find_the_same(engine: AsyncE
     async with engine.connect() as conn:
         assert await load_comparison(conn) == Comparison()
         assert await find_hidden_rows(conn) == ()
-        assert await conn.run_sync(read_comparison) == Comparison()
-        assert await conn.run_sync(read_hidden_rows) == ()

@@ -9,6 +9,15 @@ from psycopg import sql
 from tests.conftest import database_on
 
 
+def revision_of(database_url: str) -> str | None:
+    """The database's revision; None where Tutorwatch isn't installed."""
+    with psycopg.connect(database_url) as connection:
+        if connection.execute("SELECT to_regclass('tutorwatch.alembic_version')").fetchone() == (None,):
+            return None
+        (found,) = connection.execute("SELECT version_num FROM tutorwatch.alembic_version").fetchall()
+        return str(found[0])
+
+
 @contextmanager
 def cloned(server_url: str, name: str, template: str | None = None, *, owner: str | None = None) -> Iterator[str]:
     """A database that is dropped at the end."""

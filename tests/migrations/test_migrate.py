@@ -14,7 +14,6 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from sqlalchemy import Connection, create_engine
 from sqlalchemy.dialects import postgresql
 
 from database import tables
@@ -25,7 +24,7 @@ from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
 from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import cloned
+from tests.migrations.databases import cloned, revision_of
 from tests.migrations.interruptions import (
     INTERRUPTED,
     MIGRATING,
@@ -45,12 +44,11 @@ OF_0018 = "CREATE TABLE tutorwatch.consumed_sessions"
 
 
 @contextmanager
-def catalog_of(database_url: str) -> Iterator[Connection]:
+def catalog_of(database_url: str) -> Iterator[psycopg.Connection]:
     """A transaction that is rolled back."""
-    engine = create_engine("postgresql+psycopg://", creator=lambda: psycopg.connect(database_url))
-    with engine.connect() as connection:
+    with psycopg.connect(database_url) as connection:
         yield connection
-    engine.dispose()
+        connection.rollback()
 
 
 def run_sql(database_url: str, *statements: str) -> None:
@@ -127,7 +125,7 @@ def test_an_empty_database_gets_everything(empty_url: str, platform_snapshot: li
     migrated = upgrade.migrate(empty_url)
 
     assert migrated == upgrade.Migrated(None, upgrade.head_revision())
-    assert upgrade.current_revision(empty_url) == upgrade.head_revision()
+    assert revision_of(empty_url) == upgrade.head_revision()
     assert set(platform_snapshot) <= set(snapshot(empty_url))
 
 
@@ -194,7 +192,7 @@ def test_check_lists_what_is_pending_and_then_nothing(platform_url: str, platfor
         " no unique index is needed any more.) is not applied"
     )
     assert snapshot(platform_url) == platform_snapshot
-    assert upgrade.current_revision(platform_url) is None
+    assert revision_of(platform_url) is None
 
     migrate_up_to(platform_url, OF_0018)
     assert upgrade.check(platform_url) == pending[1:]
@@ -244,7 +242,7 @@ CHANGES = {
 def test_each_difference_is_named(platform_url: str) -> None:
     for change, problem in CHANGES.items():
         with catalog_of(platform_url) as connection:
-            connection.exec_driver_sql(change)
+            connection.execute(change.encode())
             assert deployed_schema.find_problems(connection) == [problem]
 
 
@@ -305,7 +303,7 @@ def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
         with pytest.raises(upgrade.SchemaError, match=r"schema \(9999\) is newer than this program"):
             refusing(database_url)
     assert snapshot(database_url) == before
-    assert upgrade.current_revision(database_url) == "9999"
+    assert revision_of(database_url) == "9999"
 
 
 @pytest.mark.parametrize(
@@ -665,7 +663,7 @@ def test_a_script_that_fails_does_not_claim_to_have_arrived(seeded_url: str) -> 
     result = run_with_psql(seeded_url, script)
 
     assert "cannot change return type" in result.stderr
-    assert upgrade.current_revision(seeded_url) == "0018"
+    assert revision_of(seeded_url) == "0018"
 
 
 async def test_the_script_makes_no_client_wait_long(seeded_url: str) -> None:

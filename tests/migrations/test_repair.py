@@ -48,7 +48,7 @@ def leave_invalid(url: str) -> None:
 
 
 def test_every_part_of_a_migrated_database_is_known_and_whole(database_url: str) -> None:
-    assert upgrade.damage(database_url) == []
+    assert upgrade.check(database_url) == []
     known = {
         "SELECT relname FROM pg_class WHERE relnamespace = 'tutorwatch'::regnamespace AND relkind = 'r'": {
             *(table.name for table in own.sorted_tables),
@@ -184,7 +184,7 @@ async def test_what_is_switched_off_stays_off(database_url: str, platform: Platf
         await platform.session()
         assert await take(platform) == []
         automation.switch(connection, on=True)
-        assert upgrade.damage(database_url) == []
+        assert upgrade.check(database_url) == []
 
 
 def test_what_an_older_version_left_behind_is_dropped(database_url: str, head_snapshot: list[str]) -> None:

@@ -12,6 +12,7 @@ from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import step_aside, uninstall
 from tests.migrations.catalog import count_rows, snapshot
+from tests.migrations.databases import revision_of
 from tests.migrations.interruptions import migrate_up_to
 from tests.migrations.recorded import client_of
 from tests.migrations.waiting import until_blocked
@@ -53,7 +54,7 @@ async def test_the_platforms_schema_is_as_it_was_and_its_rows_stay(
     assert snapshot(platform_url) == platform_snapshot
     assert count_rows(platform_url) == rows
     assert rows["alerts"] == 2
-    assert upgrade.current_revision(platform_url) is None
+    assert revision_of(platform_url) is None
 
 
 @pytest.mark.skipif(find_program("pg_dump") is None, reason="pg_dump is not to be found")

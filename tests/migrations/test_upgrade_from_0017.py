@@ -209,7 +209,7 @@ def test_services_that_go_on_are_named_and_keep_what_they_need(
 ) -> None:
     """What they are in the middle of isn't ended: it is they who must end, and then it goes on."""
     caplog.set_level(logging.INFO)
-    monkeypatch.setattr("migrations.upgrade.OLD_SERVICES_SECONDS", 0.5)
+    monkeypatch.setattr("migrations.old_services.OLD_SERVICES_SECONDS", 0.5)
     ((role, host),) = query(seeded_0017_url, "SELECT current_user, coalesce(host(inet_client_addr()), 'this host')")
     with connected(seeded_0017_url, *SERVICES) as connections:
         with pytest.raises(upgrade.SchemaError) as refused:
@@ -233,7 +233,7 @@ def test_services_whose_role_may_not_be_ended_are_named(
     revision_0017_url: str, monkeypatch: pytest.MonkeyPatch, worker_id: str
 ) -> None:
     """By an owner who is no superuser and no member of their role."""
-    monkeypatch.setattr("migrations.upgrade.OLD_SERVICES_SECONDS", 0.5)
+    monkeypatch.setattr("migrations.old_services.OLD_SERVICES_SECONDS", 0.5)
     owner = f"tutorwatch_owner_of_0017_{worker_id}"
     with owned_by(revision_0017_url, owner) as owner_url:
         with connected(LISTENER.url(revision_0017_url), "tutorwatch-listen") as connections:

@@ -65,7 +65,7 @@ class Canary:
     """From sending it to its answer."""
     answered_by: str | None = None
     was_woken: bool | None = None
-    """Whether a notification had told the listener of it."""
+    """Whether a notification woke the listener for it."""
     unanswered_since: datetime | None = None
     """When the oldest marker was sent that still waits in the outbox."""
     now: datetime | None = None
@@ -73,16 +73,16 @@ class Canary:
 
     @property
     def is_stale(self) -> bool:
-        """Whether nobody tries recording any more."""
+        """Return whether nobody tries recording any more."""
         return self.now is None or self.due_at is None or self.now > self.due_at + STALE_AFTER
 
     @property
     def is_overdue(self) -> bool:
-        """Whether a marker has been waiting for its answer for too long."""
+        """Return whether a marker has been waiting for its answer for too long."""
         return bool(self.now and self.unanswered_since and self.now - self.unanswered_since > OVERDUE_AFTER)
 
     def is_ok(self, part: Part) -> bool | None:
-        """Whether the latest test of the part succeeded; None where that can't be told."""
+        """Return whether the latest test of the part succeeded; None where that can't be told."""
         if part is Part.WAKING:
             return False if self.is_overdue else True if self.sent_at else None
         if self.is_stale or self.outcome not in (Outcome.RECORDED, Outcome.UNRECORDED):
@@ -90,11 +90,11 @@ class Canary:
         return self.outcome is Outcome.RECORDED
 
     def seconds(self, part: Part) -> float | None:
-        """How long the part took when it last succeeded or, of recording, was last tried."""
+        """Return how long the part took when it last succeeded or, of recording, was last tried."""
         return self.recording_seconds if part is Part.RECORDING else self.waking_seconds
 
     def age_seconds(self, part: Part) -> float | None:
-        """How long ago the part was last tried, successfully or not; None: never."""
+        """Return the seconds since the part was last tried, successfully or not; None: never."""
         at = self.tried_at if part is Part.RECORDING else self.unanswered_since or self.sent_at
         return (self.now - at).total_seconds() if at and self.now else None
 
@@ -106,12 +106,12 @@ READ_CANARY = read_sql("database.sql", "canary", marker=MARKER)
 
 
 def canary_from(values: dict[str, object]) -> Canary:
-    """What a row of READ_CANARY says."""
+    """Return the canary that a row of READ_CANARY describes."""
     outcome = values["outcome"]
     return Canary(**values | {"outcome": Outcome(str(outcome)) if outcome else None})  # type: ignore[arg-type]
 
 
 async def load_canary(conn: AsyncConnection) -> Canary:
-    """What is known of both parts."""
+    """Return what is known of both parts."""
     row = (await conn.execute(text(READ_CANARY))).one()
     return canary_from(dict(row._mapping))  # noqa: SLF001 - Row's API

@@ -29,7 +29,7 @@ from database.sql_files import read_sql
 
 
 class Check(StrEnum):
-    """What is looked at, in the order in which it is told."""
+    """The checks, in the order in which their problems are shown."""
 
     SCHEMA = "schema"
     """Our own schema is at this program's revision."""
@@ -62,7 +62,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """How things stand. No problems: everything is evaluated."""
+    """The condition of the system. No problems: everything is evaluated."""
 
     problems: tuple[Problem, ...]
     listeners: int
@@ -82,7 +82,7 @@ class Condition:
 
     @property
     def is_well(self) -> bool:
-        """Whether pages may say that all is well."""
+        """Return whether pages may say that all is well."""
         return not self.problems
 
 
@@ -94,7 +94,7 @@ _READ_OWN_TABLES = read_sql("database.sql", "condition", is_change=IS_CHANGE, is
 
 
 async def load_condition(conn: AsyncConnection) -> Condition:
-    """How things stand, by the database's clock. Four statements, which the roles of both services may run.
+    """Return the condition by the database's clock. Four statements, which the roles of both services may run.
 
     Raises what the driver raises where the database can't be reached.
     """
@@ -129,7 +129,7 @@ async def load_condition(conn: AsyncConnection) -> Condition:
 
 
 def _unreadable(message: str, missing: Missing) -> Condition:
-    """Where our own schema isn't this program's, nothing else can be told."""
+    """Return what is left to say where our own schema isn't this program's."""
     return Condition((Problem(Check.SCHEMA, message),), 0, 0, None, 0, 0, None, missing=missing)
 
 
@@ -150,13 +150,13 @@ def _sentence(hidden: HiddenRows) -> str:
 
 
 def explain_differences(comparison: Comparison) -> str:
-    """What keeps Tutorwatch from working, in a sentence."""
+    """Return a sentence that names the differences that keep Tutorwatch from working."""
     differences = "; ".join(map(str, comparison.differences))
     return f"The platform's schema doesn't fit ({differences}): change it back, or install a version that knows it"
 
 
 def _blocked_since(alive: list[Mapping[str, Any]]) -> datetime | None:
-    """When the first of the listeners found out that it can't evaluate."""
+    """Return when the first of the listeners found out that it can't evaluate."""
     return min((datetime.fromisoformat(each["blocked"]["since"]) for each in alive if each["blocked"]), default=None)
 
 
@@ -187,15 +187,15 @@ def _listener_problems(
 def _canary_problems(
     canary: Canary, oldest_waiting_at: datetime | None, explained: tuple[Problem, ...]
 ) -> Iterator[Problem]:
-    """What test changes alone have shown, unless something that is told already explains it."""
-    told = {problem.check for problem in explained}
-    if canary.is_ok(Part.RECORDING) is False and not told & {Check.PLATFORM, Check.RECORDING}:
+    """Yield what only test changes have shown, unless a problem found before explains it."""
+    known = {problem.check for problem in explained}
+    if canary.is_ok(Part.RECORDING) is False and not known & {Check.PLATFORM, Check.RECORDING}:
         message = f"A test change was not recorded ({canary.problem}): run `tutorwatch doctor`"
         yield Problem(Check.CANARY, message, canary.unrecorded_since)
     since = canary.unanswered_since
     is_behind_others = bool(since and oldest_waiting_at and oldest_waiting_at < since)
     explains = {Check.PLATFORM, Check.ROWS, Check.LISTENERS}
-    if canary.is_overdue and not is_behind_others and not told & explains:
+    if canary.is_overdue and not is_behind_others and not known & explains:
         yield Problem(Check.CANARY, "A test change was not answered: look into a listener's log", since)
 
 

@@ -32,21 +32,21 @@ class KnownCondition:
 
     @property
     def is_well(self) -> bool:
-        """Whether pages may say that all is well."""
+        """Return whether pages may say that all is well."""
         return self.condition is not None and self.condition.is_well
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What isn't evaluated, as far as it is known."""
+        """The problems, as far as they are known."""
         return self.condition.problems if self.condition else ()
 
     @property
     def checks(self) -> frozenset[Check] | None:
-        """Which checks find something; None where it can't be told."""
+        """The checks that find something; None where it can't be told."""
         return frozenset(problem.check for problem in self.problems) if self.condition else None
 
     def as_json(self) -> dict[str, object]:
-        """For programs; `is_well` is null where it can't be told."""
+        """Return the JSON for programs; `is_well` is null where it can't be told."""
         return {
             "is_well": self.is_well if self.condition else None,
             "problems": [problem_as_json(problem) for problem in self.problems],
@@ -75,23 +75,23 @@ class ConditionKeeper:
 
     @property
     def known(self) -> KnownCondition:
-        """As it was last read, or that this was too long ago."""
+        """The condition as it was last read, or that this was too long ago."""
         is_known = time.monotonic() - self._read_monotonic < KNOWN_SECONDS
         return KnownCondition(self._condition if is_known else None, self._read_at)
 
     @property
     def missing(self) -> Missing:
-        """What of the platform's optional tables and columns wasn't there when it was last read, however long ago."""
+        """The optional tables and columns that the platform lacked when it was last read, however long ago."""
         return self._condition.missing if self._condition else NOTHING_MISSING
 
     async def get(self, patience_seconds: float) -> KnownCondition:
-        """As it is now, or, after so many seconds, what was known before."""
+        """Return the condition as it is now or, after so many seconds, as it was known before."""
         if self._reading or self._is_due():
             await self._read_once(patience_seconds)
         return self.known
 
     async def get_anew(self, patience_seconds: float) -> KnownCondition:
-        """As it is from now on, for who has seen that something is different: at most half the time goes into it."""
+        """Return a condition that is read from now on, for a caller that saw a change; reads half the time at most."""
         if self._reading:  # which may have begun before
             await asyncio.wait({self._reading}, timeout=patience_seconds)
         await asyncio.sleep(min(self._took, patience_seconds))

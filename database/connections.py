@@ -105,7 +105,7 @@ class ListeningConnection(psycopg.AsyncConnection[Any]):
     async def execute(  # type: ignore[override]
         self, query: sql.SQL | sql.Composed | LiteralString | bytes, params: Params | None = None, **options: Any
     ) -> psycopg.AsyncCursor[Any]:
-        """As the driver's, in autocommit mode."""
+        """Execute as the driver does, in autocommit mode."""
         if not self.local_settings:
             return await super().execute(query, params, **options)
         async with self.transaction():
@@ -143,11 +143,11 @@ async def connect_to_listen(
 class AnsweredConnection(psycopg.AsyncConnection[Any]):
     """A connection that is given up once the server owes an answer for longer than LONGEST_ANSWER_SECONDS.
 
-    A network that falls silent behind a proxy is noticed by nothing else: the way to the proxy is alive.
+    A network that falls silent behind a proxy is noticed by nothing else: the connection to the proxy is alive.
     """
 
     async def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:  # noqa: ASYNC109
-        """As the driver's, but not for ever."""
+        """Wait as the driver does, but not for ever."""
         giving_up = asyncio.get_running_loop().call_later(LONGEST_ANSWER_SECONDS, self._give_up_silent)
         try:
             return await super().wait(gen, interval, timeout)
@@ -233,8 +233,9 @@ class ConnectionFactory:
         connection.exec_driver_sql(self._local(driver_connection), execution_options={"no_parameters": True})
 
     def begin(self, connection: Connection) -> None:
-        """At the begin of an engine's transaction. Behind a pooler there is no autocommit: whoever works in that mode
-        has to commit all the same.
+        """Make our settings for an engine's transaction that begins, behind a pooler.
+
+        There is no autocommit there: whoever works in that mode has to commit all the same.
         """
         if not self.is_pooled:
             return
@@ -244,7 +245,7 @@ class ConnectionFactory:
         self._set_locally(connection)
 
     def pin_first_questions(self, engine: Engine) -> None:
-        """Has the engine ask what it wants to know of the server, at its first connection, with our settings, too."""
+        """Have the engine ask its own first questions of the server with our settings, too."""
         ask = engine.dialect.initialize
 
         def ask_with_settings(connection: Connection) -> None:

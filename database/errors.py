@@ -1,4 +1,4 @@
-"""What can go wrong in the rules' room, and which of it passes by itself."""
+"""What can go wrong with a database, and which errors are transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class TutorwatchError(Exception):
 
 
 class TransientError(TutorwatchError):
-    """It passes: try the whole unit of work again, in a new transaction."""
+    """A retry may cure it: try the whole unit of work again, in a new transaction."""
 
 
 class UnreachableError(TransientError):
@@ -56,7 +56,7 @@ _TRANSIENT_CODES = {
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether a database error says nothing about the work itself."""
+    """Return whether a database error says nothing about the work itself."""
     if isinstance(error, DBAPIError):
         return error.connection_invalidated or (error.orig is not None and is_transient(error.orig))
     if not isinstance(error, psycopg.Error):
@@ -67,7 +67,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_stale_plan(error: BaseException | None) -> bool:
-    """Whether an error says that a kept plan no longer fits the tables, or is gone: without it the work may succeed."""
+    """Return whether a kept plan no longer fits the tables, or is gone: without it the work may succeed."""
     if not isinstance(error, psycopg.Error):
         return False
     is_replaced = error.sqlstate == "0A000" and error.diag.source_function == "RevalidateCachedQuery"
@@ -75,7 +75,7 @@ def is_stale_plan(error: BaseException | None) -> bool:
 
 
 def is_of_kept_plan(error: BaseException | None) -> bool:
-    """Whether an error may come of a kept plan: its parameters have types that were replaced, dropped or renamed.
+    """Return whether an error may come of a kept plan, whose parameters have types that are no longer there.
 
     Most that look so are what they seem: a column that is gone is gone for new plans, too.
     """
@@ -88,7 +88,7 @@ def is_of_kept_plan(error: BaseException | None) -> bool:
 
 
 def met_stale_plan(error: BaseException) -> bool:
-    """Whether a statement failed with the connection that had kept its plan: on another one it may succeed."""
+    """Return whether a statement failed with the connection that had kept its plan: on another one it may succeed."""
     return isinstance(error, DBAPIError) and error.connection_invalidated and is_of_kept_plan(error.orig)
 
 
@@ -96,7 +96,7 @@ _LOST_CODES = {"57P01", "57P02", "57P03"}  # terminated, crashed, starting or st
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Of an error that passes: whether it means that there is no connection."""
+    """Return of a transient error whether it means that there is no connection."""
     original: Any = getattr(error, "orig", None) or error
     code = getattr(original, "sqlstate", None)
     return code is None or code.startswith("08") or code in _LOST_CODES
@@ -120,7 +120,7 @@ def sqlstate_of(error: BaseException) -> str | None:
 
 
 def is_about_schema(error: BaseException) -> bool:
-    """Whether a table, a column, a label or a right isn't as our statements need it, whoever they are about."""
+    """Return whether a table, a column, a label or a right isn't as our statements need it, whoever they are about."""
     code = sqlstate_of(error) or ""
     return code.startswith("42") or code in _SCHEMA_CODES
 
@@ -147,7 +147,7 @@ def first_line(error: BaseException) -> str:
 
 @contextmanager
 def translating_errors() -> Iterator[None]:
-    """Raises TransientError from whatever passes by itself; other errors go through as they are."""
+    """Raise TransientError from whatever is transient; other errors go through as they are."""
     try:
         yield
     except (DBAPIError, psycopg.Error, OSError) as error:

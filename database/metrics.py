@@ -64,7 +64,7 @@ _OPENED = text("""
 
 
 async def load_database_metrics(conn: AsyncConnection) -> DatabaseMetrics:
-    """What the database knows, read in the connection's transaction.
+    """Return what the database knows, read in the connection's transaction.
 
     Where the platform's tables or our rights aren't what the queries need, the rest is told all the same.
     """
@@ -87,7 +87,7 @@ async def _if_possible(conn: AsyncConnection, query: TextClause) -> Rows:
 
 
 def families_of_database(metrics: DatabaseMetrics | None) -> Iterator[Metric]:
-    """What every service exposes; None: the database doesn't answer."""
+    """Yield what every service exposes; None: the database doesn't answer."""
     yield GaugeMetricFamily(
         "tutorwatch_database_up", "Whether the database answers the process that is asked", int(metrics is not None)
     )

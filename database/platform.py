@@ -62,7 +62,7 @@ class Missing:
         return next((each for each in self.features if each.feature is feature), None)
 
     def lacks(self, table: str, column: str) -> bool:
-        """Whether the column can't be read."""
+        """Return whether the column can't be read."""
         return any((table, column) in each.columns for each in self.features)
 
 
@@ -101,7 +101,7 @@ class Comparison:
 
     @property
     def missing(self) -> Missing:
-        """What pages do without."""
+        """The features that pages do without."""
         return Missing(self.missing_features)
 
     @property
@@ -120,7 +120,7 @@ READ_SCHEMA = read_sql("database.sql", "platform_schema", names=_NAMES)
 
 
 async def load_comparison(conn: AsyncConnection) -> Comparison:
-    """What the database has of what is needed. One statement."""
+    """Return what the database has of what is needed. One statement."""
     found = await conn.exec_driver_sql(READ_SCHEMA, execution_options={"no_parameters": True})
     return compare(found.scalar_one())
 
@@ -132,7 +132,7 @@ def read_comparison(connection: psycopg.Connection[Any]) -> Comparison:
 
 
 def compare(tables: Iterable[Mapping[str, Any]], *, by_rights: bool = False) -> Comparison:
-    """What is missing, too narrow or in the way in the tables that READ_SCHEMA has found.
+    """Return what is missing, too narrow or in the way in the tables that READ_SCHEMA has found.
 
     With `by_rights`, a feature is also missing if the role that ran it may not read what that needs: a table that the
     platform has created anew has none of our grants.
@@ -162,7 +162,7 @@ def compare(tables: Iterable[Mapping[str, Any]], *, by_rights: bool = False) -> 
 
 
 def _unreadable_of(feature: Feature, unfit: Collection[tuple[str, str]]) -> frozenset[tuple[str, str]]:
-    """The details of a session's page are missed one by one; any other feature is there as a whole, or not."""
+    """Return the columns missed: of a session's page each by itself, of any other feature all of them."""
     theirs = frozenset(
         (table, column) for table, needs in NEEDED.items() for column, need in needs.items() if need.feature is feature
     )
@@ -255,7 +255,7 @@ def _missing_table(name: str, needs: Mapping[str, Need], found: Iterable[Mapping
 
 
 def _has_half(table: Mapping[str, Any], needs: Mapping[str, Need]) -> bool:
-    """Whether it looks like the platform's: other programs, too, have tables of users and sessions."""
+    """Return whether it looks like the platform's: other programs, too, have tables of users and sessions."""
     names = {column["name"] for column in table["columns"] or ()}
     return 2 * len(names & needs.keys()) >= len(needs)
 
@@ -294,7 +294,7 @@ def _hidden_rows_query(role: str | None = None) -> str:
 async def find_hidden_rows(
     conn: AsyncConnection, role: str | None = None, *, tables: Collection[str] = tuple(NEEDED)
 ) -> tuple[HiddenRows, ...]:
-    """What row-level security hides from the role, or from each of our own and the services'. One statement."""
+    """Return what row-level security hides from the role, or from each of our own and the services'. One statement."""
     rows = await conn.exec_driver_sql(_hidden_rows_query(role), execution_options={"no_parameters": True})
     return _hidden_rows((tuple(row) for row in rows), tables)
 

@@ -1,4 +1,4 @@
-"""Gives failing tutors another chance, at a person's word."""
+"""Retries of failing tutors, when a person asks for them."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ RETRY_ALL = """
     UPDATE tutorwatch.failures SET
         attempts = 0, next_attempt_at = clock_timestamp(), parked_at = NULL, unfinished = false, wanted = true
 """
-"""Gives all failing tutors all their attempts again, beginning at once."""
+"""Gives all failing tutors all their attempts again, at once."""
 _RETRY = text(f"""
     {RETRY_ALL} WHERE CAST(:tutor_ids AS text[]) IS NULL OR tutor_id = ANY(:tutor_ids)
 """).bindparams(bindparam("tutor_ids", type_=ARRAY(String)))

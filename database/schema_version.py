@@ -19,7 +19,7 @@ async def check_schema(conn: AsyncConnection) -> None:
 
 
 def explain_revision(found: str | None) -> str:
-    """What is wrong with a database at this revision (None: Tutorwatch isn't installed there), or an empty string."""
+    """Return what is wrong with a database at this revision (None: not installed there), or an empty string."""
     if found == REVISION:
         return ""
     if found is None:

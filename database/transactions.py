@@ -1,4 +1,4 @@
-"""Runs a unit of work in a transaction of its own, and again if what ended it passes by itself."""
+"""Runs a unit of work in a transaction of its own, and again if a transient error ended it."""
 
 import logging
 from collections.abc import Awaitable, Callable
@@ -48,7 +48,7 @@ async def in_transaction(
 
 
 def _log_retry(state: RetryCallState) -> None:
-    """At DEBUG for a database that is away: whoever listens to it says so, and once is enough. Likewise for a stale
+    """Log at DEBUG where the database is away: the subscription to it says so, and once is enough. Likewise for a stale
     plan, which is the platform's change and nobody's fault.
     """
     error = state.outcome.exception() if state.outcome else None

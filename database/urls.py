@@ -1,4 +1,4 @@
-"""What the settings take as the URL of a database, and what they say of one that libpq doesn't."""
+"""The URL of a database, checked as libpq will: what other tools understand is refused with a reason."""
 
 from functools import cache
 from typing import Annotated
@@ -52,7 +52,7 @@ def _refuse_other_tools(url: str) -> None:
 
 @cache
 def _parameters() -> frozenset[str]:
-    """What libpq knows; `ssl` is JDBC's way to say `sslmode=require`, and libpq takes that value only."""
+    """Return the parameters that libpq knows, and `ssl`, of JDBC, which it takes with the value `true`."""
     return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults()) | {"ssl"}
 
 

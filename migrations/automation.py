@@ -17,7 +17,7 @@ class Automation(StrEnum):
 
 
 def off_since(connection: psycopg.Connection) -> datetime | None:
-    """When the switch was turned off; None if it is on. Raises psycopg's UndefinedTable before `migrate`."""
+    """Return when the switch was turned off; None if it is on. Raises psycopg's UndefinedTable before `migrate`."""
     row = connection.execute(OFF_SINCE.encode()).fetchone()
     return row[0] if row else None
 
@@ -42,5 +42,5 @@ def switch(connection: psycopg.Connection, *, on: bool) -> None:
 
 
 def reevaluate_all(connection: psycopg.Connection) -> None:
-    """Has all tutors re-evaluated, for what may have gone unrecorded."""
+    """Have all tutors re-evaluated, for what may have gone unrecorded."""
     connection.execute(REEVALUATE_ALL.encode())

@@ -45,7 +45,7 @@ class Damage:
 
     @property
     def may_have_hidden_changes(self) -> bool:
-        """Whether changes may have gone unrecorded for it."""
+        """Return whether changes may have gone unrecorded for it."""
         return self.problem != LEFT_OVER and self.kind in (Kind.SEQUENCE, Kind.FUNCTION, Kind.TRIGGER)
 
     def __str__(self) -> str:
@@ -88,7 +88,7 @@ _INDEXES = """
 
 
 def find_damage(connection: psycopg.Connection) -> list[Damage]:
-    """What is missing, not as the manifest has it, or left over from an older version. Reads the catalogs only."""
+    """Return what is missing, not as in the manifest, or left over from an older version. Reads the catalogs only."""
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")  # then catalogs name each table's schema
         partitions = find_partitions(connection)
@@ -101,8 +101,10 @@ def find_damage(connection: psycopg.Connection) -> list[Damage]:
 
 
 def find_ours(connection: psycopg.Connection) -> tuple[list[tuple[str, str]], list[tuple[str, str, bool]]]:
-    """What of ours is on the platform's tables: triggers (table, name) and indexes (name, table, whether it has parts,
-    which go with it), all with their schemas."""
+    """Return our triggers (table, name) and indexes (name, table, whether it has parts) on the platform's tables.
+
+    All names have their schemas. An index's parts go with it.
+    """
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")
         triggers = [(table, name) for table, name, *_ in connection.execute(_TRIGGERS)]
@@ -128,7 +130,7 @@ def _functions(connection: psycopg.Connection) -> Iterator[Damage]:
 
 
 def _as_catalogued(function: Function) -> tuple[Any, ...]:
-    """What the catalogs say of it: body, SECURITY DEFINER, settings."""
+    """Return the function as the catalogs have it: body, SECURITY DEFINER, settings."""
     settings = sorted(f"{name}={value.strip(chr(39))}" for name, value in function.settings.items())
     return function.body, function.is_definer, settings
 

@@ -9,13 +9,13 @@ import psycopg
 
 logger = logging.getLogger(__name__)
 
-LOCK_WAIT = "50ms"
+TRY_LOCK_WAIT = "50ms"
 """How long one try waits for a table's lock: while it waits, clients queue behind it."""
 PATIENCE_SECONDS = 300.0
 """How long it is tried again before giving up."""
 LONGEST_PAUSE_SECONDS = 0.5
-TELL_SECONDS = 5.0
-"""How often it is said whom we wait for."""
+LOG_SECONDS = 5.0
+"""Time between two lines about the session that is waited for."""
 
 _HOLDER = """
     SELECT format('pid %%s (%%s, %%s)', activity.pid, usename, coalesce(nullif(application_name, ''), 'without a name'))
@@ -31,14 +31,14 @@ _HOLDER = """
 def change_briefly(connection: psycopg.Connection, statements: Sequence[str], *, table: str) -> None:
     """Runs the statements in one transaction that waits for the table's lock only briefly, again and again.
 
-    On a connection in autocommit mode. Says whom it waits for. Raises psycopg's LockNotAvailable after five minutes.
+    On a connection in autocommit mode. Logs whom it waits for. Raises psycopg's LockNotAvailable after five minutes.
     """
     give_up_at = time.monotonic() + PATIENCE_SECONDS
-    tell_at = time.monotonic() + 1.0
+    log_at = time.monotonic() + 1.0
     while True:
         try:
             with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = '{LOCK_WAIT}'".encode())
+                connection.execute(f"SET LOCAL lock_timeout = '{TRY_LOCK_WAIT}'".encode())
                 for statement in statements:
                     connection.execute(statement.encode())
         except psycopg.errors.LockNotAvailable:
@@ -46,9 +46,9 @@ def change_briefly(connection: psycopg.Connection, statements: Sequence[str], *,
                 raise
         else:
             return
-        if time.monotonic() >= tell_at:
+        if time.monotonic() >= log_at:
             logger.warning("Waiting for %s: %s", table, _holder_of(connection, table), extra={"action": "waiting"})
-            tell_at = time.monotonic() + TELL_SECONDS
+            log_at = time.monotonic() + LOG_SECONDS
         time.sleep(random.uniform(0.05, LONGEST_PAUSE_SECONDS))  # noqa: S311  # nosec B311
 
 

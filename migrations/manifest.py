@@ -36,7 +36,7 @@ class Function:
 
     @property
     def body(self) -> str:
-        """What it does, as the catalogs keep it."""
+        """The code, as the catalogs keep it."""
         return "\n" + read_sql(f"functions/{self.file or self.name}", columns=", ".join(self.columns))
 
     @property
@@ -141,7 +141,7 @@ class Index:
 
     @property
     def columns(self) -> str:
-        """What it holds, as SQL has it."""
+        """The columns in it, as SQL has them."""
         return f"({', '.join(self.keys)})" + (f" INCLUDE ({', '.join(self.include)})" if self.include else "")
 
     def sql(self, *, name: str = "", table: str = "") -> str:
@@ -236,7 +236,7 @@ class Trigger:
 
     @property
     def statements(self) -> tuple[str, ...]:
-        """What creates or replaces it; for one short transaction."""
+        """The statements that create or replace it, for one short transaction."""
         create = self.definition.replace("CREATE TRIGGER", "CREATE OR REPLACE TRIGGER")
         # A constraint trigger can't be replaced in place.
         drop = (f"DROP TRIGGER IF EXISTS {self.name} ON {self.table};",) if self.is_deferred else ()

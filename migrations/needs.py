@@ -25,7 +25,7 @@ _OF_OTHERS = """
 
 
 def find_missing_rights(connection: psycopg.Connection) -> list[str]:
-    """What our role may not do and a migration must, each with the statement that helps. Reads the catalogs only."""
+    """Return the rights that a migration needs and our role lacks, with the statement that helps. Catalogs only."""
     with connection.transaction():
         connection.execute("SET LOCAL search_path = pg_catalog, pg_temp")  # then regclass names each schema
         ((role, database, may_create_schemas, may_create_in_public, is_installed, schema_owner),) = connection.execute(

@@ -35,7 +35,7 @@ class ServicesStillRunError(Exception):
 
 
 def end_older_services(connection: psycopg.Connection) -> None:
-    """Has every service connect again, where our role may: it finds a schema that isn't its own any more, and ends.
+    """Have every service connect again, where our role may: it finds a schema that isn't its own any more, and ends.
 
     Waits until all have ended; raises ServicesStillRunError if they don't, or our role may not end them.
     """
@@ -43,14 +43,14 @@ def end_older_services(connection: psycopg.Connection) -> None:
     if found and found[0]:
         logger.info("Services of the version before were told to end: %d; start the new ones afterwards", found[0])
     give_up_at = time.monotonic() + OLD_SERVICES_SECONDS
-    is_told = False
+    is_logged = False
     while names := [name for (name,) in connection.execute(_OLDER_SERVICES.encode())]:
         if time.monotonic() >= give_up_at:
             raise ServicesStillRunError(
                 f"Services of the version before are still running: {', '.join(names)}. Stop them, then run"
                 " `tutorwatch migrate` again: it goes on from here"
             )
-        if not is_told:
+        if not is_logged:
             logger.info("Waiting for services of the version before to end: %s", ", ".join(names))
-            is_told = True
+            is_logged = True
         time.sleep(0.2)

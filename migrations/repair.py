@@ -30,7 +30,7 @@ def plan(connection: psycopg.Connection, *, with_removals: bool = True) -> tuple
 
 
 def _steps(damage: Sequence[Damage], partitions: Iterable[Partition]) -> Iterator[Step]:
-    """What triggers use first, then what records, then what only makes it fast; removals last."""
+    """Yield first what triggers use, then what records, then what only makes it fast; removals last."""
     wanted = [each for each in damage if each.problem != LEFT_OVER]
     sequences = [each.name for each in wanted if each.kind is Kind.SEQUENCE]
     if sequences:

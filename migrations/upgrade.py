@@ -99,7 +99,7 @@ def _shown_size(size: int) -> str:
 
 
 def check(database_url: str) -> list[str]:
-    """What `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
+    """Return what `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
     found = preview(database_url)
     return [*found.problems, *found.pending]
 
@@ -180,8 +180,8 @@ def migrate(database_url: str, *, automation: bool = True) -> Migrated:
         if repaired or before != head_revision():
             _give_rights_again(session)
         freed = _catch_up(session, repaired) if before is not None and (repaired or before != head_revision()) else 0
-    told = () if before != head_revision() else tuple(str(each) for each in repaired)
-    return Migrated(before, head_revision(), told, freed)
+    shown = () if before != head_revision() else tuple(str(each) for each in repaired)
+    return Migrated(before, head_revision(), shown, freed)
 
 
 def _upgrade_all(
@@ -206,7 +206,7 @@ def _upgrade_all(
 
 
 def _was_on(connection: psycopg.Connection, *, before: str | None) -> bool:
-    """Whether changes are recorded at revision 0017, where the switch was the triggers' own state."""
+    """Return whether changes are recorded at revision 0017, where the switch was the triggers' own state."""
     if before is None:
         return True
     found = connection.execute(
@@ -218,7 +218,7 @@ def _was_on(connection: psycopg.Connection, *, before: str | None) -> bool:
 
 
 def _catch_up(connection: psycopg.Connection, repaired: list[Damage]) -> int:
-    """Has everything evaluated that may have been missed; returns how many failing tutors are tried again."""
+    """Have everything evaluated that may have been missed; return how many failing tutors are tried again."""
     if any(each.may_have_hidden_changes for each in repaired):
         reevaluate_all(connection)
     return connection.execute(RETRY_ALL.encode()).rowcount

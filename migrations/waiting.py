@@ -1,4 +1,4 @@
-"""Says whom a migration waits for: a client's lock, or an old snapshot while an index is built concurrently."""
+"""The sessions that a migration waits for: they hold a lock, or a snapshot older than an index build."""
 
 import logging
 import threading
@@ -14,12 +14,12 @@ from database.connections import connect
 
 logger = logging.getLogger(__name__)
 
-FIRST_LOOK_SECONDS = 2.0
-"""Who waits for less isn't worth a line."""
-LOOK_EVERY_SECONDS = 0.5
-"""Tables are asked for in short tries."""
-TELL_AGAIN_SECONDS = 30.0
-"""How often the same session is named while it is waited for."""
+FIRST_CHECK_SECONDS = 2.0
+"""A shorter wait isn't worth a line."""
+CHECK_EVERY_SECONDS = 0.5
+"""Tables are locked in short tries."""
+LOG_AGAIN_SECONDS = 30.0
+"""Time between two lines about a session that is still waited for."""
 
 _BLOCKERS = """
     SELECT DISTINCT other.pid, coalesce(other.application_name, ''), coalesce(other.usename, ''), other.state,
@@ -58,12 +58,12 @@ class Session:
 
 
 def holders(connection: psycopg.Connection, key: int) -> list[Session]:
-    """Who holds this advisory lock."""
+    """Return the sessions that hold this advisory lock."""
     return [Session(*row) for row in connection.execute(_HOLDERS.encode(), [key, key])]
 
 
 def blockers(connection: psycopg.Connection, application_name: str) -> list[Session]:
-    """Whom the sessions of this name wait for, in this database."""
+    """Return the sessions that those of this name wait for, in this database."""
     return [Session(*row) for row in connection.execute(_BLOCKERS.encode(), [application_name])]
 
 
@@ -82,31 +82,31 @@ def telling_whom_we_wait_for(database_url: str, application_name: str) -> Iterat
         yield
     finally:
         ended.set()
-        thread.join(FIRST_LOOK_SECONDS)
+        thread.join(FIRST_CHECK_SECONDS)
 
 
 @dataclass(slots=True)
 class _Watch:
     database_url: str
     application_name: str
-    told: dict[int, float] = field(default_factory=dict)
+    logged: dict[int, float] = field(default_factory=dict)
 
     def run(self, ended: threading.Event) -> None:
-        if ended.wait(FIRST_LOOK_SECONDS):
+        if ended.wait(FIRST_CHECK_SECONDS):
             return
         try:
             with connect(self.database_url, application_name=f"{self.application_name}-watch") as connection:
-                while not ended.wait(LOOK_EVERY_SECONDS):
+                while not ended.wait(CHECK_EVERY_SECONDS):
                     for session in blockers(connection, self.application_name):
-                        self._tell(session)
+                        self._log(session)
         except psycopg.Error as error:
             logger.debug("Whom the migration may be waiting for can't be told (%s)", error)
 
-    def _tell(self, session: Session) -> None:
+    def _log(self, session: Session) -> None:
         now = time.monotonic()
-        if now - self.told.get(session.pid, -TELL_AGAIN_SECONDS) < TELL_AGAIN_SECONDS:
+        if now - self.logged.get(session.pid, -LOG_AGAIN_SECONDS) < LOG_AGAIN_SECONDS:
             return
-        self.told[session.pid] = now
+        self.logged[session.pid] = now
         logger.warning(
             "Waiting for %s: it goes on once that transaction has ended (end it by pg_terminate_backend(%d))",
             session,

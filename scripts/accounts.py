@@ -1,4 +1,4 @@
-"""Who may sign in: admins, passwords, programs' tokens, and links that sign in once."""
+"""The commands for accounts: admins, passwords, programs' tokens, and links that sign in once."""
 
 import getpass
 import sys

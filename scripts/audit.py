@@ -1,4 +1,4 @@
-"""What is done on the command line, in the audit trail."""
+"""The audit trail's entries for what is done on the command line."""
 
 import getpass
 import os

@@ -28,11 +28,10 @@ from scripts.explanations import explain_database
 T = TypeVar("T")
 
 AT_ONCE = 2
-"""Batches in flight: while the rules decide about one, the server reads the other (1,000 tutors in 1.5 to 1.7 s instead
-of 2.4, in turns on two cores). Three took 1.3 s in a run; of 4,000 tutors they were faster by a few percent only."""
+"""Batches in flight: while the rules decide about one, the server reads the other. A third gains little."""
 
 ATTEMPTS = 5
-"""Attempts at a batch that meets a passing error: a deadlock, a lost connection."""
+"""Attempts at a batch that meets a transient error: a deadlock, a lost connection."""
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,8 @@ from database.schema_version import check_schema
 from listener.canary import Tried, send_marker, store, try_recording, withdraw_marker
 from scripts.doctor.findings import Finding, ok, trouble
 
-LOOK_SECONDS = 0.02
-LONGEST_LOOK_SECONDS = 0.5
+FIRST_PAUSE_SECONDS = 0.02
+LONGEST_PAUSE_SECONDS = 0.5
 
 _LISTENERS = text(f"SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}")  # noqa: S608 - a constant of ours
 _ANSWER = text("""
@@ -57,12 +57,12 @@ def _finding(tried: Tried) -> Finding:
     name = Part.RECORDING.value
     if tried.outcome is Outcome.UNRECORDED:
         return trouble(name, f"not recorded: {tried.problem}; run `tutorwatch doctor`")
-    told = {
+    messages = {
         Outcome.RECORDED: f"a session and its metrics, taken back: {_duration(tried.seconds)}",
         Outcome.UNTRIED: f"can't be tried: {tried.problem}",
         Outcome.OFF: "not tried: automation is off, so that nothing is recorded, on purpose",
     }
-    return ok(name, told[tried.outcome])
+    return ok(name, messages[tried.outcome])
 
 
 async def _waking(engine: AsyncEngine, timeout_seconds: float) -> tuple[Finding, float | None]:
@@ -76,19 +76,19 @@ async def _waking(engine: AsyncEngine, timeout_seconds: float) -> tuple[Finding,
         async with engine.begin() as conn:
             await withdraw_marker(conn, marker)
         return trouble(name, f"no answer within {timeout_seconds:g} s: look into a listener's log"), None
-    how = "woken by NOTIFY" if answer.was_woken else "which no notification had told: it looked by itself"
+    how = "woken by NOTIFY" if answer.was_woken else "found by a poll: no notification arrived"
     return ok(name, f"answered by {answer.answered_by} after {_duration(answer.seconds)}, {how}"), answer.seconds
 
 
 async def _wait_for_answer(engine: AsyncEngine, marker: UUID, timeout_seconds: float) -> Row[Any] | None:
-    give_up_at, pause = time.monotonic() + timeout_seconds, LOOK_SECONDS
+    give_up_at, pause = time.monotonic() + timeout_seconds, FIRST_PAUSE_SECONDS
     while True:
         async with engine.begin() as conn:
             answer = (await conn.execute(_ANSWER, {"id": marker})).one_or_none()
         if answer or time.monotonic() >= give_up_at:
             return answer
         await asyncio.sleep(max(min(pause, give_up_at - time.monotonic()), 0.0))
-        pause = min(pause * 1.5, LONGEST_LOOK_SECONDS)
+        pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)
 
 
 def _duration(seconds: float) -> str:

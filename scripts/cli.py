@@ -131,7 +131,7 @@ def listen(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.I
 
 @app.command("web")
 def serve_web(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.INFO) -> None:
-    """The dashboard alone. Start as many as you like, behind a proxy that ends TLS."""
+    """The dashboard alone. Start as many as you like, behind a proxy that terminates TLS."""
     _configure_logs(log_format, log_level)
     import asyncio
 
@@ -162,7 +162,7 @@ def migrate(
     log_format: Logs = LogFormat.AUTO,
     log_level: LeastLevel = LogLevel.INFO,
 ) -> None:
-    """Brings the database's schema up to date: creates it, joins the platform's, or mends what was damaged since.
+    """Brings the database's schema up to date: creates it, adopts the platform's, or repairs what was damaged since.
 
     Safe beside running clients, safe to interrupt and run again; running it twice changes nothing.
     """
@@ -258,7 +258,7 @@ def status(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Says how things stand, and what isn't evaluated; exit 1 if anything or, with --host, if no listener is alive."""
+    """Prints the condition and what isn't evaluated; exit 1 if anything or, with --host, if no listener is alive."""
     from scripts import operations
 
     is_well = _with_engine(lambda engine: operations.print_status(engine, host=host, as_json=as_json))
@@ -274,8 +274,8 @@ def canary(
     """Tries it: a session that is never committed must be recorded, and a listener must answer a test change.
 
     A line for each with its time, `ok`, or `!!` and what is wrong; then exit 1. A listener that is behind answers late,
-    and one that no notification reaches, after its next poll: that is told, and no failure. Needs the listener's or the
-    owner's role.
+    and one that no notification reaches, after its next poll: that is shown, and no failure. Needs the role of the
+    listener or the owner.
     """
     from database.canary import Part
     from scripts import canary as trial
@@ -287,7 +287,7 @@ def canary(
 
 @app.command()
 def doctor(as_json: Json = False) -> None:
-    """Looks at everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
+    """Checks everything that may need a person, a line each: `ok`, or `!!` and what to do; exit 1 if anything."""
     from listener.settings import ListenerSettings
     from scripts import environment
     from scripts.doctor.checks import print_checks
@@ -325,7 +325,7 @@ def retry(
 
 @automation.command("on")
 def automation_on() -> None:
-    """Has changes recorded, and all tutors re-evaluated, since nothing was recorded meanwhile."""
+    """Starts recording changes, and re-evaluates all tutors, since nothing was recorded meanwhile."""
     _switch(on=True)
 
 
@@ -345,8 +345,8 @@ def automation_status(as_json: Json = False) -> None:
     with _connection() as connection:
         state = switch.status(connection)
     is_missing = state is switch.Automation.MISSING
-    told = f"Automation is {state}{': run `tutorwatch migrate`' if is_missing else ''}."
-    typer.echo(json.dumps({"automation": state.value}) if as_json else told)
+    message = f"Automation is {state}{': run `tutorwatch migrate`' if is_missing else ''}."
+    typer.echo(json.dumps({"automation": state.value}) if as_json else message)
     raise typer.Exit(1 if is_missing else 0)
 
 

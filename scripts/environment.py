@@ -47,7 +47,7 @@ def variable(field_name: str) -> str:
 
 
 def is_secret(setting: FieldInfo) -> bool:
-    """Whether a setting may hold a password or token: then it can be given in a file, too, and is never shown."""
+    """Return whether a setting may hold a password or token: a file can hold it, too, and it is never shown."""
     return any(kind in (SecretStr, DatabaseUrl) for kind in (setting.annotation, *get_args(setting.annotation)))
 
 
@@ -107,7 +107,7 @@ def _files() -> dict[str, str]:
 
 
 def _read_secret(file: Path) -> str:
-    """What the file holds, without line breaks at its end. Raises ValueError, which doesn't repeat it."""
+    """Return the file's text without line breaks at its end. Raises ValueError, which doesn't repeat it."""
     try:
         secret = file.read_text(encoding="utf-8").rstrip("\r\n")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What an operator is told of an error that isn't a bug of ours: one line, with what to do."""
+"""The message for an error that isn't a bug of ours: one line, with what to do."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -49,7 +49,7 @@ def explain_all(error: Exception) -> list[str] | None:
 
 
 def explain(error: BaseException) -> str | None:
-    """What to tell of an error of the other packages, of the database or of stdout; None for our own bugs."""
+    """Return the message for an error of the other packages, of the database or of stdout; None for our own bugs."""
     if _was_interrupted(error):
         return INTERRUPTED
     if isinstance(error, CommandError):
@@ -71,7 +71,7 @@ def explain(error: BaseException) -> str | None:
 
 
 def explain_database(error: BaseException) -> str | None:
-    """What to tell of the database's answer, or of what came of it, where a person can do something about it."""
+    """Return the message for an answer of the database that a person can do something about; None for others."""
     for each in _answers(error):
         message = ROWS_HIDDEN if each.diag.source_function == "check_enable_rls" else _BY_CODE.get(each.sqlstate or "")
         if message:
@@ -89,7 +89,7 @@ def _answers(error: BaseException) -> Iterator[psycopg.Error]:
 
 
 def _was_interrupted(error: BaseException) -> bool:
-    """Also where a library has put an error of its own in the interruption's place."""
+    """Return whether it was, also where a library has put an error of its own in the interruption's place."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""What an operator asks of a running Tutorwatch: how it stands, what fails, and to try again."""
+"""`tutorwatch status`, `failures` and `retry`."""
 
 import json
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ _LISTENERS_ON = text(f"""
 
 
 async def print_status(engine: AsyncEngine, *, host: str | None, as_json: bool) -> bool:
-    """Prints how things stand; returns whether everything is evaluated or, with a host, its listener is alive."""
+    """Print the condition; return whether everything is evaluated or, with a host, its listener is alive."""
     async with engine.connect() as conn:
         condition = await load_condition(conn)
         on_host = 0
@@ -70,7 +70,7 @@ def _status_as_json(condition: Condition) -> dict[str, Any]:
 
 
 async def print_failures(engine: AsyncEngine, *, as_json: bool) -> None:
-    """Prints a line per failing tutor, or all of them as a JSON array."""
+    """Print a line per failing tutor, or all of them as a JSON array."""
     async with engine.connect() as conn:
         await check_schema(conn)
         failing = await failures.load(conn)
@@ -99,7 +99,7 @@ def _failure_as_json(failure: failures.Failure) -> dict[str, Any]:
 
 
 async def retry(engine: AsyncEngine, tutor_ids: Sequence[str] | None) -> None:
-    """Has these failing tutors generated again, at once; None: all that are failing."""
+    """Have these failing tutors generated again, at once; None: all that are failing."""
     async with engine.begin() as conn:
         await check_schema(conn)
         if tutor_ids is not None:

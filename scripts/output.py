@@ -20,7 +20,7 @@ def prepare() -> None:
 
 
 def explain(error: OSError) -> str | None:
-    """What to tell of an error of stdout, which then gets nothing more; None for any other error."""
+    """Return the message for an error of stdout, which then gets nothing more; None for any other error."""
     if error.errno not in _NOT_WRITTEN or error.filename is not None:
         return None
     if isinstance(sys.stdout, io.TextIOWrapper):  # what waits in it would fail again at the end

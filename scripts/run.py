@@ -96,7 +96,7 @@ async def _run(url: str, options: RunOptions) -> None:
 
 
 async def _has_demo(url: str) -> bool:
-    """Whether the database holds the demo, which is written to an empty one that can hold it."""
+    """Return whether the database holds the demo, which is written to an empty one that can hold it."""
     try:
         return await fill_if_empty(url) or await _holds_demo(url)
     except CommandError as error:

@@ -30,7 +30,7 @@ def upgrade() -> None:
             answered_at timestamptz,
             -- Host and process of the listener.
             answered_by text,
-            -- Whether a notification had told the listener; else it found the marker by looking.
+            -- Whether a notification woke the listener; else a poll found the marker.
             was_woken boolean
         )
     """)

@@ -1,4 +1,4 @@
-"""`tutorwatch doctor`: one look at everything that may need a person."""
+"""`tutorwatch doctor`: every check of what may need a person."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What a check finds: one line, `ok` or what to do."""
+"""The result of a check: one line, `ok` or what to do."""
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -28,7 +28,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class DoctorContext:
-    """The installation that is looked at, as the role in its URL sees it. The connection is in autocommit mode."""
+    """The installation that is checked, as the role in its URL sees it. The connection is in autocommit mode."""
 
     connection: psycopg.Connection
     url: str
@@ -71,12 +71,12 @@ def variable(listener: ListenerSettings) -> str:
 
 
 def reason(error: BaseException) -> str:
-    """An error's first line, to be put in brackets."""
+    """Return an error's first line, to be put in brackets."""
     return first_line(error).removesuffix(":")
 
 
 def duration(seconds: float) -> str:
-    """As an operator reads it: `12 s`, `5 min`, `3 h`, `2 days`."""
+    """Return the time as an operator reads it: `12 s`, `5 min`, `3 h`, `2 days`."""
     for unit, size in (("days", 172_800), ("h", 7_200), ("min", 120)):
         if seconds >= size:
             return f"{seconds / {'days': 86_400, 'h': 3_600, 'min': 60}[unit]:.0f} {unit}"

@@ -1,4 +1,4 @@
-"""What other roles may do to us, and what other sessions do."""
+"""The checks of other roles and sessions: what they may create, and which locks of ours they hold."""
 
 import time
 
@@ -25,10 +25,10 @@ _CREATORS = """
 
 
 def schemas(context: DoctorContext) -> Finding:
-    """Who else may create objects where ours and the platform's are.
+    """The roles beside the owners that may create objects where ours and the platform's are.
 
     In `tutorwatch` that is trouble: another function of a name of ours could be called with the owner's rights. In
-    `public` nothing of ours looks (see database/connections.py), so it is only told: other programs may well look.
+    `public` nothing of ours looks (see database/connections.py), so it is only mentioned: other programs may well look.
     """
     found = context.rows(_CREATORS)
     if ours := [role for schema, role in found if schema == "tutorwatch"]:

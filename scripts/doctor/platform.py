@@ -1,11 +1,11 @@
-"""The platform: whether its schema fits, and whether our roles see all of its rows."""
+"""The checks of the platform: its schema fits, and our roles see all of its rows."""
 
 from database.platform import read_comparison, read_hidden_rows
 from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 
 def platform(context: DoctorContext) -> Finding:
-    """Its schema is as rules, triggers and pages need it; what is off without a table or label is told."""
+    """Its schema is as rules, triggers and pages need it; what is off without a table or label is named."""
     found = read_comparison(context.connection)
     if found.differences:
         named = "; ".join(map(str, found.differences))

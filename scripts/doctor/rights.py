@@ -34,7 +34,7 @@ _MAY_SIGN_IN = """
 
 
 def openid(context: DoctorContext) -> Finding:
-    """Whether dashboards may sign people in with OpenID Connect, which only an operator can let them."""
+    """Return whether dashboards may sign people in with OpenID Connect, which only an operator can let them."""
     (me,) = context.row("SELECT current_user::text")
     roles = sorted(_roles(context, "web")) or [me]
     may = dict(context.rows(_MAY_SIGN_IN, roles))
@@ -53,7 +53,7 @@ def _advice(context: DoctorContext, *, openid: bool = False) -> str:
 
 
 def _recorded(context: DoctorContext) -> list[tuple[str, str]]:
-    """The services' roles that `tutorwatch rights` was told, and that exist; none for who may not read that."""
+    """Return the roles that `tutorwatch rights` has recorded and that exist; none where ours may not read them."""
     if context.row("SELECT has_table_privilege(to_regclass('tutorwatch.service_roles'), 'SELECT') IS NOT TRUE")[0]:
         return []
     rows = context.rows("SELECT service, role FROM tutorwatch.service_roles JOIN pg_roles ON rolname = role")

@@ -1,4 +1,4 @@
-"""What Tutorwatch has in the database: its revision, and that all of it is there and whole."""
+"""The checks of what Tutorwatch has in the database: its revision, and that all of it is there and whole."""
 
 from database.platform import read_comparison
 from database.schema_version import REVISION
@@ -8,7 +8,7 @@ from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 
 def schema(context: DoctorContext) -> Finding:
-    """Whether the database's revision is this program's."""
+    """Return whether the database's revision is this program's."""
     ours = f"this program ({context.version}) needs {REVISION}"
     (installed,) = context.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")
     if not installed:

@@ -1,4 +1,4 @@
-"""The server: what it is, its clock, its notifications."""
+"""The checks of the server: version, pooler, clock, time zone, notifications."""
 
 import asyncio
 import time
@@ -45,17 +45,18 @@ def database(context: DoctorContext) -> Finding:
 
 
 def pooler(context: DoctorContext) -> Finding:
-    """Whether the URL that services work through leads to the same database as the one that leads past it."""
+    """Return whether the URL that services work through leads to the same database as the one that leads past it."""
     try:
         place = asyncio.run(_place(context.pooled_url or context.url))
     except (psycopg.OperationalError, DBAPIError, OSError) as error:  # a TimeoutError is an OSError
-        told = reason(getattr(error, "orig", None) or error)
+        why = reason(getattr(error, "orig", None) or error)
         return trouble(
-            "pooler", f"services get no answer by TUTORWATCH_DATABASE_URL ({told}): is it running, and is that right?"
+            "pooler", f"services get no answer by TUTORWATCH_DATABASE_URL ({why}): is it running, and is that right?"
         )
     if place != context.row(PLACE):
         return trouble(
-            "pooler", "TUTORWATCH_DATABASE_URL leads to another database than TUTORWATCH_LISTEN_URL: mend one of them"
+            "pooler",
+            "TUTORWATCH_DATABASE_URL and TUTORWATCH_LISTEN_URL lead to different databases: correct one of them",
         )
     return ok("pooler", "TUTORWATCH_DATABASE_URL leads to the same database")
 
@@ -70,7 +71,7 @@ async def _place(url: str) -> tuple[Any, ...]:
 
 
 def clock(context: DoctorContext) -> Finding:
-    """How far this machine's clock and the server's are apart."""
+    """The difference between this machine's clock and the server's."""
     before = datetime.now(UTC)
     (theirs,) = context.row("SELECT clock_timestamp()")
     after = datetime.now(UTC)
@@ -124,7 +125,7 @@ def _time_zone_of_clients(url: str) -> str:
 
 
 def notifications(context: DoctorContext) -> Finding:
-    """Whether NOTIFY arrives on the connection that listens, and whether the server's queue has room."""
+    """Return whether NOTIFY arrives on the connection that listens, and whether the server's queue has room."""
     used, prepared, is_replica = context.row(
         "SELECT pg_notification_queue_usage(), current_setting('max_prepared_transactions')::integer,"
         " pg_is_in_recovery()"
@@ -134,7 +135,7 @@ def notifications(context: DoctorContext) -> Finding:
     if used >= FULL_QUEUE:
         return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(context)}")
     try:
-        seconds = _time_to_hear(context.listener.listen_url or context.url)
+        seconds = _notification_seconds(context.listener.listen_url or context.url)
     except PooledError as error:
         return trouble("notifications", str(error))
     except psycopg.OperationalError as error:
@@ -148,11 +149,11 @@ def notifications(context: DoctorContext) -> Finding:
         )
     left_out = f"; left out by triggers, since max_prepared_transactions is {prepared}: polls find changes"
     return ok(
-        "notifications", f"heard after {seconds * 1000:.0f} ms, queue {used:.0%} full{left_out if prepared else ''}"
+        "notifications", f"received after {seconds * 1000:.0f} ms, queue {used:.0%} full{left_out if prepared else ''}"
     )
 
 
-def _time_to_hear(url: str) -> float | None:
+def _notification_seconds(url: str) -> float | None:
     with connect(url, application_name="tutorwatch-doctor") as connection:
         connection.execute("LISTEN tutorwatch_doctor")
         started = time.monotonic()

@@ -1,4 +1,4 @@
-"""The work: who does it, how far behind it is, and what was given up on."""
+"""The checks of the work: listeners, backlog, canary, dead-lettered tutors, sweep and outbox."""
 
 from psycopg.rows import dict_row
 
@@ -7,7 +7,7 @@ from database.liveness import IS_FRESH
 from scripts.doctor.findings import DoctorContext, Finding, duration, ok, trouble
 
 LONGEST_WAIT_SECONDS = 60
-"""A change is worked off within moments; after a poll that found it late, within half a minute."""
+"""A change is processed within moments; after a poll that found it late, within half a minute."""
 MOST_NAMED = 5
 MOST_DEAD_ROWS = 100_000
 LARGE_BYTES = 100 * 1024 * 1024
@@ -22,9 +22,9 @@ def listeners(context: DoctorContext) -> Finding:
     )
     alive = [(who, version, blocked) for who, version, is_fresh, _, blocked in rows if is_fresh]
     silent = [_since_when(who, age) for who, _, is_fresh, age, _ in rows if not is_fresh]
-    unheard = f"not heard of {', '.join(silent[:MOST_NAMED])}" if silent else ""
+    silent_ones = f"not heard of {', '.join(silent[:MOST_NAMED])}" if silent else ""
     if not alive:
-        return trouble("listeners", f"none is alive{': ' * bool(unheard)}{unheard}; start `tutorwatch listen`")
+        return trouble("listeners", f"none is alive{': ' * bool(silent_ones)}{silent_ones}; start `tutorwatch listen`")
     if all(blocked for _, _, blocked in alive):
         return trouble("listeners", f"{len(alive)} alive, but nothing is evaluated, changes wait: {alive[0][2]}")
     others = sorted({version for _, version, _ in alive if version != context.version})
@@ -33,7 +33,9 @@ def listeners(context: DoctorContext) -> Finding:
             "listeners", f"of version {', '.join(others)}, not {context.version}: install the same and restart them"
         )
     names = ", ".join(who for who, *_ in alive[:MOST_NAMED])
-    return ok("listeners", f"{len(alive)} alive ({names})" + (f"; {unheard}: ended without a word" if unheard else ""))
+    return ok(
+        "listeners", f"{len(alive)} alive ({names})" + (f"; {silent_ones}: ended without a word" if silent_ones else "")
+    )
 
 
 def _since_when(who: str, age: float) -> str:
@@ -41,17 +43,17 @@ def _since_when(who: str, age: float) -> str:
 
 
 def backlog(context: DoctorContext) -> Finding:
-    """Changes are worked off as they come."""
+    """Changes are processed as they come."""
     waiting, oldest = context.row(
         "SELECT count(*), coalesce(extract(epoch FROM clock_timestamp() - min(recorded_at)), 0)::float8"  # noqa: S608
         f" FROM tutorwatch.outbox WHERE {IS_CHANGE}"
     )
     if not waiting:
         return ok("backlog", "nothing waits")
-    told = f"{waiting} changes wait, the oldest for {duration(oldest)}"
+    message = f"{waiting} changes wait, the oldest for {duration(oldest)}"
     if oldest > LONGEST_WAIT_SECONDS:
-        return trouble("backlog", f"{told}: look into a listener's log, or start more with `tutorwatch listen`")
-    return ok("backlog", told)
+        return trouble("backlog", f"{message}: look into a listener's log, or start more with `tutorwatch listen`")
+    return ok("backlog", message)
 
 
 def canary(context: DoctorContext) -> Finding:
@@ -75,14 +77,14 @@ def canary(context: DoctorContext) -> Finding:
 def _of_recording(known: Canary) -> str:
     ago = duration(known.age_seconds(Part.RECORDING) or 0.0)
     took = f"{(known.recording_seconds or 0.0) * 1000:.0f} ms"
-    told = {
+    messages = {
         None: "recording was not tried yet",
         Outcome.RECORDED: f"recorded in {took}, {ago} ago",
         Outcome.UNRECORDED: f"not recorded {ago} ago, and not tried since",
         Outcome.UNTRIED: f"recording can't be tried ({known.problem}), {ago} ago",
         Outcome.OFF: f"recording was not tried {ago} ago, because automation was off",
     }
-    return told[known.outcome]
+    return messages[known.outcome]
 
 
 def _of_waking(known: Canary) -> str:
@@ -108,7 +110,7 @@ def failures(context: DoctorContext) -> Finding:
         return trouble(
             "failures",
             f"{len(dead_lettered)} tutors dead-lettered{again}: "
-            f"fix what `tutorwatch failures` tells, then `tutorwatch retry {ids}`",
+            f"fix what `tutorwatch failures` shows, then `tutorwatch retry {ids}`",
         )
     return ok("failures", f"no tutor is dead-lettered{again}")
 
@@ -131,14 +133,14 @@ def outbox(context: DoctorContext) -> Finding:
         " current_setting('autovacuum')::boolean, (SELECT count(*) FROM tutorwatch.outbox)"
         " FROM pg_stat_user_tables WHERE relid = 'tutorwatch.outbox'::regclass"
     )
-    told = f"{shown}, {dead} dead rows"
+    message = f"{shown}, {dead} dead rows"
     if not vacuums:
-        return trouble("outbox", f"{told}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
+        return trouble("outbox", f"{message}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
     if dead > MOST_DEAD_ROWS:
-        return trouble("outbox", f"{told}: {_who_keeps_vacuum_away(context)}, then VACUUM tutorwatch.outbox")
+        return trouble("outbox", f"{message}: {_who_keeps_vacuum_away(context)}, then VACUUM tutorwatch.outbox")
     if size > LARGE_BYTES and waiting < MOST_DEAD_ROWS:
-        return trouble("outbox", f"{told} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
-    return ok("outbox", told)
+        return trouble("outbox", f"{message} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
+    return ok("outbox", message)
 
 
 def _who_keeps_vacuum_away(context: DoctorContext) -> str:

@@ -429,7 +429,7 @@ async def test_without_notify_it_is_answered_after_a_poll_and_says_so(database_u
         done = await run(database_url)
 
     assert done.code == 0
-    assert done.out.splitlines()[1].endswith(", which no notification had told: it looked by itself")
+    assert done.out.splitlines()[1].endswith(", found by a poll: no notification arrived")
     assert await platform.rows("SELECT was_woken FROM tutorwatch.canary_markers") == [False]
 
 

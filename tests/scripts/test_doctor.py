@@ -384,7 +384,7 @@ def test_services_url_is_tried_beside_the_one_that_leads_past_the_pooler(
     for services_url, expected in (
         (make_conninfo(healthy_url, host="127.0.0.1", port=1), r"no answer by TUTORWATCH_DATABASE_URL \(.+refused"),
         (make_conninfo(healthy_url, host="127.0.0.1", port=silent_port, connect_timeout=2), r"no answer by .+timeout"),
-        (empty_url, "TUTORWATCH_DATABASE_URL leads to another database than TUTORWATCH_LISTEN_URL"),
+        (empty_url, "TUTORWATCH_DATABASE_URL and TUTORWATCH_LISTEN_URL lead to different databases"),
     ):
         (told,) = troubles(examined(services_url, healthy_url))
 

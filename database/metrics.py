@@ -88,9 +88,8 @@ async def _if_possible(conn: AsyncConnection, query: TextClause) -> Rows:
 
 def families_of_database(metrics: DatabaseMetrics | None) -> Iterator[Metric]:
     """Yield what every service exposes; None: the database doesn't answer."""
-    yield GaugeMetricFamily(
-        "tutorwatch_database_up", "Whether the database answers the process that is asked", int(metrics is not None)
-    )
+    is_up = metrics is not None
+    yield _gauge("tutorwatch_database_up", "Whether the database answers the process that is asked", int(is_up))
     if metrics is None:
         return
     yield from _of_condition(metrics.condition)
@@ -98,61 +97,66 @@ def families_of_database(metrics: DatabaseMetrics | None) -> Iterator[Metric]:
         yield _of_recording(recording, metrics.condition)
     for state in metrics.state:
         yield from _of_changes(state)
-    yield from _of_alerts(metrics)
+    yield _labelled(
+        "tutorwatch_alerts_open",
+        "Alerts that are not resolved",
+        ("type", "severity"),
+        (((row.type, row.severity), row.alerts) for row in metrics.open_alerts),
+    )
+    yield _labelled(
+        "tutorwatch_alerts_opened_last_day",
+        "Alerts that were opened in the last 24 hours",
+        ("type",),
+        (((row.type,), row.alerts) for row in metrics.opened),
+    )
+
+
+def _gauge(name: str, meaning: str, value: float | None) -> Metric:
+    return GaugeMetricFamily(name, meaning, value)
+
+
+def _labelled(
+    name: str, meaning: str, labels: Sequence[str], samples: Iterable[tuple[Sequence[str], float | None]]
+) -> Metric:
+    """Return a gauge by labels; samples without a value are left out."""
+    family = GaugeMetricFamily(name, meaning, labels=labels)
+    for values, value in samples:
+        if value is not None:
+            family.add_metric(values, float(value))
+    return family
 
 
 def _of_condition(condition: Condition) -> Iterator[Metric]:
     troubled = {problem.check for problem in condition.problems}
-    checks = GaugeMetricFamily(
+    yield _labelled(
         "tutorwatch_condition_ok",
         "Whether a check of the condition of Tutorwatch finds nothing wrong: 1 or 0",
-        labels=["check"],
+        ("check",),
+        (((check.value,), check not in troubled) for check in Check),
     )
-    for check in Check:
-        checks.add_metric([check.value], int(check not in troubled))
-    yield checks
     if Check.SCHEMA in troubled:
         return  # the rest isn't known
-    yield GaugeMetricFamily(
-        "tutorwatch_changes_waiting", "Recorded changes that no listener has processed yet", condition.waiting
-    )
-    yield GaugeMetricFamily(
+    dead_lettered = condition.dead_lettered
+    yield _gauge("tutorwatch_changes_waiting", "Recorded changes that no listener has processed yet", condition.waiting)
+    yield _gauge(
         "tutorwatch_tutors_failing", "Tutors whose generation failed and will be tried again", condition.failing
     )
-    yield GaugeMetricFamily(
-        "tutorwatch_tutors_dead_lettered",
-        "Tutors whose generation failed too often and was given up on",
-        condition.dead_lettered,
+    yield _gauge(
+        "tutorwatch_tutors_dead_lettered", "Tutors whose generation failed too often and was given up on", dead_lettered
     )
-    yield GaugeMetricFamily(
-        "tutorwatch_tutors_parked", "Deprecated: use tutorwatch_tutors_dead_lettered", condition.dead_lettered
-    )
-    yield GaugeMetricFamily(
-        "tutorwatch_listeners_alive", "Listeners whose latest heartbeat is recent", condition.listeners
-    )
+    yield _gauge("tutorwatch_tutors_parked", "Deprecated: use tutorwatch_tutors_dead_lettered", dead_lettered)
+    yield _gauge("tutorwatch_listeners_alive", "Listeners whose latest heartbeat is recent", condition.listeners)
     yield from _of_canary(condition.canary)
 
 
 def _of_canary(canary: Canary) -> Iterator[Metric]:
     """Without values where nothing was tried, or what was found says nothing any more."""
-    is_ok = GaugeMetricFamily(
-        "tutorwatch_canary_ok", "Whether the latest test change was recorded, and answered: 1 or 0", labels=["part"]
-    )
-    seconds = GaugeMetricFamily(
-        "tutorwatch_canary_seconds", "How long the latest test change took, by what was tried", labels=["part"]
-    )
-    age = GaugeMetricFamily(
-        "tutorwatch_canary_age_seconds", "Time since the latest test change, by what was tried", labels=["part"]
-    )
-    for part in Part:
-        for family, value in (
-            (is_ok, canary.is_ok(part)),
-            (seconds, canary.seconds(part)),
-            (age, canary.age_seconds(part)),
-        ):
-            if value is not None:
-                family.add_metric([part.value], float(value))
-    yield from (is_ok, seconds, age)
+    for name, meaning, value_of in (
+        ("tutorwatch_canary_ok", "Whether the latest test change was recorded, and answered: 1 or 0", canary.is_ok),
+        ("tutorwatch_canary_seconds", "How long the latest test change took, by what was tried", canary.seconds),
+        ("tutorwatch_canary_age_seconds", "Time since the latest test change, by what was tried", canary.age_seconds),
+    ):
+        yield _labelled(name, meaning, ("part",), (((part.value,), value_of(part)) for part in Part))
 
 
 def _of_recording(recording: Row[Any], condition: Condition) -> Metric:
@@ -164,14 +168,12 @@ def _of_recording(recording: Row[Any], condition: Condition) -> Metric:
         "platform_schema": Check.PLATFORM not in troubled,
         "rows": Check.ROWS not in troubled,
     }
-    family = GaugeMetricFamily(
+    return _labelled(
         "tutorwatch_recording_ok",
         "Whether changes of the platform's clients are recorded, by what recording takes: 1 or 0",
-        labels=["check"],
+        ("check",),
+        (((name,), is_ok) for name, is_ok in parts.items()),
     )
-    for name, is_ok in parts.items():
-        family.add_metric([name], int(is_ok))
-    return family
 
 
 def _of_changes(state: Row[Any]) -> Iterator[Metric]:
@@ -183,39 +185,22 @@ def _of_changes(state: Row[Any]) -> Iterator[Metric]:
         "Changes that the triggers could not record, each time made up for by re-evaluating all tutors",
         state.unrecorded,
     )
-    yield GaugeMetricFamily(
+    yield _gauge(
         "tutorwatch_oldest_change_seconds", "Age of the oldest change that waits in the outbox", state.oldest_seconds
     )
-    yield GaugeMetricFamily(
+    yield _gauge(
         "tutorwatch_sweep_age_seconds", "Time since the latest sweep re-evaluated all tutors", state.sweep_seconds
     )
-    yield GaugeMetricFamily(
+    yield _gauge(
         "tutorwatch_outbox_dead_rows",
         "Dead rows of the outbox that vacuum has not removed, as the server's statistics estimate them",
         state.dead_rows,
     )
 
 
-def _of_alerts(metrics: DatabaseMetrics) -> Iterator[Metric]:
-    unresolved = GaugeMetricFamily(
-        "tutorwatch_alerts_open", "Alerts that are not resolved", labels=["type", "severity"]
-    )
-    for row in metrics.open_alerts:
-        unresolved.add_metric([row.type, row.severity], row.alerts)
-    yield unresolved
-    opened = GaugeMetricFamily(
-        "tutorwatch_alerts_opened_last_day", "Alerts that were opened in the last 24 hours", labels=["type"]
-    )
-    for row in metrics.opened:
-        opened.add_metric([row.type], row.alerts)
-    yield opened
-
-
 def info(version: str) -> Metric:
     """The program's version, as a label."""
-    family = GaugeMetricFamily("tutorwatch_info", "Version of the program, as a label; always 1", labels=["version"])
-    family.add_metric([version], 1)
-    return family
+    return _labelled("tutorwatch_info", "Version of the program, as a label; always 1", ("version",), [((version,), 1)])
 
 
 def exposition(*sources: Callable[[], Iterable[Metric]]) -> bytes:

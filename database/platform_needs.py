@@ -203,8 +203,8 @@ READ_BY_RULES = ("users", "tutors", *RECORDED_TABLES)
 
 UNPARTITIONED = ("alerts", "tutor_insights")
 
-INSERTED: Mapping[str, Collection[str]] = {
-    "alerts": {
+INSERTED: Mapping[str, tuple[str, ...]] = {
+    "alerts": (
         "tutor_id",
         "alert_type",
         "severity",
@@ -214,8 +214,8 @@ INSERTED: Mapping[str, Collection[str]] = {
         "created_at",
         "acknowledged",
         "resolved",
-    },
-    "tutor_insights": {
+    ),
+    "tutor_insights": (
         "tutor_id",
         "category",
         "insight_type",
@@ -224,8 +224,8 @@ INSERTED: Mapping[str, Collection[str]] = {
         "sample_sessions",
         "detected_at",
         "is_active",
-    },
-    "coaching_notes": {"tutor_id", "note_type", "content", "created_by", "created_at"},
+    ),
+    "coaching_notes": ("tutor_id", "note_type", "content", "created_by", "created_at"),
 }
 """What our INSERTs always give a value."""
 

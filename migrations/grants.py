@@ -3,19 +3,20 @@ the doctor asks for it. A new table or function is nobody's until it is named he
 """
 
 from collections.abc import Iterator, Mapping
-from types import MappingProxyType
 
-Privileges = Mapping[str, tuple[str, ...]]
-"""By the privilege's name, the columns that it is limited to; none: the object as a whole."""
+from database.platform_needs import INSERTED
+
+Privileges = Mapping[str, str]
+"""By the privilege's name, the columns that it is limited to, with commas between them; empty: the whole object."""
 Right = tuple[str, str, str | None]
 """A privilege, the object it is on, and the column it is limited to."""
 
-_READ: Privileges = {"SELECT": ()}
-_CALL: Privileges = {"EXECUTE": ()}
-_READ_AND_WRITE: Privileges = {"SELECT": (), "INSERT": (), "UPDATE": (), "DELETE": ()}
-_ENTRY = ("action", "outcome", "reason", "actor", "actor_role", "actor_by", "address", "user_id", "object", "details")
+_READ: Privileges = {"SELECT": ""}
+_CALL: Privileges = {"EXECUTE": ""}
+_READ_AND_WRITE: Privileges = {"SELECT": "", "INSERT": "", "UPDATE": "", "DELETE": ""}
+_ENTRY = "action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details"
 _BOTH: Mapping[str, Privileges] = {
-    "SCHEMA tutorwatch": {"USAGE": ()},
+    "SCHEMA tutorwatch": {"USAGE": ""},
     "tutorwatch.alembic_version": _READ,
     "public.sessions": _READ,
     "public.session_audio_metrics": _READ,
@@ -29,99 +30,76 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
     "listener": {
         **_BOTH,
         # Reads what the rules are about,
-        "public.users": {"SELECT": ("id", "name", "role")},
-        "public.tutors": {"SELECT": ("user_id",)},
+        "public.users": {"SELECT": "id, name, role"},
+        "public.tutors": {"SELECT": "user_id"},
         # writes what they find (only a person acknowledges and resolves),
-        "public.alerts": {"SELECT": (), "UPDATE": ("title", "description", "session_id")},
+        "public.alerts": {"SELECT": "", "UPDATE": "title, description, session_id"},
         "FUNCTION tutorwatch.open_alerts": _CALL,
         "FUNCTION tutorwatch.end_duplicate_alerts": _CALL,
         "public.tutor_insights": {
-            "SELECT": (),
-            "INSERT": (
-                "tutor_id",
-                "category",
-                "insight_type",
-                "display_text",
-                "metric_value",
-                "sample_sessions",
-                "detected_at",
-                "is_active",
-            ),
-            "UPDATE": (
-                "insight_type",
-                "display_text",
-                "metric_value",
-                "sample_sessions",
-                "last_confirmed_at",
-                "is_active",
-                "resolved_at",
-            ),
+            "SELECT": "",
+            "INSERT": ", ".join(INSERTED["tutor_insights"]),
+            "UPDATE": "insight_type, display_text, metric_value, sample_sessions, last_confirmed_at, is_active,"
+            " resolved_at",
         },
         "tutorwatch.alert_evidence": _READ_AND_WRITE,
-        "tutorwatch.consumed_sessions": {"SELECT": (), "INSERT": (), "DELETE": ()},
-        "tutorwatch.alert_resolutions": {"SELECT": (), "DELETE": ()},
+        "tutorwatch.consumed_sessions": {"SELECT": "", "INSERT": "", "DELETE": ""},
+        "tutorwatch.alert_resolutions": {"SELECT": "", "DELETE": ""},
         # and keeps the records of its own work.
         "tutorwatch.outbox": _READ_AND_WRITE,
         "tutorwatch.failures": _READ_AND_WRITE,
         "tutorwatch.listeners": _READ_AND_WRITE,
-        "tutorwatch.sweep": {"SELECT": (), "UPDATE": ()},
-        "tutorwatch.announcements": {"SELECT": (), "DELETE": ()},
+        "tutorwatch.sweep": {"SELECT": "", "UPDATE": ""},
+        "tutorwatch.announcements": {"SELECT": "", "DELETE": ""},
         "FUNCTION tutorwatch.keep_audit_trail": _CALL,
         # For `tutorwatch retry` with its role: what an operator does is on record.
         "tutorwatch.audit_trail": {"INSERT": _ENTRY},
         # Its canary writes a session by a function that takes it back.
         "FUNCTION tutorwatch.try_recording": _CALL,
-        "tutorwatch.canary": {"SELECT": (), "UPDATE": ()},
+        "tutorwatch.canary": {"SELECT": "", "UPDATE": ""},
         "tutorwatch.canary_markers": {
-            "SELECT": (),
-            "INSERT": (),
-            "UPDATE": ("answered_at", "answered_by", "was_woken"),
-            "DELETE": (),
+            "SELECT": "",
+            "INSERT": "",
+            "UPDATE": "answered_at, answered_by, was_woken",
+            "DELETE": "",
         },
     },
     "web": {
         **_BOTH,
         # Reads what its pages show,
-        "public.users": {"SELECT": ("id", "email", "name", "role")},
-        "public.tutors": {"SELECT": ("user_id",)},
+        "public.users": {"SELECT": "id, email, name, role"},
+        "public.tutors": {"SELECT": "user_id"},
         "public.tutor_insights": _READ,
         "tutorwatch.alert_evidence": _READ,
         "tutorwatch.consumed_sessions": _READ,
         "tutorwatch.listeners": _READ,
         "tutorwatch.sweep": _READ,
-        "tutorwatch.outbox": {"SELECT": ("recorded_at", "session_ids")},
+        "tutorwatch.outbox": {"SELECT": "recorded_at, session_ids"},
         "tutorwatch.canary": _READ,
         "tutorwatch.canary_markers": _READ,
         # writes what admins do,
         "public.alerts": {
-            "SELECT": (),
-            "UPDATE": (
-                "acknowledged",
-                "acknowledged_by",
-                "acknowledged_at",
-                "resolved",
-                "resolved_at",
-                "action_taken",
-            ),
+            "SELECT": "",
+            "UPDATE": "acknowledged, acknowledged_by, acknowledged_at, resolved, resolved_at, action_taken",
         },
         "tutorwatch.alert_resolutions": {
-            "SELECT": (),
-            "INSERT": (),
-            "UPDATE": ("tutor_id", "resolved_by", "outcome", "resolved_at", "message_to_tutor"),
+            "SELECT": "",
+            "INSERT": "",
+            "UPDATE": "tutor_id, resolved_by, outcome, resolved_at, message_to_tutor",
         },
         "tutorwatch.failures": {
-            "SELECT": (),
-            "UPDATE": ("attempts", "next_attempt_at", "parked_at", "unfinished", "wanted"),
+            "SELECT": "",
+            "UPDATE": "attempts, next_attempt_at, parked_at, unfinished, wanted",
         },
         # and keeps a record of it that it can't change.
-        "tutorwatch.audit_trail": {"SELECT": (), "INSERT": _ENTRY},
+        "tutorwatch.audit_trail": {"SELECT": "", "INSERT": _ENTRY},
         # It signs people in, by functions that ask for a proof, and out. It makes no account, password, link or token.
-        "tutorwatch.sign_ins": {"SELECT": (), "UPDATE": ("seen_at",), "DELETE": ()},
-        "tutorwatch.sign_in_links": {"SELECT": (), "DELETE": ()},
-        "tutorwatch.sign_in_failures": {"SELECT": (), "INSERT": (), "DELETE": ()},
-        "tutorwatch.sign_in_locks": {"SELECT": (), "INSERT": (), "UPDATE": ("locked_at",), "DELETE": ()},
-        "tutorwatch.known_browsers": {"SELECT": (), "INSERT": (), "UPDATE": ("seen_at",), "DELETE": ()},
-        "tutorwatch.api_tokens": {"SELECT": (), "UPDATE": ("last_used_at",)},
+        "tutorwatch.sign_ins": {"SELECT": "", "UPDATE": "seen_at", "DELETE": ""},
+        "tutorwatch.sign_in_links": {"SELECT": "", "DELETE": ""},
+        "tutorwatch.sign_in_failures": {"SELECT": "", "INSERT": "", "DELETE": ""},
+        "tutorwatch.sign_in_locks": {"SELECT": "", "INSERT": "", "UPDATE": "locked_at", "DELETE": ""},
+        "tutorwatch.known_browsers": {"SELECT": "", "INSERT": "", "UPDATE": "seen_at", "DELETE": ""},
+        "tutorwatch.api_tokens": {"SELECT": "", "UPDATE": "last_used_at"},
         "FUNCTION tutorwatch.password_parameters": _CALL,
         "FUNCTION tutorwatch.sign_in_with_password": _CALL,
         "FUNCTION tutorwatch.replace_password": _CALL,
@@ -132,18 +110,18 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
 """By service and object."""
 
 OPTIONAL: Mapping[str, Privileges] = {
-    "public.tutors": {"SELECT": ("member_since",)},
+    "public.tutors": {"SELECT": "member_since"},
     "public.subjects": _READ,
     "public.session_screen_metrics": _READ,
     "public.session_feedback": _READ,
     "public.coaching_notes": {
-        "SELECT": (),
-        "INSERT": ("tutor_id", "note_type", "content", "created_by", "created_at"),
+        "SELECT": "",
+        "INSERT": ", ".join(INSERTED["coaching_notes"]),
     },
 }
 """The dashboard's, where the platform has them: what it hasn't got, nobody needs a right on."""
 
-OPENID: Mapping[str, Privileges] = MappingProxyType({"FUNCTION tutorwatch.sign_in_from_provider": _CALL})
+OPENID: Mapping[str, Privileges] = {"FUNCTION tutorwatch.sign_in_from_provider": _CALL}
 """The dashboard's, where the operator says so: its role signs in whom a provider of OpenID Connect vouches for. The
 database can't check what a provider says, so that this role's password opens every account."""
 
@@ -151,13 +129,13 @@ database can't check what a provider says, so that this role's password opens ev
 def statements(granted: Mapping[str, Privileges], to: str) -> Iterator[str]:
     """The GRANTs, a statement for each object; `to` as SQL has the role."""
     for thing, privileges in granted.items():
-        what = ", ".join(f"{name} ({', '.join(columns)})" if columns else name for name, columns in privileges.items())
+        what = ", ".join(f"{name} ({columns})" if columns else name for name, columns in privileges.items())
         yield f"GRANT {what} ON {thing} TO {to};"
 
 
 def needed(service: str) -> Iterator[Right]:
-    """The rights without which `listener` or `web` doesn't work."""
+    """Yield the rights without which `listener` or `web` doesn't work."""
     granted = [*GRANTS[service].items(), *(OPTIONAL.items() if service == "web" else ())]
     for thing, privileges in granted:
         for name, columns in privileges.items():
-            yield from ((name, thing, column) for column in columns or (None,))
+            yield from ((name, thing, column or None) for column in columns.split(", "))

@@ -3,6 +3,8 @@
 import getpass
 import sys
 import warnings
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from urllib.parse import quote
 from uuid import uuid4
@@ -27,6 +29,14 @@ TOKEN_PREFIX = "tutorwatch_"  # nosec B105  # noqa: S105 - what scanners for lea
 LONGEST_NAME = 255
 
 
+@asynccontextmanager
+async def _transaction(engine: AsyncEngine) -> AsyncIterator[AsyncConnection]:
+    """A transaction on a database whose schema is this program's; raises SchemaMismatchError."""
+    async with engine.begin() as conn:
+        await check_schema(conn)
+        yield conn
+
+
 async def create_admin(engine: AsyncEngine, email: str, password: str, *, name: str | None = None) -> None:
     """Gives an admin a password; creates the user if the platform has none with this e-mail address.
 
@@ -36,8 +46,7 @@ async def create_admin(engine: AsyncEngine, email: str, password: str, *, name: 
     email = _checked(email)
     check_password(password, about=(email, name or ""))
     new = new_password(password)
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         user_id, is_new = await _admin(conn, email, name)
         await _set_password(conn, user_id, new)
     typer.echo(f"Created the admin {email}." if is_new else f"{email} can sign in as an admin.")
@@ -46,8 +55,7 @@ async def create_admin(engine: AsyncEngine, email: str, password: str, *, name: 
 async def invite_admin(engine: AsyncEngine, base_url: str, email: str, *, name: str | None = None) -> None:
     """Prints a link by which an admin chooses a password; creates the user as `create_admin` does, and raises as it."""
     email = _checked(email)
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         user_id, _ = await _admin(conn, email, name)
         link = await _password_link(conn, base_url, user_id)
     _print_link(link, email)
@@ -55,8 +63,7 @@ async def invite_admin(engine: AsyncEngine, base_url: str, email: str, *, name: 
 
 async def set_password(engine: AsyncEngine, email: str, password: str) -> None:
     """Sets the password of a user of the platform, and ends their sign-ins. Raises CommandError, WeakPasswordError."""
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         account = await _account(conn, email)
     check_password(password, about=(account.email, account.name))
     new = new_password(password)
@@ -67,8 +74,7 @@ async def set_password(engine: AsyncEngine, email: str, password: str) -> None:
 
 async def link_for_password(engine: AsyncEngine, base_url: str, email: str) -> None:
     """Prints a link by which a user of the platform chooses a password. Raises CommandError."""
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         account = await _account(conn, email)
         link = await _password_link(conn, base_url, account.user_id)
     _print_link(link, email)
@@ -76,8 +82,7 @@ async def link_for_password(engine: AsyncEngine, base_url: str, email: str) -> N
 
 async def unlink(engine: AsyncEngine, email: str) -> None:
     """Takes from a user who they are at providers of OpenID Connect, and ends their sign-ins. Raises CommandError."""
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         account = await _account(conn, email)
         unlinked = await store.delete_identities_of(conn, account.user_id)
         if unlinked:
@@ -103,8 +108,7 @@ async def create_token(
     if scope is Scope.ACT and acts_for is None:
         raise UsageError("A token acts in somebody's name: give --acts-for, or the scope summary or read")
     token, valid_for = TOKEN_PREFIX + new_token(), None if days is None else timedelta(days=days)
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         user_id = (await _account(conn, acts_for)).user_id if acts_for else None
         if not await store.insert_token(conn, name, digest(token), user_id, scope, valid_for):
             raise CommandError(f"There is a token named {name!r} already; those that have ended keep their names")
@@ -116,8 +120,7 @@ async def create_token(
 
 async def list_tokens(engine: AsyncEngine) -> None:
     """Prints a line per token."""
-    async with engine.connect() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         tokens = await store.load_tokens(conn)
     if not tokens:
         typer.echo("There are no tokens.")
@@ -128,8 +131,7 @@ async def list_tokens(engine: AsyncEngine) -> None:
 
 async def revoke_token(engine: AsyncEngine, name: str) -> None:
     """Ends a token at once. Raises CommandError if none of that name is in use."""
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         if not await store.revoke_token(conn, name):
             raise CommandError(f"No token named {name!r} is in use")
         await _record(conn, Entry(Action.TOKEN_REVOKED, object=f"token {name}"))
@@ -139,8 +141,7 @@ async def revoke_token(engine: AsyncEngine, name: str) -> None:
 async def one_time_link(engine: AsyncEngine, base_url: str, email: str) -> str:
     """A link that signs the user in once, within the hour. Raises CommandError for an unknown user."""
     token = new_token()
-    async with engine.begin() as conn:
-        await check_schema(conn)
+    async with _transaction(engine) as conn:
         account = await _account(conn, email)
         await store.insert_link(conn, digest(token), account.user_id, LINK_VALID_FOR)
         await _record(conn, Entry(Action.LINK_CREATED, user_id=account.user_id, details="to sign in"))

@@ -8,24 +8,26 @@ from typing import Any
 from uuid import UUID
 
 import typer
-from sqlalchemy import Row, Uuid, bindparam, text
+from sqlalchemy import Double, Row, cast, extract, func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.canary import Outcome, Part
 from database.liveness import IS_FRESH
 from database.one_line import one_line
 from database.schema_version import check_schema
+from database.tables import canary_markers, listeners
 from listener.canary import Tried, send_marker, store, try_recording, withdraw_marker
 from scripts.doctor.findings import Finding, ok, trouble
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
 
-_LISTENERS = text(f"SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH}")  # noqa: S608 - a constant of ours
-_ANSWER = text("""
-    SELECT extract(epoch FROM answered_at - sent_at)::float8 AS seconds, answered_by, was_woken
-    FROM tutorwatch.canary_markers WHERE id = :id AND answered_at IS NOT NULL
-""").bindparams(bindparam("id", type_=Uuid))
+_LISTENERS = select(func.count()).select_from(listeners).where(text(IS_FRESH))
+_ANSWER = select(
+    cast(extract("epoch", canary_markers.c.answered_at - canary_markers.c.sent_at), Double).label("seconds"),
+    canary_markers.c.answered_by,
+    canary_markers.c.was_woken,
+).where(canary_markers.c.answered_at.is_not(None))
 
 
 async def print_canary(engine: AsyncEngine, parts: Sequence[Part], *, timeout_seconds: float, as_json: bool) -> bool:
@@ -80,11 +82,11 @@ async def _waking(engine: AsyncEngine, timeout_seconds: float) -> tuple[Finding,
     return ok(name, f"answered by {answer.answered_by} after {_duration(answer.seconds)}, {how}"), answer.seconds
 
 
-async def _wait_for_answer(engine: AsyncEngine, marker: UUID, timeout_seconds: float) -> Row[Any] | None:
+async def _wait_for_answer(engine: AsyncEngine, marker: UUID, timeout_seconds: float) -> Row[Any, Any, Any] | None:
     give_up_at, pause = time.monotonic() + timeout_seconds, FIRST_PAUSE_SECONDS
     while True:
         async with engine.begin() as conn:
-            answer = (await conn.execute(_ANSWER, {"id": marker})).one_or_none()
+            answer = (await conn.execute(_ANSWER.where(canary_markers.c.id == marker))).one_or_none()
         if answer or time.monotonic() >= give_up_at:
             return answer
         await asyncio.sleep(max(min(pause, give_up_at - time.monotonic()), 0.0))

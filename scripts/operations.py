@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import typer
-from sqlalchemy import text
+from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.condition import Check, Condition, load_condition
@@ -15,15 +15,12 @@ from database.liveness import IS_FRESH
 from database.one_line import one_line
 from database.retries import retry_failing
 from database.schema_version import check_schema
+from database.tables import listeners
 from listener import failures
 from rules.tutors import load_names
 from scripts.audit import record
 from scripts.errors import CommandError
 from web.auth.audit import Action, Entry
-
-_LISTENERS_ON = text(f"""
-    SELECT count(*) FROM tutorwatch.listeners WHERE {IS_FRESH} AND host = :host
-""")  # noqa: S608 - a constant of ours
 
 
 async def print_status(engine: AsyncEngine, *, host: str | None, as_json: bool) -> bool:
@@ -32,20 +29,21 @@ async def print_status(engine: AsyncEngine, *, host: str | None, as_json: bool) 
         condition = await load_condition(conn)
         on_host = 0
         if not (outdated := [each for each in condition.problems if each.check is Check.SCHEMA]) and host is not None:
-            on_host = (await conn.execute(_LISTENERS_ON, {"host": host})).scalar_one()
-    listeners = condition.listeners if host is None else on_host
+            alive = select(func.count()).where(text(IS_FRESH), listeners.c.host == host)
+            on_host = (await conn.execute(alive)).scalar_one()
+    number = condition.listeners if host is None else on_host
     if as_json:
-        typer.echo(json.dumps(_status_as_json(condition) | {"listeners": listeners}))
+        typer.echo(json.dumps(_status_as_json(condition) | {"listeners": number}))
     elif outdated:
         raise CommandError(outdated[0].message)
     else:
-        _print_condition(condition, listeners)
+        _print_condition(condition, number)
     return condition.is_well if host is None else bool(on_host)
 
 
-def _print_condition(condition: Condition, listeners: int) -> None:
+def _print_condition(condition: Condition, number: int) -> None:
     since = condition.oldest_waiting_at
-    typer.echo(f"Listeners alive: {listeners}")
+    typer.echo(f"Listeners alive: {number}")
     typer.echo(f"Changes waiting: {condition.waiting}" + (f" (oldest {_seconds_since(since)} s)" if since else ""))
     typer.echo(f"Tutors failing: {condition.failing} to be tried again, {condition.dead_lettered} given up on")
     if condition.swept_at:

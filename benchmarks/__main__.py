@@ -15,7 +15,6 @@ from benchmarks import machine
 from benchmarks.databases import open_server
 from benchmarks.harness import Report
 from benchmarks.report import as_json, as_markdown, print_report
-from scripts.log_format import LogFormat, LogLevel
 from scripts.logs import configure
 
 NAMES = ("writer", "latency", "drain", "backfill", "peers", "dashboard")
@@ -34,7 +33,7 @@ def main(
     """
     if unknown := set(names or ()) - set(NAMES):
         raise typer.BadParameter(f"no benchmark is called {', '.join(sorted(unknown))}")
-    configure(LogFormat.AUTO, LogLevel.WARNING)
+    configure("auto", "warning")
     signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))  # the databases go, too
     console = Console(width=None if sys.stdout.isatty() else 200)
     with open_server() as server_url:

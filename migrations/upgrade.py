@@ -98,12 +98,6 @@ def _shown_size(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size > 1e9 else f"{size / 1e6:.0f} MB"
 
 
-def check(database_url: str) -> list[str]:
-    """Return what `migrate` would still have to do, or what keeps it from it, a line each; empty if nothing."""
-    found = preview(database_url)
-    return [*found.problems, *found.pending]
-
-
 def to_sql(database_url: str, *, automation: bool) -> str:
     """The statements `migrate` would run on this database, as a script for psql, empty if none; changes nothing."""
     with open_session(database_url) as session:

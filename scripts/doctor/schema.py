@@ -1,7 +1,7 @@
 """The checks of what Tutorwatch has in the database: its revision, and that all of it is there and whole."""
 
 from database.platform import read_comparison
-from database.schema_version import REVISION
+from database.schema_version import explain_revision
 from migrations import automation as switch
 from migrations.installed import Damage, Kind, find_damage
 from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
@@ -9,16 +9,12 @@ from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 def schema(context: DoctorContext) -> Finding:
     """Return whether the database's revision is this program's."""
-    ours = f"this program ({context.version}) needs {REVISION}"
-    (installed,) = context.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")
-    if not installed:
-        return trouble("schema", "Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
-    (found,) = context.row("SELECT coalesce(max(version_num), 'none') FROM tutorwatch.alembic_version")
-    if found == REVISION:
-        return ok("schema", f"revision {found}, program {context.version}")
-    if found < REVISION or found == "none":
-        return trouble("schema", f"revision {found} is too old, {ours}: run `tutorwatch migrate`")
-    return trouble("schema", f"revision {found} is too new, {ours}: install the newer program")
+    found = None
+    if context.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")[0]:
+        (found,) = context.row("SELECT max(version_num) FROM tutorwatch.alembic_version")
+    if message := explain_revision(found):
+        return trouble("schema", message)
+    return ok("schema", f"revision {found}, program {context.version}")
 
 
 def tables(context: DoctorContext) -> Finding:

@@ -116,7 +116,7 @@ async def test_a_switch_that_is_off_is_told(database_url: str, platform: Platfor
 @pytest.mark.parametrize(
     ("seconds_ago", "figures", "alive"),
     [
-        pytest.param(11, "{}", True, id="heard of lately"),
+        pytest.param(11, "{}", True, id="seen lately"),
         pytest.param(13, "{}", False, id="three heartbeats missed"),
         pytest.param(170, '{"heartbeat_seconds": 60}', True, id="slower heartbeats"),
         pytest.param(190, '{"heartbeat_seconds": 60}', False, id="three of the slower ones missed"),

@@ -102,7 +102,7 @@ def twisted_url(database_url: str, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("ask", [by_engine, by_command, by_listening])
-async def test_what_matters_is_pinned_whatever_the_surroundings_say(ask: Ask, twisted_url: str) -> None:
+async def test_what_matters_is_pinned_whatever_the_environment_says(ask: Ask, twisted_url: str) -> None:
     with psycopg.connect(twisted_url, client_encoding="UTF8") as connection:
         has_transaction_timeout = connection.info.server_version >= 170_000
     pinned = PINNED | {"client_encoding": "UTF8", "lock_timeout": "15s", "statement_timeout": "20s"}

@@ -87,5 +87,5 @@ def test_another_reason_is_told_without_another_warning() -> None:
         ('connection to server at "127.0.0.1", port 1 failed: Connection refused', False),
     ],
 )
-def test_what_only_a_person_can_mend_is_known(message: str, expected: bool) -> None:
+def test_what_only_a_person_can_fix_is_known(message: str, expected: bool) -> None:
     assert is_permanent(psycopg.OperationalError(message)) is expected

@@ -6,7 +6,14 @@ from contextlib import contextmanager
 import psycopg
 from psycopg import sql
 
+from migrations import upgrade
 from tests.conftest import database_on
+
+
+def check(database_url: str) -> list[str]:
+    """What `migrate --check` says: what `migrate` would do, or what keeps it from it; empty if nothing."""
+    found = upgrade.preview(database_url)
+    return [*found.problems, *found.pending]
 
 
 def revision_of(database_url: str) -> str | None:

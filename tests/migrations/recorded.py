@@ -70,14 +70,14 @@ class Listening:
 
     def __init__(self, connection: psycopg.AsyncConnection[Any]) -> None:
         self.connection = connection
-        self.heard: deque[str] = deque()
+        self.received: deque[str] = deque()
 
     async def next(self) -> str:
         """The payload of the next notification; fails when none comes."""
-        if not self.heard:
-            self.heard.extend([n.payload async for n in self.connection.notifies(timeout=10, stop_after=1)])
-        assert self.heard, "no notification came"
-        return self.heard.popleft()
+        if not self.received:
+            self.received.extend([n.payload async for n in self.connection.notifies(timeout=10, stop_after=1)])
+        assert self.received, "no notification came"
+        return self.received.popleft()
 
     async def hears_only(self, client: psycopg.AsyncConnection[Any], *expected: str) -> None:
         """These notifications have come and no other: a last one, sent now by the client, comes right after."""

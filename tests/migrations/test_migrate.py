@@ -24,7 +24,7 @@ from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
 from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import cloned, revision_of
+from tests.migrations.databases import check, cloned, revision_of
 from tests.migrations.interruptions import (
     INTERRUPTED,
     MIGRATING,
@@ -185,7 +185,7 @@ def test_tables_of_extensions_do_not_count(empty_url: str) -> None:
 
 
 def test_check_lists_what_is_pending_and_then_nothing(platform_url: str, platform_snapshot: list[str]) -> None:
-    pending = upgrade.check(platform_url)
+    pending = check(platform_url)
     assert [line.split()[1] for line in pending] == ["0017", "0018", "0019", "0020", "0021"]
     assert pending[2] == (
         "revision 0019 (Evidence and resolutions by the alert alone, so that they follow one that moves;"
@@ -195,10 +195,10 @@ def test_check_lists_what_is_pending_and_then_nothing(platform_url: str, platfor
     assert revision_of(platform_url) is None
 
     migrate_up_to(platform_url, OF_0018)
-    assert upgrade.check(platform_url) == pending[1:]
+    assert check(platform_url) == pending[1:]
 
     upgrade.migrate(platform_url)
-    assert upgrade.check(platform_url) == []
+    assert check(platform_url) == []
 
 
 def test_automation_can_be_left_off(seeded_url: str, head_snapshot: list[str]) -> None:
@@ -278,7 +278,7 @@ def test_a_differing_database_is_refused_with_a_list_and_left_alone(platform_url
     first_line, *listed = str(refused.value).splitlines()
     assert first_line == "This database is not the platform's as Tutorwatch knows it; nothing was changed:"
     assert sorted(listed) == sorted(f"  - {problem}" for problem in CHANGES.values())
-    assert set(CHANGES.values()) < set(upgrade.check(platform_url))
+    assert set(CHANGES.values()) < set(check(platform_url))
     assert snapshot(platform_url) == before
 
 
@@ -299,7 +299,7 @@ def test_a_newer_database_is_refused_and_left_alone(database_url: str) -> None:
     run_sql(database_url, "UPDATE tutorwatch.alembic_version SET version_num = '9999'")
     before = snapshot(database_url)
 
-    for refusing in (upgrade.migrate, upgrade.check, partial(upgrade.to_sql, automation=True)):
+    for refusing in (upgrade.migrate, check, partial(upgrade.to_sql, automation=True)):
         with pytest.raises(upgrade.SchemaError, match=r"schema \(9999\) is newer than this program"):
             refusing(database_url)
     assert snapshot(database_url) == before
@@ -503,7 +503,7 @@ async def test_no_writer_fails_while_uninstalling_and_migrating_again(database_u
         await asyncio.to_thread(remove)
         await asyncio.to_thread(upgrade.migrate, database_url)
 
-    assert upgrade.check(database_url) == []
+    assert check(database_url) == []
 
 
 @pytest.mark.parametrize("table", ["sessions", "alerts"])
@@ -617,7 +617,7 @@ def test_the_script_does_what_migrate_does(
     run_script(url, script)
 
     assert snapshot(url) == head_snapshot
-    assert upgrade.check(url) == []
+    assert check(url) == []
     assert upgrade.to_sql(url, automation=True) == ""
 
 

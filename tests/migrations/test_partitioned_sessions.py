@@ -19,7 +19,7 @@ from rules.generation import generate
 from rules.settings import Thresholds
 from tests.migrations import partitioned
 from tests.migrations.catalog import snapshot
-from tests.migrations.databases import cloned
+from tests.migrations.databases import check, cloned
 from tests.migrations.interruptions import migrate_up_to
 from tests.migrations.recorded import EVERY_TUTOR, INSERT_SESSIONS, client_of, insert_sessions, take, tutors, update
 from tests.migrations.waiting import until_blocked
@@ -85,7 +85,7 @@ async def ended_session(platform: Platform, *, at: datetime = MAY) -> UUID:
 
 
 def test_it_is_joined_with_an_index_and_triggers_on_each_partition(database_url: str) -> None:
-    assert upgrade.check(database_url) == []
+    assert check(database_url) == []
     with psycopg.connect(database_url) as connection:
         [(invalid,)] = connection.execute("SELECT count(*) FROM pg_index WHERE NOT indisvalid").fetchall()
         parts = connection.execute(
@@ -144,7 +144,7 @@ async def test_joining_makes_no_client_wait_for_another(unjoined_url: str) -> No
         await client.execute("COMMIT")
         await migrating
 
-    assert upgrade.check(unjoined_url) == []
+    assert check(unjoined_url) == []
 
 
 def test_uninstalling_leaves_it_as_it_was(unjoined_url: str) -> None:
@@ -295,7 +295,7 @@ async def test_writes_straight_to_a_new_partition_are_recorded_once_migrate_has_
     await platform.connection.execute(partitioned.month("2026_08").encode())
     events = ("insert", "update", "delete", "truncate", "mark")
     missing = {f"trigger tutorwatch_{event} on sessions_2026_08 is missing" for event in events}
-    assert set(upgrade.check(database_url)) == missing
+    assert set(check(database_url)) == missing
 
     done = await asyncio.to_thread(upgrade.migrate, database_url)
 

@@ -708,7 +708,7 @@ async def test_a_plan_kept_from_single_rows_does_not_make_a_large_update_quadrat
 
 @pytest.fixture
 async def listener(platform: Platform, database_url: str) -> AsyncIterator[Listening]:
-    """A listener that has heard nothing yet; on a server whose writers notify at all."""
+    """A listener that has received nothing yet; on a server whose writers notify at all."""
     if await platform.rows("SELECT current_setting('max_prepared_transactions')") != ["0"]:
         pytest.skip("writers don't notify where PREPARE TRANSACTION is possible")
     async with listening(database_url) as listener:

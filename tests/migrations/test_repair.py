@@ -14,6 +14,7 @@ from listener.sweep import sweep
 from migrations import automation, manifest, rights, upgrade
 from migrations.automation import Automation
 from tests.migrations.catalog import snapshot
+from tests.migrations.databases import check
 from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.migrations.waiting import until_blocked
 from tests.platform import Platform
@@ -48,7 +49,7 @@ def leave_invalid(url: str) -> None:
 
 
 def test_every_part_of_a_migrated_database_is_known_and_whole(database_url: str) -> None:
-    assert upgrade.check(database_url) == []
+    assert check(database_url) == []
     known = {
         "SELECT relname FROM pg_class WHERE relnamespace = 'tutorwatch'::regnamespace AND relkind = 'r'": {
             *(table.name for table in own.sorted_tables),
@@ -137,7 +138,7 @@ async def test_whatever_is_damaged_is_found_and_repaired(
         "index tutorwatch_alerts_by_tutor is not as it was installed",
         "index tutorwatch_insights_by_tutor is invalid",
     }
-    assert sorted(upgrade.check(database_url)) == sorted(expected)
+    assert sorted(check(database_url)) == sorted(expected)
 
     done = await asyncio.to_thread(upgrade.migrate, database_url)
 
@@ -184,7 +185,7 @@ async def test_what_is_switched_off_stays_off(database_url: str, platform: Platf
         await platform.session()
         assert await take(platform) == []
         automation.switch(connection, on=True)
-        assert upgrade.check(database_url) == []
+        assert check(database_url) == []
 
 
 def test_what_an_older_version_left_behind_is_dropped(database_url: str, head_snapshot: list[str]) -> None:
@@ -206,7 +207,7 @@ def test_what_an_older_version_left_behind_is_dropped(database_url: str, head_sn
         "index public.tutorwatch_one_open_alert is no longer needed",
         "index public.tutorwatch_users_email is no longer needed",
     }
-    assert set(upgrade.check(database_url)) == left_over
+    assert set(check(database_url)) == left_over
 
     assert set(upgrade.migrate(database_url).repaired) == left_over
 
@@ -271,7 +272,7 @@ def test_lost_tables_are_told_and_nothing_is_done(database_url: str) -> None:
     run(database_url, "DROP TABLE tutorwatch.failures, tutorwatch.sweep", "DROP TRIGGER tutorwatch_insert ON sessions")
     before = snapshot(database_url)
 
-    assert "table sweep is missing" in upgrade.check(database_url)
+    assert "table sweep is missing" in check(database_url)
     for attempt in (upgrade.migrate, lambda url: upgrade.to_sql(url, automation=True)):
         with pytest.raises(upgrade.SchemaError, match=r"failures, sweep.*backup"):
             attempt(database_url)

@@ -14,6 +14,7 @@ from psycopg.conninfo import make_conninfo
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from tests.migrations.catalog import count_rows, snapshot
+from tests.migrations.databases import check
 from tests.migrations.interruptions import interrupt_everywhere, migrate_up_to
 from tests.roles import LISTENER, WEB
 from tests.scripts.command import psql
@@ -83,7 +84,7 @@ def test_it_becomes_what_a_new_database_is(seeded_0017_url: str, head_snapshot: 
         assert upgrade.migrate(seeded_0017_url) == upgrade.Migrated("0017", upgrade.head_revision())
 
     assert snapshot(seeded_0017_url) == head_snapshot
-    assert upgrade.check(seeded_0017_url) == []
+    assert check(seeded_0017_url) == []
     assert count_rows(seeded_0017_url) == rows
     assert query(seeded_0017_url, "SELECT tutor_id FROM tutorwatch.outbox") == [(None,)], "all tutors once"
 

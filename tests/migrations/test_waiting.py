@@ -17,7 +17,7 @@ REPORT = "nightly report"
 
 
 @pytest.fixture(autouse=True)
-def _impatient(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+def _quick_to_log(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setattr(waiting, "FIRST_CHECK_SECONDS", 0.1)
     monkeypatch.setattr(waiting, "CHECK_EVERY_SECONDS", 0.05)
     caplog.set_level(logging.INFO, logger="migrations")

@@ -449,7 +449,7 @@ def test_automation_status_is_an_error_where_tutorwatch_is_not_installed(platfor
 
 async def test_failures_are_listed_with_their_outlook(database_url: str, platform: Platform) -> None:
     assert tutorwatch("failures", url=database_url).out == "No tutor is failing.\n"
-    await platform.user("p", name="Paula Parked")
+    await platform.user("p", name="Paula Poe")
     await platform.rows(
         "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at,"
         " next_attempt_at, parked_at) VALUES"
@@ -461,12 +461,12 @@ async def test_failures_are_listed_with_their_outlook(database_url: str, platfor
 
     assert (listed.code, listed.err) == (0, "")
     assert listed.out.splitlines() == [
-        "Paula Parked (p): gave up on 2026-03-01 12:30 UTC, 5 attempts, last error: KeyError: 1",
+        "Paula Poe (p): gave up on 2026-03-01 12:30 UTC, 5 attempts, last error: KeyError: 1",
         "gone: next attempt at 2027-01-01 08:00:05 UTC, 2 attempts, last error: TypeError: x",
     ]
     for_programs = json.loads(tutorwatch("failures", "--json", url=database_url).out)
     assert [(each["tutor_id"], each["name"], each["attempts"], each["last_error"]) for each in for_programs] == [
-        ("p", "Paula Parked", 5, "KeyError: 1"),
+        ("p", "Paula Poe", 5, "KeyError: 1"),
         ("gone", None, 2, "TypeError: x"),
     ]
     assert for_programs[0]["dead_lettered_at"] == "2026-03-01T12:30:00+00:00"
@@ -482,7 +482,7 @@ async def test_failure_is_one_line_even_if_its_error_is_not(database_url: str, p
     assert len(tutorwatch("failures", url=database_url).out.splitlines()) == 1
 
 
-async def test_retry_frees_a_parked_tutor(database_url: str, platform: Platform) -> None:
+async def test_retry_frees_a_dead_lettered_tutor(database_url: str, platform: Platform) -> None:
     await no_shows(platform, 2)
     await platform.rows("DELETE FROM tutorwatch.outbox RETURNING 1")
     await platform.rows(
@@ -652,7 +652,7 @@ async def test_status_tells_what_is_not_evaluated(database_url: str, platform: P
 async def test_status_exits_1_for_whatever_is_wrong_beside_a_living_listener(
     database_url: str, platform: Platform, statement: str, check: str
 ) -> None:
-    await listener_heard_of(platform, ago="1 s", heartbeat=60)
+    await listener_seen(platform, ago="1 s", heartbeat=60)
     assert tutorwatch("status", url=database_url).code == 0
     await platform.connection.execute(statement.encode())
 
@@ -678,11 +678,11 @@ def test_status_of_a_database_without_tutorwatch_is_json_too(platform_url: str) 
 async def test_listener_is_alive_for_as_long_as_its_heartbeats_take(
     database_url: str, platform: Platform, ago: str, heartbeat: float, is_alive: bool
 ) -> None:
-    await listener_heard_of(platform, ago=ago, heartbeat=heartbeat)
+    await listener_seen(platform, ago=ago, heartbeat=heartbeat)
     assert tutorwatch("status", url=database_url).code == (0 if is_alive else 1)
 
 
-async def listener_heard_of(platform: Platform, *, ago: str, heartbeat: float) -> None:
+async def listener_seen(platform: Platform, *, ago: str, heartbeat: float) -> None:
     await platform.rows(
         "INSERT INTO tutorwatch.listeners VALUES (gen_random_uuid(), 'host', 1, '0', now() - interval '1 day',"
         " now() - %s::interval, jsonb_build_object('heartbeat_seconds', %s::float8)) RETURNING 1",

@@ -1,4 +1,4 @@
-"""`tutorwatch doctor`: finds what is wrong in a real database, a line each, and its advice mends it."""
+"""`tutorwatch doctor`: finds what is wrong in a real database, a line each, and its advice repairs it."""
 
 import json
 import re
@@ -32,7 +32,7 @@ DUPLICATES = """
     INSERT INTO alerts (tutor_id, alert_type, severity, title, description)
     SELECT 'tutor', 'no_show_pattern', 'critical', 't', 'd' FROM generate_series(1, 2)
 """
-PARKED = """
+DEAD_LETTERED = """
     INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)
     VALUES ('tutor', 5, 'KeyError: 1', now(), now(), now())
 """
@@ -90,7 +90,7 @@ DAMAGES = [
         r"canary +a test change has waited for its answer for 5 min: see `listeners`, `backlog`$",
     ),
     ("DELETE FROM tutorwatch.canary", r"canary +its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES$"),
-    (PARKED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
+    (DEAD_LETTERED, r"failures +1 tutors dead-lettered: fix what .+`tutorwatch retry tutor`$"),
     ("DELETE FROM tutorwatch.sweep", r"sweep +its record is gone: INSERT INTO"),
     (
         "UPDATE tutorwatch.sweep SET swept_at = now() - interval '3 days'",
@@ -324,12 +324,12 @@ def test_what_no_command_mends_is_told_with_what_does(healthy_url: str) -> None:
         ),
         (
             "UPDATE tutorwatch.alembic_version SET version_num = '0006'",
-            r"schema +revision 0006 is too old, .+ migrate`$",
+            r"schema +The database's schema \(0006\) is older than .+ migrate`$",
         ),
-        ("DELETE FROM tutorwatch.alembic_version", r"schema +revision none is too old"),
+        ("DELETE FROM tutorwatch.alembic_version", r"schema +Tutorwatch isn't installed in this database"),
         (
             "UPDATE tutorwatch.alembic_version SET version_num = '9999'",
-            r"schema +revision 9999 is too new, .+ newer pro",
+            r"schema +The database's schema \(9999\) is newer than .+ newer pro",
         ),
     ],
 )
@@ -449,7 +449,7 @@ def test_clocks_that_differ_are_told(healthy_url: str, monkeypatch: pytest.Monke
 
 
 def test_programs_get_json(healthy_url: str) -> None:
-    run(healthy_url, PARKED)
+    run(healthy_url, DEAD_LETTERED)
 
     done = doctor(healthy_url, "--json")
 

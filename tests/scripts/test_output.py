@@ -128,11 +128,11 @@ def test_json_line_has_its_time_in_utc() -> None:
 # Encodings and pipes
 
 
-@pytest.mark.parametrize("surroundings", ENCODINGS)
+@pytest.mark.parametrize("variables", ENCODINGS)
 async def test_backfill_goes_on_where_names_cannot_be_shown(
-    surroundings: dict[str, str], database_url: str, forger: Platform
+    variables: dict[str, str], database_url: str, forger: Platform
 ) -> None:
-    done = run(["backfill"], database_url, surroundings)
+    done = run(["backfill"], database_url, variables)
 
     assert (done.returncode, done.stderr) == (0, b"")
     assert rb"\u0141ukasz\nTutor" in done.stdout
@@ -140,12 +140,12 @@ async def test_backfill_goes_on_where_names_cannot_be_shown(
 
 
 def run(
-    command: list[str], url: str, surroundings: dict[str, str], stdout: int | None = subprocess.PIPE
+    command: list[str], url: str, variables: dict[str, str], stdout: int | None = subprocess.PIPE
 ) -> subprocess.CompletedProcess[bytes]:
-    """A process of its own, in these surroundings."""
+    """A process of its own, with these environment variables."""
     return subprocess.run(
         [PROGRAM, *command],
-        env=environment(url, {}) | surroundings,
+        env=environment(url, {}) | variables,
         cwd="/",
         stdin=subprocess.DEVNULL,
         stdout=stdout,

@@ -36,6 +36,17 @@ class DatabaseSettings(BaseSettings):
     )
 
 
+class ServiceSettings(BaseSettings):
+    """What the settings of every service have in common."""
+
+    model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
+
+    listen_url: DatabaseUrl | None = Field(
+        None,
+        description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
+    )
+
+
 LONGEST_ANSWER_SECONDS = 24.0
 """When we give a connection up that owes an answer: the server would have sent its refusal by then."""
 YOUNG_SECONDS = 1.0

@@ -72,8 +72,11 @@ ROW_TRIGGER = "tutorwatch_row"
 SWITCH_OFF = "SELECT setval('tutorwatch.automation_off', extract(epoch FROM clock_timestamp())::bigint, true)"
 SWITCH_ON = "SELECT setval('tutorwatch.automation_off', 1, false)"
 
+EVERY_TUTOR = "INSERT INTO tutorwatch.outbox DEFAULT VALUES"
+"""Records a change that concerns all tutors."""
+
 REEVALUATE_ALL = f"""
-    INSERT INTO tutorwatch.outbox DEFAULT VALUES;
+    {EVERY_TUTOR};
     UPDATE tutorwatch.sweep SET again_after = pg_current_xact_id();
     SELECT pg_notify('{CHANGES}', '')
 """  # noqa: S608 - a constant of ours

@@ -1,21 +1,14 @@
 """The listener's settings."""
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from database.connections import ServiceSettings
 from database.liveness import HEARTBEAT_SECONDS
-from database.urls import DatabaseUrl
 
 
-class ListenerSettings(BaseSettings):
+class ListenerSettings(ServiceSettings):
     """How the listener listens, claims and retries. Read from the environment, prefix TUTORWATCH_."""
 
-    model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
-
-    listen_url: DatabaseUrl | None = Field(
-        None,
-        description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
-    )
     listener_host: str = Field("127.0.0.1", description="Address of the listener's own port")
     listener_port: int | None = Field(
         None, ge=0, le=65535, description="Port of the listener for /healthz, /readyz and /metrics (unset: none)"

@@ -5,6 +5,8 @@ import logging
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.recording import EVERY_TUTOR
+
 logger = logging.getLogger(__name__)
 
 # Rows that come or go with a partition (ATTACH, DETACH, DROP) fire no trigger.
@@ -37,7 +39,7 @@ _CLAIM_UNRECORDED = text("""
 _FORGET_ANNOUNCED = text("""
     DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
 """)
-_ADD_EVERYONE = text("INSERT INTO tutorwatch.outbox DEFAULT VALUES")
+_ADD_EVERYONE = text(EVERY_TUTOR)
 _KEEP_AUDIT_TRAIL = text("SELECT removed, anonymised FROM tutorwatch.keep_audit_trail(:days)")
 _FORGET_ORPHANS = (
     text("""

@@ -37,7 +37,8 @@ class Function:
     @property
     def body(self) -> str:
         """The code, as the catalogs keep it."""
-        return "\n" + read_sql(f"functions/{self.file or self.name}", columns=", ".join(self.columns))
+        fragments = {"columns": ", ".join(self.columns), "on_error": read_sql("on_error").rstrip()}
+        return "\n" + read_sql(f"functions/{self.file or self.name}", **fragments)
 
     @property
     def sql(self) -> str:

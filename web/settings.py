@@ -6,17 +6,16 @@ from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode
 
+from database.connections import ServiceSettings
 from database.urls import DatabaseUrl
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class WebSettings(BaseSettings):
+class WebSettings(ServiceSettings):
     """How the dashboard is served and who may sign in how. Read from the environment, prefix TUTORWATCH_."""
-
-    model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
     web_host: str = Field("127.0.0.1", description="Address the dashboard is served on")
     web_port: int = Field(8080, ge=0, le=65535, description="Port of the dashboard (0: any free one)")
@@ -68,11 +67,6 @@ class WebSettings(BaseSettings):
     web_streams: int = Field(
         1000, ge=1, description="Browsers of all people that a dashboard tells at once; further ones refresh instead"
     )
-    listen_url: DatabaseUrl | None = Field(
-        None,
-        description="Direct URL for LISTEN and migrations, where the database URL goes through a transaction pooler",
-    )
-
     read_url: DatabaseUrl | None = Field(
         None, description="URL of a streaming replica for what pages show, as the dashboard's role (unset: none)"
     )

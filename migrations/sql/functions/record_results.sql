@@ -27,11 +27,5 @@ BEGIN
         FROM changed GROUP BY tutor_id;
     END IF;
     RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    BEGIN
-        PERFORM tutorwatch.note_unrecorded(TG_TABLE_NAME, SQLERRM);
-    EXCEPTION WHEN OTHERS THEN
-        NULL;  -- then it is the daily sweep that makes up for it
-    END;
-    RETURN NULL;
+{on_error}
 END

@@ -29,11 +29,5 @@ BEGIN
     WHERE r.data IS NOT NULL
       AND (TG_ARGV[0] = 'results' OR r.data ->> 'status' NOT IN ('scheduled', 'in_progress'));
     RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    BEGIN
-        PERFORM tutorwatch.note_unrecorded(TG_TABLE_NAME, SQLERRM);
-    EXCEPTION WHEN OTHERS THEN
-        NULL;  -- then it is the daily sweep that makes up for it
-    END;
-    RETURN NULL;
+{on_error}
 END

@@ -6,11 +6,5 @@ BEGIN
         VALUES (CASE TG_TABLE_NAME WHEN 'alerts' THEN '{}'::uuid[] END, '');
     END IF;
     RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-    BEGIN
-        PERFORM tutorwatch.note_unrecorded(TG_TABLE_NAME, SQLERRM);
-    EXCEPTION WHEN OTHERS THEN
-        NULL;  -- then it is the daily sweep that makes up for it
-    END;
-    RETURN NULL;
+{on_error}
 END

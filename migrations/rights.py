@@ -11,7 +11,7 @@ class RightsError(Exception):
     """The rights can't be given; the message says why and what to do. Nothing was changed."""
 
 
-_OPTIONAL = "DO $$BEGIN {grant} EXCEPTION WHEN undefined_table OR undefined_column THEN END$$;"
+_OPTIONAL = "DO $optional$BEGIN {grant} EXCEPTION WHEN undefined_table OR undefined_column THEN END$optional$;"
 
 OPENID = "openid"
 """As which service the dashboard's role is on record where it may sign people in with OpenID Connect."""

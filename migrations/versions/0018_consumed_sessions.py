@@ -1,6 +1,6 @@
 """Consumed evidence by session, duplicates as an outcome, and the switch: all that old services don't notice."""
 
-from migrations.sql import execute
+from migrations.sql import execute, read_sql
 
 revision = "0018"
 down_revision = "0017"
@@ -8,24 +8,4 @@ down_revision = "0017"
 
 def upgrade() -> None:
     """Adds only: services of revision 0017 go on beside it."""
-    execute("""
-        -- The sessions that an alert of a type was based on. Of an open alert they open no other one, whoever's; of
-        -- one that was resolved, deleted or moved, none ever again: hence no foreign key, and a row for each alert.
-        CREATE TABLE tutorwatch.consumed_sessions (
-            session_id uuid NOT NULL,
-            alert_type text NOT NULL,
-            alert_id uuid NOT NULL,
-            PRIMARY KEY (session_id, alert_type, alert_id)
-        );
-        CREATE INDEX consumed_sessions_alert ON tutorwatch.consumed_sessions (alert_id);
-
-        -- The switch. Not called: changes are recorded. Called: not since that second of the Unix epoch.
-        CREATE SEQUENCE tutorwatch.automation_off;
-
-        -- A duplicate is resolved by no person.
-        ALTER TABLE tutorwatch.alert_resolutions
-            ALTER COLUMN resolved_by DROP NOT NULL,
-            DROP CONSTRAINT alert_resolutions_outcome_check,
-            ADD CONSTRAINT alert_resolutions_outcome_check
-                CHECK (outcome IN ('coached', 'not_actionable', 'condition_cleared', 'other', 'duplicate'))
-    """)
+    execute(read_sql("revisions/0018_consumed_sessions"))

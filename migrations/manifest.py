@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cache
 
-from database.recording import RECORDED, Recorded
+from database.recording import MARK_TRIGGER, RECORDED, ROW_TRIGGER, Recorded
 from migrations.sql import read_sql
 
 
@@ -265,11 +265,11 @@ def _triggers() -> Iterator[Trigger]:
             function = "record_truncate" if event == "TRUNCATE" else recorded.function
             yield Trigger(table, f"tutorwatch_{event.lower()}", function, event, transitions=transitions)
         yield Trigger(
-            table, "tutorwatch_mark", "mark_statement", "INSERT OR DELETE OR UPDATE", timing="BEFORE", fires="REPLICA"
+            table, MARK_TRIGGER, "mark_statement", "INSERT OR DELETE OR UPDATE", timing="BEFORE", fires="REPLICA"
         )
         yield Trigger(
             table,
-            "tutorwatch_row",
+            ROW_TRIGGER,
             "record_row",
             "INSERT OR DELETE OR UPDATE",
             per_row=True,

@@ -3,6 +3,7 @@
 import asyncio
 import re
 import time
+from pathlib import Path
 from uuid import UUID
 
 import psycopg
@@ -65,6 +66,13 @@ def test_every_part_of_a_migrated_database_is_known_and_whole(database_url: str)
     with psycopg.connect(database_url) as connection:
         for query, names in known.items():
             assert {name for (name,) in connection.execute(query.encode())} == names
+
+
+def test_every_file_of_a_function_is_in_the_manifest() -> None:
+    files = {path.stem for path in (Path(manifest.__file__).parent / "sql/functions").glob("*.sql")}
+
+    assert files == {function.file or function.name for function in manifest.FUNCTIONS.values()}
+    assert not [function.name for function in manifest.FUNCTIONS.values() if "{" in function.sql.replace("'{}'", "")]
 
 
 @pytest.mark.usefixtures("service_roles")

@@ -8,7 +8,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from database.connections import connect
-from scripts.explanations import explain
+from database.errors import CannotEvaluateError, SchemaMismatchError
+from scripts.explanations import explain, explain_all
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import tutorwatch
@@ -110,3 +111,13 @@ def test_bytes_that_are_no_text_are_said_to_be(server_url: str, worker_id: str) 
 
 def test_a_bug_of_ours_isnt_explained_away(failing: psycopg.Connection) -> None:
     assert explained(failing, "SELECT 1 / 0") == ""
+
+
+def test_errors_of_several_services_at_once_are_all_explained() -> None:
+    stopped = [SchemaMismatchError("too old"), CannotEvaluateError("no rows"), SchemaMismatchError("too old")]
+
+    assert explain_all(ExceptionGroup("services", [ExceptionGroup("web", stopped[:1]), *stopped[1:]])) == [
+        "too old",
+        "no rows",
+    ]
+    assert explain_all(ExceptionGroup("services", [*stopped, KeyError(1)])) is None

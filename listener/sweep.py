@@ -35,7 +35,7 @@ _CLAIM_UNRECORDED = text("""
         again_after = CASE WHEN unrecorded_seen <> (SELECT seen FROM noted) THEN pg_current_xact_id() END
     WHERE unrecorded_seen <> (SELECT seen FROM noted) OR again_after <= pg_snapshot_xmin(pg_current_snapshot())
 """)
-# What was there only to be announced (see migrations/sql/announcing_v3.sql); of very much, a part at a time.
+# Only there to be announced (see migrations/sql/functions/wake_dashboards.sql); of very much, a part at a time.
 _FORGET_ANNOUNCED = text("""
     DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
 """)

@@ -119,7 +119,7 @@ tutor's generation); for larger batches only a plan made for them is good."""
 # deadlocking. The filter is evaluated once, before the users are read. Then waits become short: from here
 # on it is clients whom we could meet. And plans are kept or made anew, as the size of the batch asks. The commit isn't
 # waited for to reach the disk: should the server crash before it has, the changes are back in the outbox, too. Nor do
-# our own writes go into the outbox (migrations/sql/functions/record_alerts.sql).
+# our own writes go into the outbox (migrations/sql/functions/record_results.sql).
 _LOCK_TUTORS = text("""
     WITH locked AS MATERIALIZED (
         SELECT count(pg_advisory_xact_lock(keys.key)::text) AS locks

@@ -36,7 +36,7 @@ RECHECK_SECONDS = 15.0
 REFRESH_SECONDS = 60.0
 """How often pages are told to look again, for what no notification announces: sessions, time that passes."""
 UNANNOUNCED_REFRESH_SECONDS = 5.0
-"""The same on a server where the triggers can't notify (see migrations/sql/announcing_v3.sql)."""
+"""The same on a server where the triggers can't notify (see migrations/sql/functions/wake_dashboards.sql)."""
 GATHER_SECONDS = 0.5
 """Notifications that follow one another sooner are told together: anybody may send them, any number of them."""
 MOST_NAMED = 10

@@ -1,6 +1,6 @@
 """The result of a check: one line, `ok` or what to do."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -8,6 +8,9 @@ import psycopg
 
 from database.errors import first_line
 from listener.settings import ListenerSettings
+
+MOST_NAMED = 4
+"""How many of a kind a finding names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,12 @@ def ok(check: str, message: str) -> Finding:
 def trouble(check: str, message: str) -> Finding:
     """Somebody must do something: the message says what."""
     return Finding(check, is_ok=False, message=message)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return the first of the names, and how many more there are."""
+    more = len(names) - MOST_NAMED
+    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def variable(listener: ListenerSettings) -> str:

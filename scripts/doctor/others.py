@@ -3,7 +3,7 @@
 import time
 
 from rules.tutor_locks import HELD, SESSION
-from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, trouble
 
 HELD_SECONDS = 1.0
 """A commit has the lock for milliseconds; one that has it at every look for so long is stuck."""
@@ -11,7 +11,6 @@ LOOK_SECONDS = 0.1
 LONG_HELD_SECONDS = 15
 """How long one generation waits for another of the same tutor."""
 LONG_WAIT_SECONDS = 5
-MOST_NAMED = 3
 
 _CREATORS = """
     SELECT n.nspname::text, CASE WHEN a.grantee = 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END
@@ -95,11 +94,9 @@ def tutor_locks(context: DoctorContext) -> Finding:
     if not found:
         return ok("tutor locks", "no tutor's lock is held for long")
     pid, session, tutors, waiting = found[0]
-    more = f" and {len(tutors) - MOST_NAMED} more" if len(tutors) > MOST_NAMED else ""
-    named = ", ".join(tutors[:MOST_NAMED]) + more
     waits = f", a generation waits for {waiting} of them" if waiting else ""
     return trouble(
         "tutor locks",
-        f"{named} can't be evaluated{waits}: {session} has their lock: have it end, or"
+        f"{listed(tutors)} can't be evaluated{waits}: {session} has their lock: have it end, or"
         f" SELECT pg_terminate_backend({pid})",
     )

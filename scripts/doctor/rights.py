@@ -3,10 +3,9 @@
 from database.platform import read_comparison
 from database.platform_needs import NEEDED
 from migrations.grants import needed
-from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, trouble
 
 SERVICES = ("listener", "web")
-MOST_NAMED = 4
 
 
 def rights(context: DoctorContext) -> Finding:
@@ -20,9 +19,7 @@ def rights(context: DoctorContext) -> Finding:
         known += unknown
     for role, service in known:
         if lacks := lacking[role, service]:
-            more = f" and {len(lacks) - MOST_NAMED} more" if len(lacks) > MOST_NAMED else ""
-            named = ", ".join(lacks[:MOST_NAMED]) + more
-            return trouble("rights", f"{role}, as {service}, lacks {named}: {_advice(context)}")
+            return trouble("rights", f"{role}, as {service}, lacks {listed(lacks)}: {_advice(context)}")
     able = [f"{role} as {service}" for (role, service), lacks in lacking.items() if not lacks]
     return ok("rights", f"enough for {' and '.join(able)}")
 
@@ -119,6 +116,6 @@ def tokens(context: DoctorContext) -> Finding:
     )
     ending = [f"{name} {'ended' if is_over else 'ends'} on {day}" for name, is_over, day, matters in rows if matters]
     if ending:
-        return trouble("tokens", f"{', '.join(ending[:MOST_NAMED])}: make another, and revoke the old one")
+        return trouble("tokens", f"{listed(ending)}: make another, and revoke the old one")
     in_use = sum(not is_over for _, is_over, *_ in rows)
     return ok("tokens", f"{in_use} in use" if in_use else "none")

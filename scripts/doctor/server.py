@@ -13,10 +13,9 @@ from database.connections import connect, connect_as_others, open_engine
 from database.errors import PooledError
 from database.platform_needs import NEEDED
 from migrations.deployed_schema import OLDEST_SERVER
-from scripts.doctor.findings import DoctorContext, Finding, ok, reason, trouble, variable
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, reason, trouble, variable
 
 NEWEST_TESTED = 18
-MOST_NAMED = 3
 MOST_SKEW = timedelta(seconds=2)
 FULL_QUEUE = 0.5
 """From here on the triggers leave NOTIFY out, lest a client's COMMIT fail."""
@@ -93,7 +92,7 @@ def time_zone(context: DoctorContext) -> Finding:
     if not others:
         return ok("time zone", "UTC")
     columns = [column for (column,) in context.rows(DEFAULTING_TO_NOW, list(NEEDED))]
-    filled = f", in which defaults of {', '.join(columns[:MOST_NAMED])} are filled" if columns else ""
+    filled = f", in which defaults of {listed(columns)} are filled" if columns else ""
     return ok("time zone", f"ours is UTC; clients of this server get {', '.join(others)}{filled}: UTC would be right")
 
 

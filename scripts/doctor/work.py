@@ -4,11 +4,10 @@ from psycopg.rows import dict_row
 
 from database.canary import IS_CHANGE, READ_CANARY, Canary, Outcome, Part, canary_from
 from database.liveness import IS_FRESH
-from scripts.doctor.findings import DoctorContext, Finding, duration, ok, trouble
+from scripts.doctor.findings import MOST_NAMED, DoctorContext, Finding, duration, listed, ok, trouble
 
 LONGEST_WAIT_SECONDS = 60
 """A change is processed within moments; after a poll that found it late, within half a minute."""
-MOST_NAMED = 5
 MOST_DEAD_ROWS = 100_000
 LARGE_BYTES = 100 * 1024 * 1024
 
@@ -22,7 +21,7 @@ def listeners(context: DoctorContext) -> Finding:
     )
     alive = [(who, version, blocked) for who, version, is_fresh, _, blocked in rows if is_fresh]
     silent = [_since_when(who, age) for who, _, is_fresh, age, _ in rows if not is_fresh]
-    silent_ones = f"not heard of {', '.join(silent[:MOST_NAMED])}" if silent else ""
+    silent_ones = f"not heard of {listed(silent)}" if silent else ""
     if not alive:
         return trouble("listeners", f"none is alive{': ' * bool(silent_ones)}{silent_ones}; start `tutorwatch listen`")
     if all(blocked for _, _, blocked in alive):
@@ -32,7 +31,7 @@ def listeners(context: DoctorContext) -> Finding:
         return trouble(
             "listeners", f"of version {', '.join(others)}, not {context.version}: install the same and restart them"
         )
-    names = ", ".join(who for who, *_ in alive[:MOST_NAMED])
+    names = listed([who for who, *_ in alive])
     return ok(
         "listeners", f"{len(alive)} alive ({names})" + (f"; {silent_ones}: ended without a word" if silent_ones else "")
     )

@@ -30,19 +30,23 @@ class Batch:
 
 @dataclass(slots=True)
 class Metrics:
-    """What a worker has done since its start, for /metrics."""
+    """What was done since a listener's start, for /metrics, or since another moment."""
 
     batches: int = 0
+    changes: int = 0
     generations: int = 0
     batch_seconds: float = 0.0
+    oldest_seconds: float = 0.0
     retries: int = 0
     alerts_opened: Counter[str] = field(default_factory=Counter)
 
     def add(self, batch: Batch) -> None:
         """Counts a committed batch."""
         self.batches += 1
+        self.changes += batch.changes
         self.generations += batch.tutors
         self.batch_seconds += batch.seconds
+        self.oldest_seconds = max(self.oldest_seconds, batch.oldest_seconds)
         self.alerts_opened.update(alert.alert_type.value for alert in batch.generated.alerts)
 
     def as_json(self) -> dict[str, Any]:
@@ -57,10 +61,10 @@ class Metrics:
 
 
 def log_last_attempt(begun: Failure) -> None:
-    """Before it is made: should it end its listener, too, nothing could be said afterwards."""
+    """Before it is made: should it end its listener, too, nothing could be logged afterwards."""
     logger.error(
         "Generating tutor %s for the last time (attempt %d): the listener ended in the middle of the one before. Unless"
-        " it succeeds, the tutor is parked; mend the cause, then run `tutorwatch retry`",
+        " it succeeds, it gives up on the tutor; correct the cause, then run `tutorwatch retry`",
         begun.tutor_id,
         begun.attempts,
         extra={"action": "last_attempt", "tutor_id": begun.tutor_id, "attempt": begun.attempts},
@@ -80,7 +84,8 @@ class BatchLog:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._latest: deque[float] = deque(maxlen=MANY_BATCHES)
-        self._summary: Summary | None = None
+        self._summary = Metrics()
+        self._summary_begun_at = 0.0
 
     def add(self, batch: Batch) -> None:
         """Writes the batch's lines, or counts it; alerts and failures have a line each in any case."""
@@ -88,61 +93,41 @@ class BatchLog:
         are_many = len(self._latest) == MANY_BATCHES and now - self._latest[0] < MANY_WITHIN_SECONDS
         self._latest.append(now)
         if are_many:
-            self._summary = self._summary or Summary(now)
+            if not self._summary.batches:
+                self._summary_begun_at = now
             self._summary.add(batch)
         _log_batch(batch, logging.DEBUG if are_many else logging.INFO)
-        self.tell_if_due()
+        self.log_if_due()
 
-    def tell_if_due(self) -> None:
+    def log_if_due(self) -> None:
         """Writes the summary once it is a minute old; to be called now and then, as after the last batch."""
-        now = self._clock()
-        if self._summary and now - self._summary.begun_at >= SUMMARY_SECONDS:
-            self._summary.log(now)
-            self._summary = None
+        seconds = self._clock() - self._summary_begun_at
+        if self._summary.batches and seconds >= SUMMARY_SECONDS:
+            _log_summary(self._summary, seconds)
+            self._summary = Metrics()
 
 
-@dataclass(slots=True)
-class Summary:
-    """Batches that had no line each."""
-
-    begun_at: float
-    batches: int = 0
-    changes: int = 0
-    tutors: int = 0
-    alerts: int = 0
-    seconds: float = 0.0
-    oldest_seconds: float = 0.0
-
-    def add(self, batch: Batch) -> None:
-        """Counts it."""
-        self.batches += 1
-        self.changes += batch.changes
-        self.tutors += batch.tutors
-        self.alerts += len(batch.generated.alerts)
-        self.seconds += batch.seconds
-        self.oldest_seconds = max(self.oldest_seconds, batch.oldest_seconds)
-
-    def log(self, now: float) -> None:
-        """Writes its line."""
-        logger.info(
-            "In the last %.0f s: %d batches, %d changes, %d tutors, %d alerts opened (%.0f ms each on average;"
-            " the oldest change waited %.0f ms)",
-            now - self.begun_at,
-            self.batches,
-            self.changes,
-            self.tutors,
-            self.alerts,
-            self.seconds / self.batches * 1000,
-            self.oldest_seconds * 1000,
-            extra={
-                "action": "summary",
-                "batches": self.batches,
-                "changes": self.changes,
-                "tutors": self.tutors,
-                "alerts_opened": self.alerts,
-                "oldest_change_ms": round(self.oldest_seconds * 1000),
-            },
-        )
+def _log_summary(summary: Metrics, seconds: float) -> None:
+    opened = summary.alerts_opened.total()
+    logger.info(
+        "In the last %.0f s: %d batches, %d changes, %d tutors, %d alerts opened (%.0f ms each on average;"
+        " the oldest change waited %.0f ms)",
+        seconds,
+        summary.batches,
+        summary.changes,
+        summary.generations,
+        opened,
+        summary.batch_seconds / summary.batches * 1000,
+        summary.oldest_seconds * 1000,
+        extra={
+            "action": "summary",
+            "batches": summary.batches,
+            "changes": summary.changes,
+            "tutors": summary.generations,
+            "alerts_opened": opened,
+            "oldest_change_ms": round(summary.oldest_seconds * 1000),
+        },
+    )
 
 
 def _log_batch(batch: Batch, level: int) -> None:
@@ -150,7 +135,7 @@ def _log_batch(batch: Batch, level: int) -> None:
     generated = batch.generated
     logger.log(
         level,
-        "%d changes, %d tutors: %d alerts opened, %d insights found, %d faded (%.0f ms)",
+        "%d changes, %d tutors: %d alerts opened, %d new insights, %d deactivated (%.0f ms)",
         batch.changes,
         batch.tutors,
         len(generated.alerts),
@@ -182,7 +167,7 @@ def _log_batch(batch: Batch, level: int) -> None:
         )
     for failure in batch.failed:
         level, outlook = (
-            (logging.ERROR, "parked; mend the cause, then run `tutorwatch retry`")
+            (logging.ERROR, "gave up; correct the cause, then run `tutorwatch retry`")
             if failure.parked_at
             else (logging.WARNING, "will be tried again")
         )

@@ -26,8 +26,8 @@ AGAIN_SECONDS = 30.0
 """When to try again after a test that failed: once recording is repaired, that is soon seen."""
 KEPT_MARKERS = 20
 """So many of the latest markers stay on record."""
-TOLD_MARKERS = 20
-"""Of so many a listener knows that a notification told of them."""
+ANNOUNCED_MARKERS = 20
+"""Of so many a listener remembers that a notification announced them."""
 PAYLOAD = "canary "
 """What the payload of a marker's notification begins with; its id follows."""
 CANCELLED = "57014"
@@ -166,24 +166,24 @@ async def withdraw_marker(conn: AsyncConnection, marker: UUID) -> None:
 
 
 class Markers:
-    """Answers markers, and knows of which ones a notification told."""
+    """Answers markers, and remembers which ones a notification announced."""
 
     def __init__(self) -> None:
-        self._told: deque[UUID] = deque(maxlen=TOLD_MARKERS)
+        self._announced: deque[UUID] = deque(maxlen=ANNOUNCED_MARKERS)
         self._name = f"{socket.gethostname()}:{os.getpid()}"
 
-    def told(self, payload: str) -> None:
+    def announced(self, payload: str) -> None:
         """Takes note of a notification, which anybody may send."""
         if payload.startswith(PAYLOAD):
             try:
-                self._told.append(UUID(payload.removeprefix(PAYLOAD)))
+                self._announced.append(UUID(payload.removeprefix(PAYLOAD)))
             except ValueError:
                 return
 
     async def answer(self, conn: AsyncConnection, markers: Sequence[UUID]) -> None:
         """Answers markers that were claimed, in the transaction of the claim: should that fail, they are back."""
         if markers:
-            await conn.execute(_ANSWER, {"ids": list(markers), "told": list(self._told), "by": self._name})
+            await conn.execute(_ANSWER, {"ids": list(markers), "told": list(self._announced), "by": self._name})
 
 
 class Canary:
@@ -197,15 +197,15 @@ class Canary:
         self._has_failed = False
 
     async def run(self) -> None:
-        """Until cancelled. Whatever goes wrong is the canary's own affair, and tried again."""
+        """Until cancelled. Whatever goes wrong stops nothing else, and is tried again."""
         while True:
             pause = await self._try_if_due()
             await asyncio.sleep(pause)
 
     async def _try_if_due(self) -> float:
-        """Returns the seconds until it is to be looked again."""
+        """Return the seconds until the next try."""
         soon = min(self._every_seconds, AGAIN_SECONDS)
-        if self._is_blocked():  # which is told, and explains whatever a test would find
+        if self._is_blocked():  # which is logged, and explains whatever a test would find
             return soon
         try:
             with translating_errors():

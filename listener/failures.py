@@ -1,4 +1,4 @@
-"""Tutors whose generation failed: on record, tried again one at a time, at last parked.
+"""Tutors whose generation failed: on record, tried again one at a time, at last dead-lettered.
 
 Each further attempt is booked and committed before it is made (`begin_attempt`), then reported (`succeeded`,
 `attempt_failed`): one that kills its listener counts like any other.
@@ -17,8 +17,8 @@ from database.tables import failures, users
 from rules.tutor_locks import holders
 
 LONGEST_DELAY_SECONDS = 3600.0
-FIRST_PASSING_DELAY_SECONDS = 2.0
-LONGEST_PASSING_DELAY_SECONDS = 300.0
+FIRST_TRANSIENT_DELAY_SECONDS = 2.0
+LONGEST_TRANSIENT_DELAY_SECONDS = 300.0
 LOCK_NOT_AVAILABLE = "55P03"
 LONGEST_ERROR = 2000
 """Characters of an error message that are kept."""
@@ -39,33 +39,33 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a failing tutor is tried before it is parked, and how long it waits after its first failure."""
+    """How often a failing tutor is tried before it is dead-lettered, and how long it waits after its first failure."""
 
     most_attempts: int
     delay_seconds: float
 
-    def after(self, attempts: int, *, passing: bool = False, cut_short: bool = False) -> dict[str, Any]:
-        """What follows the attempt of this number: `parks`, or the full `delay` in seconds, of which it is spread over
-        the upper half, so that tutors that failed together don't come back together.
+    def after(self, attempts: int, *, transient: bool = False, cut_short: bool = False) -> dict[str, Any]:
+        """Return what follows the attempt of this number: `gives_up`, or the full `delay` in seconds, of which it is
+        spread over the upper half, so that tutors that failed together don't come back together.
 
-        An error that passes without the tutor's changing (a client's lock, a column that is missing) never
+        An error that may be cured without the tutor's changing (a client's lock, a column that is missing) never
         dead-letters a tutor, and the first attempts after it come soon. Nor does an attempt that is cut short, unless
         the one before it was, too: that its listener ended may have had another cause. After the very first the next
         one comes soon.
         """
         first, longest = self.delay_seconds, LONGEST_DELAY_SECONDS
-        if passing or (cut_short and attempts == 1):
-            first, longest = min(FIRST_PASSING_DELAY_SECONDS, first), LONGEST_PASSING_DELAY_SECONDS
-        parks = attempts >= self.most_attempts and not (passing or cut_short)
-        return {"parks": parks, "delay": min(first * 2.0 ** min(attempts - 1, 30), longest)}
+        if transient or (cut_short and attempts == 1):
+            first, longest = min(FIRST_TRANSIENT_DELAY_SECONDS, first), LONGEST_TRANSIENT_DELAY_SECONDS
+        gives_up = attempts >= self.most_attempts and not (transient or cut_short)
+        return {"gives_up": gives_up, "delay": min(first * 2.0 ** min(attempts - 1, 30), longest)}
 
 
 _RECORD = text("""
     INSERT INTO tutorwatch.failures AS failure
         (tutor_id, attempts, last_error, first_failed_at, last_failed_at, next_attempt_at, parked_at)
     SELECT error.key, 1, error.value, clock_timestamp(), clock_timestamp(),
-           CASE WHEN NOT :parks THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
-           CASE WHEN :parks THEN clock_timestamp() END
+           CASE WHEN NOT :gives_up THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
+           CASE WHEN :gives_up THEN clock_timestamp() END
     FROM json_each_text(:errors) AS error
     ON CONFLICT (tutor_id) DO UPDATE SET
         last_error = excluded.last_error,
@@ -82,10 +82,10 @@ async def record(conn: AsyncConnection, errors: Mapping[str, Exception], patienc
     doesn't count for the changes of this batch.
     """
     recorded: list[Failure] = []
-    for passing in (True, False):
-        chosen = {tutor: describe(e) for tutor, e in errors.items() if _passes(e) is passing}
+    for transient in (True, False):
+        chosen = {tutor: describe(e) for tutor, e in errors.items() if _is_transient(e) is transient}
         if chosen:
-            values = {"errors": chosen} | patience.after(1, passing=passing)
+            values = {"errors": chosen} | patience.after(1, transient=transient)
             recorded += map(_to_failure, await conn.execute(_RECORD, values))
     return recorded
 
@@ -117,9 +117,9 @@ _BOOK = text("""
         attempts = attempts + 1,
         last_error = :state,
         last_failed_at = clock_timestamp(),
-        next_attempt_at = CASE WHEN NOT :parks
+        next_attempt_at = CASE WHEN NOT :gives_up
                                THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) ELSE parked_at END,
+        parked_at = CASE WHEN :gives_up THEN coalesce(parked_at, clock_timestamp()) ELSE parked_at END,
         unfinished = true,
         wanted = false
     WHERE tutor_id = :tutor_id
@@ -154,9 +154,9 @@ _FAILED = text("""
     UPDATE tutorwatch.failures SET
         last_error = :error,
         last_failed_at = clock_timestamp(),
-        next_attempt_at = CASE WHEN wanted THEN clock_timestamp() WHEN NOT :parks
+        next_attempt_at = CASE WHEN wanted THEN clock_timestamp() WHEN NOT :gives_up
                                THEN clock_timestamp() + make_interval(secs => :delay * (0.5 + random() / 2)) END,
-        parked_at = CASE WHEN :parks THEN coalesce(parked_at, clock_timestamp()) END,
+        parked_at = CASE WHEN :gives_up THEN coalesce(parked_at, clock_timestamp()) END,
         unfinished = false
     WHERE tutor_id = :tutor_id
     RETURNING tutor_id, attempts, last_error, last_failed_at, next_attempt_at, parked_at
@@ -165,12 +165,12 @@ _FAILED = text("""
 
 async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception, patience: Patience) -> list[Failure]:
     """Says why the attempt that was begun failed; empty if the tutor is no longer on record."""
-    outcome = patience.after(begun.attempts, passing=_passes(error))
+    outcome = patience.after(begun.attempts, transient=_is_transient(error))
     values = {"tutor_id": begun.tutor_id, "error": describe(error)} | outcome
     return [_to_failure(row) for row in await conn.execute(_FAILED, values)]
 
 
-def _passes(error: Exception) -> bool:
+def _is_transient(error: Exception) -> bool:
     """Whether it may be cured by nothing that the tutor's own changes bring: then nobody is given up on for it."""
     return isinstance(error, TransientError) or is_about_schema(error)
 
@@ -239,7 +239,7 @@ def _to_failure(row: Row[*tuple[Any, ...]]) -> Failure:
 
 
 async def load(conn: AsyncConnection) -> list[Failure]:
-    """All failing tutors with their names, the longest parked first."""
+    """All failing tutors with their names, the longest dead-lettered first."""
     query = (
         select(
             failures.c.tutor_id,

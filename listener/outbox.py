@@ -1,4 +1,4 @@
-"""What has changed and not been generated yet: claiming it, adding to it."""
+"""The outbox: what has changed and not been generated yet."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -60,7 +60,7 @@ _OLDEST = """
         FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
     )
 """
-# Without those whose tutor is being generated: to wait for that one is the others' affair.
+# Without those whose tutor is being generated: only the others wait for that one.
 _NEWEST = """
     newest AS MATERIALIZED (
         SELECT id, tutor_id FROM tutorwatch.outbox ORDER BY id DESC LIMIT :batch_size

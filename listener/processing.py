@@ -17,6 +17,7 @@ from listener.canary import Markers
 from listener.failures import Failure, Patience
 from listener.outbox import Claim
 from listener.schedule import Schedule
+from listener.settings import ListenerSettings
 from listener.signals import Signals
 from listener.watch import PlatformWatch, raise_if_common, raise_if_curable
 from rules.generation import Generated, generate, generate_each
@@ -30,22 +31,29 @@ class Context:
     """What all batches of a listener share."""
 
     engine: AsyncEngine
+    settings: ListenerSettings
     thresholds: Thresholds
-    batch_size: int
-    transient_attempts: int
-    patience: Patience
     watch: PlatformWatch
     markers: Markers
     schedule: Schedule
     signals: Signals
-    on_batch: Callable[[Batch], None]
+    on_batch: Callable[[Batch], None] = lambda _batch: None
     metrics: Metrics = field(default_factory=Metrics)
     log: BatchLog = field(default_factory=BatchLog)
     claims: deque[str] = field(default_factory=lambda: deque(maxlen=20))
     """The latest transactions that claimed something: what one of them gave up isn't set apart for that."""
 
+    @property
+    def patience(self) -> Patience:
+        """With failing tutors."""
+        return Patience(self.settings.failure_attempts, self.settings.failure_delay_seconds)
+
+    async def commit(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
+        """Return the result of `work(connection)`, committed; transient errors are retried."""
+        return await self.in_transaction(lambda conn, _is_last_attempt: work(conn))
+
     async def in_transaction(self, work: Callable[[AsyncConnection, bool], Awaitable[T]]) -> T:
-        """Return the result of `work(connection, is_last_attempt)`, committed; transient errors are retried."""
+        """Return the result of `work(connection, is_last_attempt)`, as `commit` does."""
         attempts = 0
 
         async def counted(conn: AsyncConnection, is_last_attempt: bool) -> T:
@@ -54,12 +62,12 @@ class Context:
             return await work(conn, is_last_attempt)
 
         try:
-            return await in_transaction(self.engine, counted, attempts=self.transient_attempts)
+            return await in_transaction(self.engine, counted, attempts=self.settings.transient_attempts)
         finally:
             self.metrics.retries += max(attempts - 1, 0)
 
     def report(self, batch: Batch) -> None:
-        """Tells everybody of a committed batch."""
+        """Counts and logs a committed batch, and hands it on."""
         self.metrics.add(batch)
         self.schedule.processed(batch)
         self.log.add(batch)
@@ -78,7 +86,7 @@ async def process(context: Context, *, newest: bool = False) -> tuple[Claim, Bat
     except (TransientError, CannotEvaluateError):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a rule raises
-        await context.watch.explain(error)
+        await context.watch.compare(error)
         async with context.watch.explaining():
             claim, batch = await context.in_transaction(partial(work, one_by_one=True))
     if batch:
@@ -100,7 +108,7 @@ async def _claim_and_generate(
     if claim.concerns_every_tutor:
         await outbox.add_every_tutor(conn)
     if claim.apart:
-        await context.watch.look()  # whoever gave them back may have found that nothing can be evaluated
+        await context.watch.compare()  # whoever gave them back may have found that nothing can be evaluated
         await failures.set_aside(conn, claim.apart)
     generated, failed = Generated(), list[Failure]()
     if claim.tutor_ids:
@@ -124,7 +132,7 @@ async def _claim_and_generate(
 
 async def _claim_oldest(context: Context, conn: AsyncConnection) -> Claim:
     started = time.monotonic()
-    claim = await outbox.claim(conn, context.batch_size, own=context.claims)
+    claim = await outbox.claim(conn, context.settings.batch_size, own=context.claims)
     context.schedule.claimed(claim, started)
     if context.schedule.is_full(claim):
         context.signals.backlog.set()
@@ -160,32 +168,20 @@ async def attempt_failing(context: Context) -> None:
 
     Raises TransientError, and CannotEvaluateError, with the attempt taken back.
     """
-
-    async def begin(conn: AsyncConnection, _is_last_attempt: bool) -> Failure | None:
-        return await failures.begin_attempt(conn, context.patience)
-
     while not context.signals.is_stopping:
         async with context.watch.explaining():
-            begun = await context.in_transaction(begin)
+            begun = await context.commit(lambda conn: failures.begin_attempt(conn, context.patience))
         if begun is None:
             return
         if begun.next_attempt_at is None:
             log_last_attempt(begun)
-        await _attempt_begun(context, begun)
-
-
-async def _attempt_begun(context: Context, begun: Failure) -> None:
-    async def take_back(conn: AsyncConnection, _is_last_attempt: bool) -> None:
-        await failures.take_back(conn, begun, error)
-
-    try:
-        async with context.watch.explaining():
-            batch = await context.in_transaction(partial(_attempt, context, begun))
-    except CannotEvaluateError as cause:
-        error = cause
-        await context.in_transaction(take_back)
-        raise
-    context.report(batch)
+        try:
+            async with context.watch.explaining():
+                batch = await context.in_transaction(partial(_attempt, context, begun))
+        except CannotEvaluateError as error:
+            await context.commit(partial(failures.take_back, begun=begun, error=error))
+            raise
+        context.report(batch)
 
 
 async def _attempt(context: Context, begun: Failure, conn: AsyncConnection, is_last_attempt: bool) -> Batch:
@@ -198,7 +194,7 @@ async def _attempt(context: Context, begun: Failure, conn: AsyncConnection, is_l
     failed: list[Failure] = []
     if error := errors.get(tutor_id):
         if not isinstance(error, TransientError):
-            await context.watch.explain(error)
+            await context.watch.compare(error)
         named = await failures.naming_holders(conn, errors)
         failed = await failures.attempt_failed(conn, begun, named[tutor_id], context.patience)
     else:

@@ -3,6 +3,7 @@
 from listener.batch import Batch
 from listener.outbox import Claim
 from listener.pace import Pace
+from listener.settings import ListenerSettings
 
 RECHECK_SECONDS = 1.0
 """When to poll again for changes that another listener holds: should it die, they are free again."""
@@ -20,10 +21,8 @@ notifications, any number of them."""
 class Schedule:
     """Decides from what was claimed. `now` is a number of seconds that only grows, as `time.monotonic` gives it."""
 
-    def __init__(self, *, batch_size: int, poll_seconds: float, fallback_poll_seconds: float) -> None:
-        self._batch_size = batch_size
-        self._poll_seconds = poll_seconds
-        self.fallback_poll_seconds = fallback_poll_seconds
+    def __init__(self, settings: ListenerSettings) -> None:
+        self._settings = settings
         self._pace = Pace()
         self._long_at: float | None = None
         self._sweep_due_at = 0.0
@@ -46,7 +45,7 @@ class Schedule:
 
     def swept(self, now: float) -> None:
         """The next time is a poll later."""
-        self._sweep_due_at = now + self._poll_seconds
+        self._sweep_due_at = now + self._settings.poll_seconds
 
     def poll_begins(self, now: float) -> None:
         """What is done before the claim may take long, too."""
@@ -63,7 +62,7 @@ class Schedule:
 
     def is_full(self, claim: Claim) -> bool:
         """Whether the claim got as much as it could: there may be more, which a second batch can begin with at once."""
-        return claim.changes >= self._batch_size
+        return claim.changes >= self._settings.batch_size
 
     def long_in(self, now: float) -> float | None:
         """Return the seconds until the batch in flight is a long one, 0 if it is; None without one."""
@@ -95,7 +94,8 @@ class Schedule:
         return self._pause(claim, now, is_connected=is_connected)
 
     def _pause(self, claim: Claim, now: float, *, is_connected: bool) -> float:
-        pauses = [self._poll_seconds if is_connected else self.fallback_poll_seconds, self._sweep_due_at - now]
+        settings = self._settings
+        pauses = [settings.poll_seconds if is_connected else settings.fallback_poll_seconds, self._sweep_due_at - now]
         if claim.attempt_in_seconds is not None:
             pauses.append(claim.attempt_in_seconds)
         if self._follow_ups:

@@ -17,6 +17,7 @@ from database.subscription import FIRST_DELAY_SECONDS, LONGEST_DELAY_SECONDS, li
 from listener.batch import Batch
 from listener.canary import Canary, Markers
 from listener.http import Listening, serving
+from listener.processing import Context
 from listener.schedule import Schedule
 from listener.settings import ListenerSettings
 from listener.signals import Signals
@@ -69,24 +70,19 @@ class _Listener:
         self._engine = engine_from(connections, keep_connections=BATCH_CONNECTIONS)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._watch = PlatformWatch(self._fresh)
-        markers = Markers()
-        self._worker = Worker(
-            self._engine,
-            settings,
-            thresholds,
-            signals=self._signals,
-            schedule=Schedule(
-                batch_size=settings.batch_size,
-                poll_seconds=settings.poll_seconds,
-                fallback_poll_seconds=settings.fallback_poll_seconds,
-            ),
+        self._context = Context(
+            engine=self._engine,
+            settings=settings,
+            thresholds=thresholds,
             watch=self._watch,
-            markers=markers,
+            markers=Markers(),
+            schedule=Schedule(settings),
+            signals=self._signals,
             on_batch=on_batch,
         )
         self._subscription = Subscription(
             self._signals,
-            markers,
+            self._context.markers,
             version=version,
             check=self._check,
             give_up=connections.give_up,
@@ -95,7 +91,7 @@ class _Listener:
 
     def _state(self) -> dict[str, Any]:
         heartbeat = {"heartbeat_seconds": self._settings.heartbeat_seconds}
-        return self._worker.metrics.as_json() | heartbeat | self._watch.as_json()
+        return self._context.metrics.as_json() | heartbeat | self._watch.as_json()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until `stop` is set."""
@@ -113,7 +109,7 @@ class _Listener:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Answers on the listener's own port, where one is set."""
-        own = Listening(self._version, self._worker.metrics, self._signals)
+        own = Listening(self._version, self._context.metrics, self._signals)
         async with serving(self._settings.listener_host, self._settings.listener_port, self._fresh, own) as address:
             if address:
                 logger.info("Serving on %s", address, extra={"action": "serving"})
@@ -131,7 +127,7 @@ class _Listener:
     async def _work(self) -> None:
         await self._first_check()
         try:
-            await self._worker.run()
+            await Worker(self._context).run()
         except* DBAPIError:
             await self._check()  # a schema that is gone or changed explains it better
             raise

@@ -52,7 +52,7 @@ class Subscription(NotificationHandler):
 
     def notified(self, payload: str) -> None:
         """The outbox says which tutors are concerned; the notification is only the wake-up."""
-        self._markers.told(payload)
+        self._markers.announced(payload)
         self._signals.wake_for_newest()
 
     def lost(self) -> None:

@@ -1,13 +1,25 @@
-"""What no notification announces: the daily sweep over all tutors, and one for changes that were not recorded."""
+"""What no notification announces: the daily sweep over all tutors, one for changes that were not recorded, and old
+entries of the audit trail.
+"""
 
 import logging
+import time
+from functools import partial
 
+import psycopg
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.errors import first_line
 from database.recording import EVERY_TUTOR
+from listener.processing import Context
 
 logger = logging.getLogger(__name__)
+
+MOST_AUDIT_BATCHES = 100
+"""After a daily sweep old entries of the audit trail are removed so many times 10,000 at most, one time before each
+claim: changes are more urgent."""
 
 # Rows that come or go with a partition (ATTACH, DETACH, DROP) fire no trigger.
 _CLAIM_DUE = text("""
@@ -25,7 +37,7 @@ _CLAIM_DUE = text("""
        OR partitions_seen <> (SELECT leaves FROM attached)
 """)
 # A change that could not be recorded becomes visible when its transaction commits, which may be later than it is
-# noted: hence a second look when all transactions have ended that may have noted what the first one read. Those in its
+# noted: hence a second sweep when all transactions have ended that may have noted what the first one saw. Those in its
 # snapshot aren't all of them: the sequence is read as it is later. But each has a number below the one that this
 # transaction is given only now, when the row has been found to differ.
 _CLAIM_UNRECORDED = text("""
@@ -72,13 +84,13 @@ async def sweep(conn: AsyncConnection, *, every_hours: float) -> bool:
     if (await conn.execute(_CLAIM_UNRECORDED)).rowcount:
         logger.warning(
             "Changes could not be recorded (see the database's log), or may have been missed by an upgrade:"
-            " every tutor will be looked at",
+            " all tutors will be re-evaluated",
             extra={"action": "unrecorded_sweep"},
         )
         await conn.execute(_ADD_EVERYONE)
     is_daily = (await conn.execute(_CLAIM_DUE, {"seconds": every_hours * 3600})).rowcount > 0
     if is_daily:
-        logger.info("Daily sweep, or new partitions: every tutor will be looked at", extra={"action": "daily_sweep"})
+        logger.info("Daily sweep, or new partitions: all tutors will be re-evaluated", extra={"action": "daily_sweep"})
         await conn.execute(_ADD_EVERYONE)
         for forget in _FORGET_ORPHANS:
             await conn.execute(forget)
@@ -100,3 +112,36 @@ async def keep_audit_trail(conn: AsyncConnection, *, days: int) -> bool:
             extra={"action": "audit_trail_kept", "removed": done.removed, "anonymised": done.anonymised},
         )
     return bool(done.removed or done.anonymised)
+
+
+class Upkeep:
+    """Sweeps where that is due, once for all listeners."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._audit_batches = 0
+
+    async def run(self) -> None:
+        """Does what is due. Raises TransientError and CannotEvaluateError."""
+        settings = self._context.settings
+        if self._context.schedule.sweep_is_due(time.monotonic()):
+            async with self._context.watch.explaining():
+                is_daily = await self._context.commit(partial(sweep, every_hours=settings.sweep_hours))
+            if is_daily:
+                self._audit_batches = MOST_AUDIT_BATCHES
+            self._context.schedule.swept(time.monotonic())
+        if self._audit_batches:
+            await self._remove_audit_batch()
+
+    async def _remove_audit_batch(self) -> None:
+        """Whatever stands in its way, tutors are evaluated all the same."""
+        try:
+            has_more = await self._context.commit(partial(keep_audit_trail, days=self._context.settings.audit_days))
+        except (DBAPIError, psycopg.Error) as error:
+            logger.warning(
+                "Old entries of the audit trail can't be removed (%s): tried again after the next sweep",
+                first_line(error),
+                extra={"action": "audit_trail_not_kept"},
+            )
+            has_more = False
+        self._audit_batches = self._audit_batches - 1 if has_more else 0

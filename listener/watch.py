@@ -29,7 +29,7 @@ from listener import failures, outbox
 
 logger = logging.getLogger(__name__)
 
-LOOK_SECONDS = 60.0
+COMPARE_SECONDS = 60.0
 """How often the platform's schema is compared while all is well."""
 RECHECK_SECONDS = 5.0
 """How often while it doesn't fit."""
@@ -64,7 +64,7 @@ async def explain(conn: AsyncConnection) -> tuple[str, Comparison]:
 def raise_if_common(errors: Mapping[str, Exception], tutors: int) -> None:
     """Raises CannotEvaluateError from the error that all of a batch failed with, if that is the database's.
 
-    A rule's own error, or one that a tutor of the batch doesn't share, is those tutors' affair.
+    A rule's own error, or one that a tutor of the batch doesn't share, concerns those tutors alone.
     """
     if not errors or len(errors) < tutors:
         return
@@ -92,20 +92,20 @@ def raise_unexplained(error: Exception) -> NoReturn:
 
 
 class PlatformWatch:
-    """Says whether changes may be claimed, and tells once when that changes."""
+    """Whether changes may be claimed; logged once when that changes."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
-        self._next_look = 0.0
+        self._next_comparison = 0.0
         self._distance = FIRST_TRIAL_SECONDS
-        self._has_looked = False
+        self._has_compared = False
         self.comparison = Comparison()
         self.blocked: Blocked | None = None
 
     @property
     def pause(self) -> float:
-        """Seconds until it is to be looked again."""
-        return max(self._next_look - time.monotonic(), 0.0)
+        """Seconds until the next comparison or trial."""
+        return max(self._next_comparison - time.monotonic(), 0.0)
 
     @property
     def allows_claims(self) -> bool:
@@ -118,15 +118,16 @@ class PlatformWatch:
             return {}
         return {"blocked": {"message": self.blocked.message, "since": self.blocked.since.isoformat()}}
 
-    async def look_if_due(self) -> None:
+    async def compare_if_due(self) -> None:
         """Compares the schema where that is due. Raises TransientError, SchemaMismatchError."""
         if self.pause == 0.0 and (self.blocked is None or self.blocked.is_explained):
-            await self._look()
+            await self._compare()
 
-    async def explain(self, error: Exception) -> None:
-        """Raises CannotEvaluateError from an error that the platform's schema explains; for others, does nothing."""
-        await self._look()
-        self._raise_if_explained(error)
+    async def compare(self, error: Exception | None = None) -> None:
+        """Raises CannotEvaluateError, from the error if there is one, where the platform's schema doesn't fit."""
+        await self._compare()
+        if self.blocked and self.blocked.is_explained:
+            raise CannotEvaluateError(self.blocked.message) from error
 
     @asynccontextmanager
     async def explaining(self) -> AsyncIterator[None]:
@@ -134,24 +135,15 @@ class PlatformWatch:
         try:
             yield
         except (DBAPIError, psycopg.Error) as error:
-            await self.explain(error)
+            await self.compare(error)
             raise_unexplained(error)
 
-    async def look(self) -> None:
-        """The same without an error: raises CannotEvaluateError where the platform's schema doesn't fit."""
-        await self._look()
-        self._raise_if_explained()
-
-    def _raise_if_explained(self, error: Exception | None = None) -> None:
-        if self.blocked and self.blocked.is_explained:
-            raise CannotEvaluateError(self.blocked.message) from error
-
     def hold(self, error: CannotEvaluateError) -> None:
-        """No more claims, for an error that the schema doesn't explain; tells so, once."""
+        """No more claims, for an error that the schema doesn't explain; logged once."""
         if self.blocked and self.blocked.is_explained:
             return
         self._distance = min(self._distance * 2, LONGEST_TRIAL_SECONDS) if self.blocked else FIRST_TRIAL_SECONDS
-        self._next_look = time.monotonic() + self._distance
+        self._next_comparison = time.monotonic() + self._distance
         cause = getattr(error.__cause__, "orig", None) or error.__cause__ or error
         kinds = SCHEMA_ERRORS | {type(cause).__name__}
         self._block(Blocked(str(error), datetime.now(UTC), is_explained=False, error_kinds=kinds))
@@ -161,20 +153,20 @@ class PlatformWatch:
         if self.blocked and not self.blocked.is_explained:
             await self._unblock(self.blocked)
 
-    async def _look(self) -> None:
+    async def _compare(self) -> None:
         with translating_errors():
             async with self._engine.connect() as conn:
                 reason, comparison = await explain(conn)
                 await conn.commit()
-        self._next_look = time.monotonic() + (RECHECK_SECONDS if reason else LOOK_SECONDS)
+        self._next_comparison = time.monotonic() + (RECHECK_SECONDS if reason else COMPARE_SECONDS)
         if reason:
             self._block(Blocked(reason, datetime.now(UTC), is_explained=True))
         elif self.blocked and self.blocked.is_explained:
             await self._unblock(self.blocked)
-        elif not self._has_looked:
+        elif not self._has_compared:
             await self._free(SCHEMA_ERRORS)
         await self._take(comparison)
-        self._has_looked = True
+        self._has_compared = True
 
     def _block(self, blocked: Blocked) -> None:
         before = self.blocked
@@ -203,7 +195,7 @@ class PlatformWatch:
     async def _take(self, comparison: Comparison) -> None:
         """Rules whose label has come, or gone, concern every tutor."""
         before, self.comparison = self.comparison, comparison
-        if self._has_looked and before.off != comparison.off:
+        if self._has_compared and before.off != comparison.off:
             with translating_errors():
                 async with self._engine.begin() as conn:
                     await outbox.add_every_tutor(conn)

@@ -3,24 +3,13 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
 from contextlib import suppress
-
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.errors import CannotEvaluateError, TransientError, UnreachableError, first_line
 from listener import outbox
-from listener.batch import Batch
-from listener.canary import Markers
-from listener.failures import Patience
 from listener.fast_lane import FastLane
 from listener.processing import Context, attempt_failing, process
-from listener.schedule import Schedule
-from listener.settings import ListenerSettings
-from listener.signals import Signals
-from listener.upkeep import Upkeep
-from listener.watch import PlatformWatch
-from rules.settings import Thresholds
+from listener.sweep import Upkeep
 
 logger = logging.getLogger(__name__)
 
@@ -28,34 +17,11 @@ logger = logging.getLogger(__name__)
 class Worker:
     """The loops over the outbox. Any number of workers, in any number of processes, share the work."""
 
-    def __init__(
-        self,
-        engine: AsyncEngine,
-        settings: ListenerSettings,
-        thresholds: Thresholds,
-        *,
-        schedule: Schedule,
-        signals: Signals,
-        watch: PlatformWatch,
-        markers: Markers,
-        on_batch: Callable[[Batch], None] = lambda _batch: None,
-    ) -> None:
-        self._context = Context(
-            engine,
-            thresholds,
-            settings.batch_size,
-            settings.transient_attempts,
-            Patience(settings.failure_attempts, settings.failure_delay_seconds),
-            watch,
-            markers,
-            schedule,
-            signals,
-            on_batch,
-        )
-        self._schedule, self._signals, self._watch = schedule, signals, watch
-        self._upkeep = Upkeep(self._context, sweep_hours=settings.sweep_hours, audit_days=settings.audit_days)
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._schedule, self._signals, self._watch = context.schedule, context.signals, context.watch
+        self._upkeep = Upkeep(context)
         self._outage_is_logged = False
-        self.metrics = self._context.metrics
 
     async def run(self) -> None:
         """Works until stopped. A database that is away is waited for, however long it takes."""
@@ -72,9 +38,9 @@ class Worker:
                 pause = await self._poll_if_possible()
                 self._outage_is_logged = False
             except TransientError as error:
-                pause = self._schedule.fallback_poll_seconds
+                pause = self._context.settings.fallback_poll_seconds
                 self._log_outage(error)
-            self._context.log.tell_if_due()
+            self._context.log.log_if_due()
             if pause:
                 self._schedule.rests()
             with suppress(TimeoutError):
@@ -83,13 +49,13 @@ class Worker:
 
     async def _poll_if_possible(self) -> float:
         """Polls, unless nothing can be evaluated; returns the seconds to wait for a wake-up."""
-        await self._watch.look_if_due()
+        await self._watch.compare_if_due()
         if self._watch.allows_claims:
             try:
                 return min(await self._poll(), self._watch.pause)
             except CannotEvaluateError as error:
                 self._watch.hold(error)
-                await self._context.in_transaction(self._give_back)
+                await self._context.commit(lambda conn: outbox.give_back(conn, self._context.claims))
         return self._watch.pause
 
     async def _poll(self) -> float:
@@ -101,9 +67,6 @@ class Worker:
         if batch is None or batch.tutors > len(batch.failed):
             await self._watch.has_evaluated()
         return self._schedule.polled(claim, batch, time.monotonic(), is_connected=self._signals.is_connected)
-
-    async def _give_back(self, conn: AsyncConnection, _is_last_attempt: bool) -> None:
-        await outbox.give_back(conn, self._context.claims)
 
     async def _process_backlog(self) -> None:
         """Has a second batch in flight while there are more changes than one takes: the server reads for one while the
@@ -120,9 +83,9 @@ class Worker:
 
     def _log_outage(self, error: TransientError) -> None:
         """Once for each outage: while it lasts, the subscription goes on saying so, if it is away for that, too."""
-        is_told = self._outage_is_logged or (isinstance(error, UnreachableError) and not self._signals.is_connected)
+        is_logged = self._outage_is_logged or (isinstance(error, UnreachableError) and not self._signals.is_connected)
         logger.log(
-            logging.DEBUG if is_told else logging.WARNING,
+            logging.DEBUG if is_logged else logging.WARNING,
             "Changes can't be processed for now (%s); they wait in the outbox",
             first_line(error),
             extra={"action": "outbox_unreachable"},

@@ -25,6 +25,7 @@ from database.connections import open_engine
 from listener.batch import Batch
 from listener.canary import Markers
 from listener.outbox import Claim
+from listener.processing import Context
 from listener.schedule import Schedule
 from listener.settings import ListenerSettings
 from listener.signals import Signals
@@ -163,11 +164,7 @@ class UntilIdle(Schedule):
     """Stops a worker once a poll leaves nothing to do, and no second batch is in flight."""
 
     def __init__(self, signals: Signals, settings: ListenerSettings) -> None:
-        super().__init__(
-            batch_size=settings.batch_size,
-            poll_seconds=settings.poll_seconds,
-            fallback_poll_seconds=settings.fallback_poll_seconds,
-        )
+        super().__init__(settings)
         self._signals = signals
 
     def polled(self, claim: Claim, batch: Batch | None, now: float, *, is_connected: bool) -> float:
@@ -183,14 +180,9 @@ class Working:
     def __init__(self, engine: AsyncEngine, settings: ListenerSettings) -> None:
         self.signals = Signals()
         self.signals.is_connected = True
+        schedule = UntilIdle(self.signals, settings)
         self.worker = Worker(
-            engine,
-            settings,
-            _limits(),
-            signals=self.signals,
-            schedule=UntilIdle(self.signals, settings),
-            watch=PlatformWatch(engine),
-            markers=Markers(),
+            Context(engine, settings, _limits(), PlatformWatch(engine), Markers(), schedule, self.signals)
         )
 
 

@@ -50,7 +50,7 @@ def test_at_a_hundred_batches_a_second_there_is_a_summary_a_minute(
     assert (lines(caplog, "generated"), lines(caplog, "summary")) == (MANY_BATCHES, 2)
 
     clock.now += 70
-    log.tell_if_due()
+    log.log_if_due()
     assert lines(caplog, "summary") == 3
     told = [record for record in caplog.records if getattr(record, "action", "") == "summary"]
     counted = sum(record.batches for record in told)  # type: ignore[attr-defined]

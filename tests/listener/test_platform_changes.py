@@ -277,7 +277,7 @@ async def test_changes_given_back_by_one_listener_set_no_tutor_apart_for_another
 async def test_insight_without_a_label_is_off_and_evaluated_once_it_has_one(
     database_url: str, platform: Platform, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "LOOK_SECONDS", 0.1)
+    monkeypatch.setattr(watch, "COMPARE_SECONDS", 0.1)
     await platform.connection.execute("ALTER TYPE insight_category RENAME VALUE 'low_engagement' TO 'dull'")
     async with listening(database_url, heartbeat_seconds=0.1):
         await is_up(platform)

@@ -10,6 +10,7 @@ from listener.batch import Batch
 from listener.failures import Failure
 from listener.outbox import Claim
 from listener.schedule import FOLLOW_UP_SECONDS, LONGEST_GAP_SECONDS, RECHECK_SECONDS, VAIN_POLLS_AT_ONCE, Schedule
+from listener.settings import ListenerSettings
 
 NOW = 1000.0
 DATE = datetime(2026, 1, 1, tzinfo=UTC)
@@ -34,7 +35,7 @@ FAILURE = Failure("a", 1, "ValueError: no", DATE, DATE, None)
 
 @pytest.fixture
 def schedule() -> Schedule:
-    made = Schedule(batch_size=10, poll_seconds=30, fallback_poll_seconds=2)
+    made = Schedule(ListenerSettings(batch_size=10, poll_seconds=30, fallback_poll_seconds=2))
     made.swept(NOW)
     return made
 
@@ -102,7 +103,7 @@ def test_attempt_that_is_still_due_after_it_was_asked_for_is_anothers(schedule: 
 
 
 def test_poll_comes_in_time_for_the_sweep() -> None:
-    schedule = Schedule(batch_size=10, poll_seconds=30, fallback_poll_seconds=2)
+    schedule = Schedule(ListenerSettings(batch_size=10, poll_seconds=30, fallback_poll_seconds=2))
     assert schedule.sweep_is_due(NOW)
     schedule.swept(NOW - 29)
     assert not schedule.sweep_is_due(NOW)

@@ -18,6 +18,7 @@ from listener import failures, outbox
 from listener.batch import Batch
 from listener.canary import Markers
 from listener.failures import Patience
+from listener.processing import Context
 from listener.schedule import Schedule
 from listener.settings import ListenerSettings
 from listener.signals import Signals
@@ -74,18 +75,16 @@ class Working:
         self.signals = Signals()
         self.signals.is_connected = True
         self.worker = Worker(
-            engine,
-            settings,
-            Thresholds(),
-            signals=self.signals,
-            schedule=Schedule(
-                batch_size=settings.batch_size,
-                poll_seconds=settings.poll_seconds,
-                fallback_poll_seconds=settings.fallback_poll_seconds,
-            ),
-            watch=PlatformWatch(engine),
-            markers=Markers(),
-            on_batch=self.batches.append,
+            Context(
+                engine,
+                settings,
+                Thresholds(),
+                PlatformWatch(engine),
+                Markers(),
+                Schedule(settings),
+                self.signals,
+                on_batch=self.batches.append,
+            )
         )
 
     @property
@@ -176,6 +175,28 @@ async def test_failing_tutor_stops_none_of_the_200_others(
     ]
 
 
+async def test_failing_batch_is_halved_until_its_failing_tutor_stands_alone(
+    engine: AsyncEngine, platform: Platform, poison: set[str]
+) -> None:
+    """Peeled one by one it would be generated up to 64 times."""
+    tutors = await no_shows(platform, 64)
+    poison.add(tutors[-1])
+    generations: list[str] = []
+    event.listen(
+        engine.sync_engine,
+        "before_cursor_execute",
+        lambda *a: generations.append(a[2]) if "pg_advisory_xact_lock(keys.key)" in a[2] else None,
+    )
+
+    async with working(engine) as at_work:
+        await has_settled(platform)
+        await at_work.has_reported_failures(1)
+
+    assert at_work.failed == [(tutors[-1], 1, False)]
+    together, whole, halvings = 1, 1, 6
+    assert len(generations) == together + whole + 2 * halvings
+
+
 async def test_several_failing_tutors_are_each_on_record(
     engine: AsyncEngine, platform: Platform, poison: set[str]
 ) -> None:
@@ -252,7 +273,7 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
     assert at_work.failed == [(POISONED, 1, False), (POISONED, 2, False), (POISONED, 3, True)]
     assert len(at_work.batches) == statements
     assert [level for level, _ in worst(caplog)] == ["WARNING", "WARNING", "ERROR"]
-    assert "attempt 3, parked; mend the cause, then run `tutorwatch retry`" in worst(caplog)[-1][1]
+    assert "attempt 3, gave up; correct the cause, then run `tutorwatch retry`" in worst(caplog)[-1][1]
     assert len(await alerted(platform)) == 199
 
 

@@ -859,7 +859,7 @@ def _limits() -> Thresholds:
 
 @cache
 def _settings(batch_size: int, attempts: int) -> ListenerSettings:
-    """A tutor that was in a crash is tried again at once, and never parked."""
+    """A tutor that was in a crash is tried again at once, and never dead-lettered."""
     return ListenerSettings(
         batch_size=batch_size, transient_attempts=attempts, failure_attempts=100, failure_delay_seconds=1e-9
     )

@@ -1,4 +1,4 @@
-"""Tutors that no rule can be applied to: the others get through, and they end up parked, whatever they do to us."""
+"""Tutors that no rule can be applied to end up dead-lettered, whatever they do to us, and the others get through."""
 
 import asyncio
 import signal
@@ -55,13 +55,13 @@ async def supervised(harm: str, tutor_ids: str, url: str) -> AsyncIterator[list[
         await asyncio.wait({task})
 
 
-async def is_parked(platform: Platform, tutors: int = 1) -> bool:
+async def is_dead_lettered(platform: Platform, tutors: int = 1) -> bool:
     rows = await platform.rows("SELECT count(*) FROM tutorwatch.failures WHERE parked_at IS NOT NULL")
     return bool(rows == [tutors])
 
 
 @pytest.mark.parametrize(("harm", "exit_code"), [("kill", -signal.SIGKILL), ("hang", 1)])
-async def test_tutor_that_ends_its_listener_each_time_is_parked(
+async def test_tutor_that_ends_its_listener_each_time_is_dead_lettered(
     platform: Platform, database_url: str, fault_record: FaultRecorder, harm: str, exit_code: int
 ) -> None:
     tutors = await no_shows(platform, TUTORS)
@@ -74,7 +74,7 @@ async def test_tutor_that_ends_its_listener_each_time_is_parked(
             return await alerted(platform) == healthy
 
         async def is_over() -> bool:
-            return len(ended) > ATTEMPTS and await is_parked(platform)
+            return len(ended) > ATTEMPTS and await is_dead_lettered(platform)
 
         await eventually(others_are_through)
         recovery_seconds = time.monotonic() - started
@@ -89,7 +89,7 @@ async def test_tutor_that_ends_its_listener_each_time_is_parked(
 
         # From now on it is left alone: neither its own changes nor anybody else's end a listener.
         await no_shows(platform, TUTORS, each=1)
-        await has_settled_but_for_the_parked(platform)
+        await has_settled_but_for_the_dead_lettered(platform)
         await asyncio.sleep(1)
         assert ended == [exit_code] * (ATTEMPTS + 1)
 
@@ -108,7 +108,7 @@ async def test_tutor_that_ends_its_listener_each_time_is_parked(
     )
 
 
-async def has_settled_but_for_the_parked(platform: Platform) -> None:
+async def has_settled_but_for_the_dead_lettered(platform: Platform) -> None:
     async def is_empty() -> bool:
         return await platform.rows(
             "SELECT (SELECT count(*) FROM tutorwatch.outbox) + (SELECT count(*) FROM tutorwatch.failures"
@@ -119,7 +119,7 @@ async def has_settled_but_for_the_parked(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("poisoned", [pytest.param(1, id="one"), pytest.param(either(20, TUTORS), id="every")])
-async def test_tutors_whose_rule_raises_are_parked_and_the_others_get_through(
+async def test_tutors_whose_rule_raises_are_dead_lettered_and_the_others_get_through(
     platform: Platform, database_url: str, fault_record: FaultRecorder, poisoned: int
 ) -> None:
     tutors = await no_shows(platform, max(poisoned, 20))
@@ -129,12 +129,12 @@ async def test_tutors_whose_rule_raises_are_parked_and_the_others_get_through(
         async def others_are_through() -> bool:
             return await alerted(platform) == tutors[poisoned:]
 
-        async def are_parked() -> bool:
-            return await is_parked(platform, poisoned)
+        async def are_dead_lettered() -> bool:
+            return await is_dead_lettered(platform, poisoned)
 
         await eventually(others_are_through)
         recovery_seconds = time.monotonic() - started
-        await eventually(are_parked, within=either(test=60, soak=180))  # one by one
+        await eventually(are_dead_lettered, within=either(test=60, soak=180))  # one by one
         assert listener.is_running
     with Running("listen", url=LISTENER.url(database_url)):
         tutorwatch("retry", "--all", url=database_url)

@@ -32,7 +32,7 @@ async def fail(
 
 
 async def fail_again(engine: AsyncEngine, tutor: str, *, most: int = 100, error: Exception | None = None) -> Failure:
-    """Has a tutor that is on record, parked or not, fail once more."""
+    """Has a tutor that is on record, dead-lettered or not, fail once more."""
     begun = await begin(engine, tutor, most=most)
     async with engine.begin() as conn:
         cause = error or ValueError("still no such rule")
@@ -99,7 +99,7 @@ async def test_first_and_latest_failure_are_dated(engine: AsyncEngine, platform:
 
 
 @pytest.mark.parametrize("most", [1, 3])
-async def test_tutor_is_parked_after_the_last_attempt(engine: AsyncEngine, most: int) -> None:
+async def test_tutor_is_dead_lettered_after_the_last_attempt(engine: AsyncEngine, most: int) -> None:
     states = [*await fail(engine, "a", most=most)]
     states += [await fail_again(engine, "a", most=most) for _ in range(most - 1)]
 
@@ -107,13 +107,13 @@ async def test_tutor_is_parked_after_the_last_attempt(engine: AsyncEngine, most:
     assert [state.next_attempt_at is None for state in states] == [False] * (most - 1) + [True]
 
 
-async def test_parked_tutor_that_fails_again_stays_parked_since_then(engine: AsyncEngine) -> None:
-    (parked,) = await fail(engine, "a", times=2, most=2)
+async def test_dead_lettered_tutor_that_fails_again_stays_dead_lettered_since_then(engine: AsyncEngine) -> None:
+    (dead_lettered,) = await fail(engine, "a", times=2, most=2)
 
     again = await fail_again(engine, "a", most=2)
 
-    assert (again.attempts, again.parked_at, again.next_attempt_at) == (3, parked.parked_at, None)
-    assert again.last_failed_at > parked.last_failed_at
+    assert (again.attempts, again.parked_at, again.next_attempt_at) == (3, dead_lettered.parked_at, None)
+    assert again.last_failed_at > dead_lettered.last_failed_at
 
 
 @pytest.mark.parametrize(
@@ -154,12 +154,12 @@ async def test_success_forgets_the_failures_of_those_tutors_only(engine: AsyncEn
 
 async def test_only_what_is_due_is_attempted_and_only_once(engine: AsyncEngine, platform: Platform) -> None:
     await fail(engine, "later", "due")
-    await fail(engine, "parked", most=1)
+    await fail(engine, "quit", most=1)
 
     assert (await begin(engine, "due")).attempts == 2
     async with engine.begin() as conn:
         assert await failures.begin_attempt(conn, Patience(100, DELAY)) is None
-    assert await on_record(platform) == ["due", "later", "parked"]
+    assert await on_record(platform) == ["due", "later", "quit"]
 
 
 async def test_two_listeners_attempt_different_tutors(engine: AsyncEngine) -> None:
@@ -194,16 +194,16 @@ async def test_attempt_that_is_cut_short_after_reported_ones_is_made_again(engin
     assert [(state.attempts, state.parked_at is not None) for state in states] == [(5, False), (6, True)]
 
 
-async def test_parked_tutor_stays_so_while_a_change_gives_it_another_try(engine: AsyncEngine) -> None:
-    (parked,) = await fail(engine, "a", times=2, most=2)
+async def test_dead_lettered_tutor_stays_so_while_a_change_gives_it_another_try(engine: AsyncEngine) -> None:
+    (dead_lettered,) = await fail(engine, "a", times=2, most=2)
     async with engine.begin() as conn:
         await failures.set_aside(conn, ["a"])
 
     cut_short = await begin(engine, "a", most=2)
 
-    assert (cut_short.parked_at, cut_short.next_attempt_at is not None) == (parked.parked_at, True)
+    assert (cut_short.parked_at, cut_short.next_attempt_at is not None) == (dead_lettered.parked_at, True)
     again = await fail_again(engine, "a", most=2)
-    assert (again.attempts, again.parked_at, again.next_attempt_at) == (4, parked.parked_at, None)
+    assert (again.attempts, again.parked_at, again.next_attempt_at) == (4, dead_lettered.parked_at, None)
 
 
 async def test_passing_error_never_parks_and_is_tried_again_soon(engine: AsyncEngine) -> None:
@@ -228,12 +228,12 @@ async def test_first_attempt_whose_end_nobody_saw_is_followed_by_one_soon(engine
 
 async def test_change_hastens_the_next_attempt(engine: AsyncEngine, platform: Platform) -> None:
     await fail(engine, "failing")
-    await fail(engine, "parked", most=1)
+    await fail(engine, "quit", most=1)
 
     async with engine.begin() as conn:
-        await failures.set_aside(conn, ["failing", "parked"])
+        await failures.set_aside(conn, ["failing", "quit"])
 
-    assert await due(platform) == ["failing", "parked"]
+    assert await due(platform) == ["failing", "quit"]
 
 
 async def test_change_does_not_hasten_what_may_have_killed_a_listener(engine: AsyncEngine, platform: Platform) -> None:
@@ -296,7 +296,9 @@ async def due(platform: Platform) -> list[str]:
     )
 
 
-async def test_list_has_names_and_begins_with_the_longest_parked(engine: AsyncEngine, platform: Platform) -> None:
+async def test_list_has_names_and_begins_with_the_longest_dead_lettered(
+    engine: AsyncEngine, platform: Platform
+) -> None:
     for tutor in ("first", "second", "third"):
         await platform.user(tutor)
     await fail(engine, "third", times=3)
@@ -321,19 +323,19 @@ async def test_list_has_names_and_begins_with_the_longest_parked(engine: AsyncEn
 async def test_retry_gives_all_attempts_again_at_once(
     engine: AsyncEngine, platform: Platform, database_url: str
 ) -> None:
-    await fail(engine, "parked", "other", times=2, most=2)
+    await fail(engine, "quit", "other", times=2, most=2)
     async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as ear:
         await ear.execute(f"LISTEN {CHANGES}".encode())
         async with engine.begin() as conn:
-            assert await retry_failing(conn, ["parked", "fine"]) == 1
+            assert await retry_failing(conn, ["quit", "fine"]) == 1
         assert [n.channel async for n in ear.notifies(timeout=10, stop_after=1)] == [CHANGES]
 
     state: list[Any] = await platform.rows(
         "SELECT tutor_id, attempts, parked_at IS NULL, next_attempt_at IS NULL FROM tutorwatch.failures ORDER BY 1"
     )
-    assert state == [("other", 2, False, True), ("parked", 0, True, False)]
-    assert await due(platform) == ["parked"]
-    failed_again = await fail_again(engine, "parked", most=2)
+    assert state == [("other", 2, False, True), ("quit", 0, True, False)]
+    assert await due(platform) == ["quit"]
+    failed_again = await fail_again(engine, "quit", most=2)
     assert (failed_again.attempts, failed_again.parked_at) == (1, None)
     assert DELAY / 2 <= seconds_to_wait(failed_again) <= DELAY + 1
 

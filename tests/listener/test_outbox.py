@@ -244,7 +244,7 @@ async def test_empty_claim_tells_what_others_hold(engine: AsyncEngine, rows: Pla
     [
         pytest.param(["90 s", "30 s"], 0, 30, id="the nearest of them"),
         pytest.param(["-10 s", "30 s"], -70, -10, id="due already"),
-        pytest.param([None, "30 s"], 0, 30, id="parked ones are never due"),
+        pytest.param([None, "30 s"], 0, 30, id="dead-lettered ones are never due"),
     ],
 )
 async def test_claim_tells_when_the_next_attempt_is_due(

@@ -89,7 +89,7 @@ class Working:
 
     @property
     def failed(self) -> list[tuple[str, int, bool]]:
-        """Tutor, attempts and whether parked, of each failure so far."""
+        """Tutor, attempts and whether dead-lettered, of each failure so far."""
         return [(f.tutor_id, f.attempts, f.parked_at is not None) for batch in self.batches for f in batch.failed]
 
     async def has_reported_failures(self, count: int) -> None:
@@ -253,7 +253,7 @@ async def _are_alerted(platform: Platform, tutors: list[str]) -> bool:
     return await alerted(platform) == tutors
 
 
-async def test_failing_tutor_is_tried_again_and_parked_at_last(
+async def test_failing_tutor_is_tried_again_and_dead_lettered_at_last(
     engine: AsyncEngine, platform: Platform, poison: set[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     await no_shows(platform, 200)
@@ -261,11 +261,11 @@ async def test_failing_tutor_is_tried_again_and_parked_at_last(
 
     async with working(engine, failure_attempts=3, failure_delay_seconds=0.2) as at_work:
 
-        async def is_parked() -> bool:
+        async def is_dead_lettered() -> bool:
             rows = await platform.rows("SELECT parked_at IS NOT NULL, unfinished FROM tutorwatch.failures")
             return bool(rows == [(True, False)])
 
-        await eventually(is_parked)  # by itself: nothing wakes the worker, and its poll is far away
+        await eventually(is_dead_lettered)  # by itself: nothing wakes the worker, and its poll is far away
         await at_work.has_reported_failures(3)
         statements = len(at_work.batches)
         await asyncio.sleep(0.5)
@@ -293,7 +293,7 @@ async def test_last_attempt_is_told_beforehand_where_the_one_before_ended_its_li
     assert await platform.rows("SELECT * FROM tutorwatch.failures") == []
 
 
-async def test_new_change_gives_a_parked_tutor_one_more_chance(
+async def test_new_change_gives_a_dead_lettered_tutor_one_more_chance(
     engine: AsyncEngine, platform: Platform, poison: set[str]
 ) -> None:
     (tutor,) = await no_shows(platform, 1)

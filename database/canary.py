@@ -14,7 +14,7 @@ from database.sql_files import read_sql
 
 
 class Part(StrEnum):
-    """What is tried."""
+    """The parts of the canary."""
 
     RECORDING = "recording"
     """A session and its metrics, written and taken back, show in the outbox."""
@@ -23,7 +23,7 @@ class Part(StrEnum):
 
 
 class Outcome(StrEnum):
-    """What came of a test of recording."""
+    """The outcomes of a test of recording."""
 
     RECORDED = "recorded"
     UNRECORDED = "unrecorded"
@@ -49,7 +49,7 @@ OVERDUE_AFTER = timedelta(seconds=60)
 
 @dataclass(frozen=True, slots=True)
 class Canary:
-    """What is known of both parts."""
+    """The state of both parts, as far as it is known."""
 
     outcome: Outcome | None = None
     """Of recording; None: it was never tried."""

@@ -24,7 +24,7 @@ KNOWN_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class KnownCondition:
-    """What a process knows of the condition; `condition` is None where it can't tell."""
+    """The condition as a process knows it; `condition` is None where it can't tell."""
 
     condition: Condition | None
     read_at: datetime | None

@@ -37,7 +37,7 @@ class DatabaseSettings(BaseSettings):
 
 
 class ServiceSettings(BaseSettings):
-    """What the settings of every service have in common."""
+    """The settings that all services share."""
 
     model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
@@ -176,7 +176,7 @@ class AnsweredConnection(psycopg.AsyncConnection[Any]):
 
 
 class ConnectionFactory:
-    """How to reach a database: directly or, found out with the first connection, through a pooler.
+    """Opens connections: directly or, as the first one shows, through a pooler.
 
     A pooler that gives out a connection to the server for a transaction at a time passes no `options` on: it refuses
     them, or drops them without a word. Nothing may stay behind on such a connection either, neither settings nor

@@ -1,4 +1,4 @@
-"""What can go wrong with a database, and which errors are transient."""
+"""The errors of this package, and which of a database's errors are transient."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

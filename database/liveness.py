@@ -1,4 +1,4 @@
-"""When a listener counts as alive."""
+"""The condition under which a listener counts as alive."""
 
 HEARTBEAT_SECONDS = 4
 """How often a listener says that it is alive, unless a setting says otherwise."""

@@ -27,7 +27,7 @@ Rows = Sequence[Row[Any]]
 
 @dataclass(frozen=True, slots=True)
 class DatabaseMetrics:
-    """What the database knows; what couldn't be read is empty, and then there is a problem in the condition."""
+    """The metrics of the database; what couldn't be read is empty, and then the condition has a problem."""
 
     condition: Condition
     recording: Rows = field(default_factory=tuple)

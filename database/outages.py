@@ -25,7 +25,7 @@ def is_permanent(error: BaseException) -> bool:
 
 
 class Outage:
-    """What was last logged of an outage; one for each thing that may be away."""
+    """The memory of what was last logged of an outage; one for each thing that may be away."""
 
     def __init__(self) -> None:
         self._logged_at: dict[int | str, float] = {}

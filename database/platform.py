@@ -53,7 +53,7 @@ class MissingFeature:
 
 @dataclass(frozen=True, slots=True)
 class Missing:
-    """What a database does without: the same for queries, that are put together from what there is."""
+    """The features that a database lacks, for queries, which are put together from what there is."""
 
     features: tuple[MissingFeature, ...] = ()
 
@@ -91,7 +91,7 @@ class RulesOff:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """What a database has of what is needed. `differences` keep Tutorwatch from working; the rest is information."""
+    """The result of a comparison. `differences` keep Tutorwatch from working; the rest is information."""
 
     differences: tuple[Difference, ...] = ()
     missing_features: tuple[MissingFeature, ...] = ()

@@ -1,4 +1,4 @@
-"""What Tutorwatch needs of the platform's schema, as data: all that is read or written of it, and by whom.
+"""The parts of the platform's schema that Tutorwatch needs, as data: all that is read or written of it, and by whom.
 
 `database.platform` compares a database with it.
 """
@@ -12,7 +12,7 @@ from database.recording import RECORDED
 
 
 class Kind(StrEnum):
-    """What a column must be able to hold, in the words of a message."""
+    """The kinds of values that a column must be able to hold, in the words of a message."""
 
     TEXT = "text"
     INSTANT = "a date with time"
@@ -54,7 +54,7 @@ class Feature(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Need:
-    """What is needed of a column."""
+    """The needs of one column."""
 
     kind: Kind
     labels: frozenset[str] = frozenset()

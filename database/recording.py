@@ -1,4 +1,4 @@
-"""What is recorded of the platform's tables, by which triggers, and the switch that turns it off."""
+"""The recording of changes: which tables and columns, by which triggers, and the switch that turns it off."""
 
 from dataclasses import dataclass
 

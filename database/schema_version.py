@@ -1,4 +1,4 @@
-"""Whether the database's schema is the one this program needs. Services check it at start; none migrates."""
+"""The schema version that this program needs. Services check it at start; none migrates."""
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection

@@ -1,4 +1,4 @@
-"""What the HTTP ports of all services have in common: the headers of every answer, and what no answer says."""
+"""The HTTP server of all services: the headers of every answer, and errors that quote nothing."""
 
 import logging
 from collections.abc import Mapping

@@ -9,7 +9,7 @@ from database.recording import OFF_SINCE, REEVALUATE_ALL, SWITCH_OFF, SWITCH_ON
 
 
 class Automation(StrEnum):
-    """Whether changes are recorded; `missing` before `migrate`."""
+    """The states of the switch: changes are recorded or not; `missing` before `migrate`."""
 
     ON = "on"
     OFF = "off"

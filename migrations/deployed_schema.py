@@ -1,4 +1,4 @@
-"""Whether Tutorwatch can be added to a database: the platform's, as `database.platform` needs it, or an empty one."""
+"""The check before an adoption: a database is the platform's, as `database.platform` needs it, or empty."""
 
 import psycopg
 

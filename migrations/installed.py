@@ -1,4 +1,4 @@
-"""What of the manifest a database lacks, and what of ours it has that isn't in the manifest any more."""
+"""The comparison of a database with the manifest: what it lacks, and what it has that is no longer in it."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from migrations.sql import read_sql
 
 
 class Kind(StrEnum):
-    """What an operator calls it."""
+    """The kinds of parts, as an operator calls them."""
 
     TABLE = "table"
     SEQUENCE = "sequence"

@@ -1,4 +1,4 @@
-"""What Tutorwatch has in a database beside its own tables: functions, triggers, and indexes on the platform's tables.
+"""The parts of Tutorwatch in a database beside its own tables: functions, triggers, indexes on the platform's tables.
 
 `migrate` makes a database have all of this and nothing else of ours; the doctor compares with it. Only plain indexes
 and plain triggers are on the platform's tables: whatever the platform alters, they are in nobody's way.
@@ -222,7 +222,7 @@ class Trigger:
 
     @property
     def definition(self) -> str:
-        """As `pg_get_triggerdef` writes it, every name with its schema."""
+        """The definition as `pg_get_triggerdef` writes it, every name with its schema."""
         kind = "CONSTRAINT TRIGGER" if self.is_deferred else "TRIGGER"
         arguments = ", ".join(f"'{argument}'" for argument in self.arguments)
         parts = [

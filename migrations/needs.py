@@ -1,4 +1,4 @@
-"""What a migration needs beforehand: rights of the role that migrates, and room on the disk."""
+"""The needs of a migration beforehand: rights of the role that migrates, and room on the disk."""
 
 import psycopg
 

@@ -1,4 +1,4 @@
-"""What the services' roles may do: given, and taken back."""
+"""Gives the services' roles their rights, and takes them back."""
 
 import psycopg
 from psycopg import sql

@@ -40,7 +40,7 @@ class SchemaError(Exception):
 
 @dataclass(frozen=True)
 class Migrated:
-    """What a migration did: revisions before and after (None: none yet), and what it repaired."""
+    """The result of a migration: revisions before and after (None: none yet), and what it repaired."""
 
     before: str | None
     after: str
@@ -59,7 +59,7 @@ def head_revision() -> str:
 
 @dataclass(frozen=True)
 class Preview:
-    """What `migrate` would do."""
+    """The work that `migrate` would do."""
 
     problems: tuple[str, ...]
     """What keeps it from doing it, a line each."""

@@ -36,7 +36,7 @@ ATTEMPTS = 5
 
 @dataclass(frozen=True)
 class Options:
-    """What `tutorwatch backfill` was asked for. No tutors named: all of them."""
+    """The options of `tutorwatch backfill`. No tutors named: all of them."""
 
     tutor_ids: Sequence[str] = ()
     limit: int | None = None
@@ -46,7 +46,7 @@ class Options:
 
 @dataclass
 class Summary:
-    """What the run created so far, over all tutors."""
+    """The results of the run so far, over all tutors."""
 
     tutors: int = 0
     alerts: int = 0

@@ -335,7 +335,7 @@ def automation_off() -> None:
 
 @automation.command("status")
 def automation_status(as_json: Json = False) -> None:
-    """Says whether changes are recorded; exit 1 where Tutorwatch isn't installed."""
+    """Prints whether changes are recorded; exit 1 where Tutorwatch isn't installed."""
     import json
 
     from migrations import automation as switch

@@ -1,4 +1,4 @@
-"""What `tutorwatch run` prints: each session, and each alert or insight that came of it."""
+"""The output of `tutorwatch run`: each session, and each alert or insight that came of it."""
 
 import asyncio
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""How logs look: lines for people on a terminal, JSON for machines elsewhere; always on stderr."""
+"""The format of logs: lines for people on a terminal, JSON for machines elsewhere; always on stderr."""
 
 import logging
 import sys

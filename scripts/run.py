@@ -36,7 +36,7 @@ DEMO_ADMIN_EMAIL = "admin@demo.test"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What `tutorwatch run` runs with."""
+    """The options and settings of `tutorwatch run`."""
 
     listener: ListenerSettings
     web: WebSettings

@@ -9,8 +9,10 @@ SERVICES = ("listener", "web")
 
 
 def rights(context: DoctorContext) -> Finding:
-    """Those of the roles that are on record or that services run as now. Where no service has either, our own role must
-    do, and be good for one service at least."""
+    """The roles that are on record, or that services run as now, have their services' rights.
+
+    Where no service has either, our own role must do, and be good for one service at least.
+    """
     (me,) = context.row("SELECT current_user::text")
     known = [(role, service) for service in SERVICES for role in sorted(_roles(context, service))]
     unknown = [(me, service) for service in SERVICES if service not in {each for _, each in known}]

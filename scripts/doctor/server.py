@@ -108,7 +108,7 @@ DEFAULTING_TO_NOW = """
 
 
 def _time_zones_set(context: DoctorContext) -> list[str]:
-    """Those that are set for this database or for single roles."""
+    """Return the time zones that are set for this database or for single roles."""
     found = context.rows(
         "SELECT DISTINCT split_part(setting, '=', 2) FROM pg_db_role_setting, unnest(setconfig) AS setting"
         " WHERE lower(split_part(setting, '=', 1)) = 'timezone' AND setdatabase IN"

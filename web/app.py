@@ -10,12 +10,11 @@ from aiohttp import web
 
 from database.outages import Outage
 from rules.settings import Thresholds
-from web.auth.access import authorize, identify, lifetime
+from web.auth.access import authorize, identify
 from web.auth.audit import LATELY_NOTED, LatelyNoted
 from web.auth.openid.provider import provider_context
 from web.auth.passwords import Passwords
-from web.auth.sign_in_lookup import SIGN_INS, SignInLookup
-from web.database import connections_for_pages, open_web_engine
+from web.database import open_web_engine
 from web.http.observation import HTTP_METRICS, HttpMetrics, observe
 from web.http.problems import OUTAGE, answer_errors
 from web.http.responses import complete, keep_cookies
@@ -23,13 +22,14 @@ from web.http.static_files import StaticFiles
 from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
 from web.live.condition import condition_context
 from web.live.hub import HUB, close_streams, hub_context
-from web.live.kept_pages import PAGES, PageKeeper
+from web.live.kept import Kept
 from web.live.platform_statistics import figures_context
-from web.queries.reading import READS, Reads
+from web.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
 from web.views import presentation
-from web.views.api import SUMMARY, SummaryCache
+from web.views.api import SUMMARY, SUMMARY_SECONDS
+from web.views.pages import DASHBOARD_SECONDS, DASHBOARDS
 
 TEMPLATES = Path(__file__).parent / "templates"
 LARGEST_BODY = 256 * 1024
@@ -44,14 +44,22 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
     )
     app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
     app[HTTP_METRICS], app[PASSWORDS] = HttpMetrics(), Passwords()
-    app[SUMMARY], app[PAGES], app[OUTAGE] = SummaryCache(), PageKeeper(), Outage()
+    app[OUTAGE] = Outage()
     app[LATELY_NOTED] = LatelyNoted()
     static = StaticFiles()
     add_routes(app)
     _set_up_templates(app, static)
     app.on_response_prepare.append(complete)
     static.add_to(app)
-    contexts = [_engine_context, hub_context, _reads_context, condition_context, figures_context, provider_context]
+    contexts = [
+        _engine_context,
+        hub_context,
+        _kept_context,
+        _reads_context,
+        condition_context,
+        figures_context,
+        provider_context,
+    ]
     app.cleanup_ctx.extend(contexts)
     app.on_shutdown.append(close_streams)
     return app
@@ -73,11 +81,14 @@ def _set_up_templates(app: web.Application, static: StaticFiles) -> None:
 async def _engine_context(app: web.Application) -> AsyncIterator[None]:
     app[ENGINE] = open_web_engine(app[DATABASE_URL])
     app[STATEMENTS] = app[ENGINE].execution_options(isolation_level="AUTOCOMMIT")
-    connections = connections_for_pages(app[DATABASE_URL])
-    app[SIGN_INS] = SignInLookup(connections, lifetime(app[SETTINGS]), when_lost=app[ENGINE].dispose)
     yield
-    await app[SIGN_INS].close()
     await app[ENGINE].dispose()
+
+
+async def _kept_context(app: web.Application) -> AsyncIterator[None]:
+    app[DASHBOARDS] = Kept(app[HUB], DASHBOARD_SECONDS)
+    app[SUMMARY] = Kept(app[HUB], SUMMARY_SECONDS)
+    yield
 
 
 async def _reads_context(app: web.Application) -> AsyncIterator[None]:

@@ -88,7 +88,7 @@ async def _ask_twice(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
     try:
         return await ask()
     except DBAPIError as error:
-        if not error.connection_invalidated:
+        if not error.connection_invalidated:  # as it also is where a kept plan was stale
             raise
         return await ask()
 

@@ -6,7 +6,15 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from web.auth import account, sign_in
-from web.auth.access import RULES, Rule
+from web.auth.access import (
+    RULES,
+    Rule,
+    Subject,
+    tutor_in_path,
+    tutor_of_session,
+    tutor_of_text,
+    whoever_asks,
+)
 from web.auth.identity import Access, Scope
 from web.auth.openid import flow
 from web.auth.openid.provider import CALLBACK
@@ -22,6 +30,10 @@ ALERT = "{id:[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}}"
 """An alert's id in a path; whatever looks otherwise is an unknown address."""
 
 
+ADMINS, SIGNED_IN, ANYONE = Rule(Access.ADMINS), Rule(Access.SIGNED_IN), Rule(Access.ANYONE)
+ANYONE_UNASKED = Rule(Access.ANYONE_UNASKED)
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """An address. GET routes answer HEAD, too."""
@@ -29,9 +41,14 @@ class Route:
     method: str
     path: str
     handler: Handler
-    access: Access = Access.ADMINS
+    rule: Rule = ADMINS
+    """Who may use it: admins only, unless it says otherwise."""
     operation: Operation | None = None
     """What the OpenAPI document says of it; every route of JSON has one, but the document itself."""
+
+
+def _for_the_tutor(subject: Subject, *, is_stream: bool = False) -> Rule:
+    return Rule(Access.ADMINS_AND_THE_TUTOR, subject, is_stream=is_stream)
 
 
 WHOLE = "/texts/{kind}/{id}/{field}"
@@ -40,46 +57,41 @@ ROUTES = [
     Route("GET", "/", pages.dashboard),
     Route("GET", "/alerts", pages.alerts),
     Route("GET", "/tutors", pages.tutors),
-    Route("GET", "/tutors/{id}", pages.tutor, Access.ADMINS_AND_THE_TUTOR),
-    Route("GET", "/sessions/{id}", pages.session, Access.ADMINS_AND_THE_TUTOR),
+    Route("GET", "/tutors/{id}", pages.tutor, _for_the_tutor(tutor_in_path)),
+    Route("GET", "/sessions/{id}", pages.session, _for_the_tutor(tutor_of_session)),
     Route("GET", "/system", pages.system),
     Route("GET", "/audit", audit_pages.show),
-    Route("GET", "/audit.csv", audit_pages.export),
-    Route("GET", "/sign-in", pages.sign_in, Access.ANYONE),
-    Route("POST", "/sign-in", sign_in.sign_in, Access.ANYONE),
-    Route("GET", "/sign-in/link", sign_in.show_link, Access.ANYONE),
-    Route("POST", "/sign-in/link", sign_in.use_link, Access.ANYONE),
-    Route("GET", "/sign-in/openid", flow.start, Access.ANYONE),
-    Route("GET", CALLBACK, flow.callback, Access.ANYONE),
-    Route("GET", "/password", sign_in.show_password_link, Access.ANYONE),
-    Route("POST", "/password", sign_in.use_password_link, Access.ANYONE),
-    Route("POST", "/sign-out", sign_in.sign_out, Access.SIGNED_IN),
-    Route("GET", "/account", account.show, Access.SIGNED_IN),
-    Route("POST", "/account/password", account.change_password, Access.SIGNED_IN),
-    Route("POST", "/account/sign-ins/end", account.end_sign_ins, Access.SIGNED_IN),
+    Route("GET", "/audit.csv", audit_pages.export, Rule(is_stream=True)),
+    Route("GET", "/sign-in", pages.sign_in, ANYONE),
+    Route("POST", "/sign-in", sign_in.sign_in, ANYONE),
+    Route("GET", "/sign-in/link", sign_in.show_link, ANYONE),
+    Route("POST", "/sign-in/link", sign_in.use_link, ANYONE),
+    Route("GET", "/sign-in/openid", flow.start, ANYONE),
+    Route("GET", CALLBACK, flow.callback, ANYONE),
+    Route("GET", "/password", sign_in.show_password_link, ANYONE),
+    Route("POST", "/password", sign_in.use_password_link, ANYONE),
+    Route("POST", "/sign-out", sign_in.sign_out, SIGNED_IN),
+    Route("GET", "/account", account.show, SIGNED_IN),
+    Route("POST", "/account/password", account.change_password, SIGNED_IN),
+    Route("POST", "/account/sign-ins/end", account.end_sign_ins, SIGNED_IN),
     Route("POST", f"/alerts/{ALERT}/acknowledge", actions.acknowledge),
     Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
     Route("POST", "/tutors/{id}/notes", actions.add_note),
     Route("POST", "/system/retry", actions.retry),
-    Route("GET", WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR),
-    Route("GET", "/events", hub.events, Access.ADMINS_AND_THE_TUTOR),
-    Route("GET", "/api/critical-alerts", api.critical_alerts, operation=api.CRITICAL_ALERTS),
+    Route("GET", WHOLE, texts.whole_text, _for_the_tutor(tutor_of_text, is_stream=True)),
+    Route("GET", "/events", hub.events, _for_the_tutor(whoever_asks, is_stream=True)),
+    Route("GET", "/api/critical-alerts", api.critical_alerts, Rule(scope=Scope.SUMMARY), operation=api.CRITICAL_ALERTS),
     Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
-    Route("GET", "/api/tutors/{id}", api.tutor, Access.ADMINS_AND_THE_TUTOR, api.TUTOR),
-    Route("GET", "/api" + WHOLE, texts.whole_text, Access.ADMINS_AND_THE_TUTOR, texts.WHOLE_TEXT),
+    Route("GET", "/api/tutors/{id}", api.tutor, _for_the_tutor(tutor_in_path), api.TUTOR),
+    Route("GET", "/api" + WHOLE, texts.whole_text, _for_the_tutor(tutor_of_text, is_stream=True), texts.WHOLE_TEXT),
     Route("GET", "/api/audit", audit_pages.as_json, operation=audit_pages.AUDIT),
     Route("POST", f"/api/alerts/{ALERT}/acknowledge", api.acknowledge, operation=api.ACKNOWLEDGE),
     Route("POST", f"/api/alerts/{ALERT}/resolve", api.resolve, operation=api.RESOLVE),
-    Route("GET", "/api/openapi.json", api.openapi, Access.ANYONE),
-    Route("GET", "/healthz", operations.healthz, Access.ANYONE),
-    Route("GET", "/readyz", operations.readyz, Access.ANYONE),
-    Route("GET", "/metrics", operations.metrics, Access.ANYONE),
+    Route("GET", "/api/openapi.json", api.openapi, ANYONE_UNASKED),
+    Route("GET", "/healthz", operations.healthz, ANYONE_UNASKED),
+    Route("GET", "/readyz", operations.readyz, ANYONE_UNASKED),
+    Route("GET", "/metrics", operations.metrics, ANYONE_UNASKED),
 ]
-
-_SUMMARIES = {"/api/critical-alerts"}
-_ASKS_NOBODY = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
-_STREAMS = {"/events", "/audit.csv", WHOLE, "/api" + WHOLE}
-_PROMPT = {"/", "/healthz"}
 
 
 def add_routes(app: web.Application) -> None:
@@ -89,19 +101,5 @@ def add_routes(app: web.Application) -> None:
     app[RULES] = {}
     for route in ROUTES:
         resource = app.router.add_resource(route.path)
-        rule = Rule(
-            route.access,
-            _scope(route),
-            names_tutor="/tutors/{id}" in route.path,
-            is_stream=route.path in _STREAMS,
-            is_prompt=route.path in _PROMPT,
-            asks_nobody=route.path in _ASKS_NOBODY,
-        )
         for method in (route.method, "HEAD") if route.method == "GET" else (route.method,):
-            app[RULES][resource.add_route(method, route.handler)] = rule
-
-
-def _scope(route: Route) -> Scope:
-    if route.method != "GET":
-        return Scope.ACT
-    return Scope.SUMMARY if route.path in _SUMMARIES else Scope.READ
+            app[RULES][resource.add_route(method, route.handler)] = route.rule

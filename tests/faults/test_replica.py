@@ -19,9 +19,9 @@ from tests.platform import Platform
 from tests.roles import WEB
 from tests.scripts.command import Running, eventually
 from tests.servers import folder_for_servers
+from web import reading
 from web.auth.cookies import FLASH, form_token
 from web.database import open_web_engine
-from web.queries import reading
 
 TOKEN = "a token for the scraper"
 FROM_REPLICA = "Read from a replica"

@@ -1,13 +1,17 @@
 """Who may use which route: every route of the dashboard has a row here."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, token_on
+from web.auth.access import Rule
 from web.auth.cookies import SIGN_IN, form_token
+from web.auth.identity import Access
 from web.routes import ROUTES, Route
 
 PATTERN = re.compile(r"\{id:[^/]*\}(?=/)")
@@ -91,6 +95,51 @@ def test_every_address_is_in_the_table_of_routes(server: TestServer) -> None:
     }
 
     assert served == {(route.method, PATTERN.sub("{id}", route.path)) for route in ROUTES}
+
+
+FOR_TUTORS = [route for route in ROUTES if route.rule.access is Access.ADMINS_AND_THE_TUTOR]
+SECRET = "about Ann"
+
+
+async def tell_at_once(request: web.Request) -> web.StreamResponse:
+    """Answers, as a stream may, before anything could look at what it answers."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    await response.write(SECRET.encode())
+    return response
+
+
+@pytest.fixture
+def streams_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every route answers as a stream whose handler asks for nobody's rights."""
+    told = [replace(r, handler=tell_at_once, rule=replace(r.rule, is_stream=True)) for r in ROUTES]
+    monkeypatch.setattr("web.routes.ROUTES", told)
+
+
+@pytest.mark.usefixtures("streams_only")
+@pytest.mark.parametrize("route", FOR_TUTORS, ids=lambda route: route.path)
+async def test_other_tutors_get_nothing_even_of_a_handler_that_tells_everybody(route: Route, sign_in: SignIn) -> None:
+    told = {}
+    for user_id in ("ann", "bob"):
+        browser = await sign_in(user_id)
+        async with browser.get(address(route)[1]) as response:
+            told[user_id] = SECRET in await response.text()
+    is_about_whoever_asks = route.path == "/events"
+    assert told == {"ann": True, "bob": is_about_whoever_asks}
+
+
+@pytest.mark.usefixtures("streams_only")
+async def test_a_student_gets_nothing_of_any_route_for_tutors(sign_in: SignIn) -> None:
+    student = await sign_in("sam")
+    for route in FOR_TUTORS:
+        async with student.get(address(route)[1]) as response:
+            assert response.status == 403
+
+
+@pytest.mark.parametrize("is_stream", [False, True])
+def test_route_for_a_tutor_has_to_say_whom_it_is_about(is_stream: bool) -> None:
+    with pytest.raises(ValueError, match="how to find"):
+        Rule(Access.ADMINS_AND_THE_TUTOR, is_stream=is_stream)
 
 
 async def ask(browser: Browser, method: str, path: str) -> Any:

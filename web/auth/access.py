@@ -1,5 +1,6 @@
 """Finds out who is asking, and refuses what they may not: the default of every route is "admins only"."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from urllib.parse import quote
@@ -7,44 +8,48 @@ from urllib.parse import quote
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from web import queries
 from web.auth import store
 from web.auth.audit import A_MINUTE, AN_HOUR, Action, Actor, Entry, note_seldom
-from web.auth.cookies import SIGN_IN, digest, form_token, is_form_token, read_cookie
+from web.auth.cookies import SIGN_IN, digest, form_token, read_cookie
+from web.auth.form_tokens import require_own_form
 from web.auth.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
-from web.auth.origin import refuse_other_sites
 from web.auth.proxies import client_address, forwarded_identity
-from web.auth.sign_in_lookup import SIGN_INS
 from web.database import first_answer, is_database_gone
-from web.http.forms import FORM_FIELD, FORM_TYPE, read_form
 from web.http.paths import id_in_path, path_part
 from web.http.problems import answer_error, wants_json
 from web.http.redirects import redirect
 from web.http.rendering import form_secret
-from web.keys import STATEMENTS
+from web.keys import CONDITION, SETTINGS, STATEMENTS
 from web.queries.expressions import marked
-from web.queries.reading import answer_in_time
+from web.queries.texts import SOURCES, Source
+from web.reading import answer_in_time, reading
 from web.settings import WebSettings
 
-FORM_HEADER = "X-CSRF-Token"
-_CHECKED = web.RequestKey("tutor_access_checked", bool)
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
+
+Subject = Callable[[web.Request], Awaitable[str | None]]
+"""Finds the tutor whom a request is about; None for what isn't there, or is not for any tutor's eyes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What is to be known about a route before its handler runs."""
+    """Who may use a route, and how it answers. All that is not for admins alone says so in `web.routes`.
 
-    access: Access
-    scope: Scope
-    """What a program's token must reach to use it."""
-    names_tutor: bool = False
-    """Its `{id}` is the tutor whom it is about."""
+    Raises ValueError where a tutor is let in without saying which one.
+    """
+
+    access: Access = Access.ADMINS
+    subject: Subject | None = None
+    """Whom it is about, where that tutor may see it."""
+    scope: Scope | None = None
+    """What a program's token must reach; None: READ for what only reads, else ACT."""
     is_stream: bool = False
-    """Its answer has no end, or a late one, so no deadline either; its handler asks for access by itself."""
-    is_prompt: bool = False
-    """Mostly answers without waiting, and bounds what it does wait for: a deadline would cost more than the answer."""
-    asks_nobody: bool = False
-    """Answers without looking at who asks, so that it works without the database."""
+    """Its answer has no end, or a late one, so no deadline either."""
+
+    def __post_init__(self) -> None:
+        if (self.subject is not None) != (self.access is Access.ADMINS_AND_THE_TUTOR):
+            raise ValueError("A route for the tutor whom it is about, and no other, says how to find them")
 
 
 RULES = web.AppKey("rules", dict[web.AbstractRoute, Rule])
@@ -56,16 +61,34 @@ def lifetime(settings: WebSettings) -> store.Lifetime:
     return store.Lifetime(timedelta(hours=settings.web_idle_hours), timedelta(hours=settings.web_session_hours))
 
 
-def require_tutor_access(request: web.Request, tutor_id: str) -> None:
-    """Raises HTTPNotFound for a tutor who asks about somebody else, as if there were nothing.
+async def tutor_in_path(request: web.Request) -> str | None:
+    """The tutor whose id the path names."""
+    return id_in_path(request)
 
-    A handler of a route for ADMINS_AND_THE_TUTOR must call it before it shows anything, unless the route's path
-    names the tutor.
-    """
-    request[_CHECKED] = True
-    identity = request[IDENTITY]
-    if not identity.is_admin and identity.user_id != tutor_id:
-        raise web.HTTPNotFound
+
+async def tutor_of_session(request: web.Request) -> str | None:
+    """The tutor who holds the session that the path names."""
+    async with reading(request) as conn:
+        return await queries.tutor_of_session(conn, request.match_info["id"])
+
+
+async def tutor_of_text(request: web.Request) -> str | None:
+    """The tutor whom the text that the path names is about, unless admins wrote it for each other."""
+    source = source_in_path(request)
+    if source is None or source.is_private:
+        return None
+    async with reading(request) as conn:
+        return await queries.tutor_of_text(conn, source, id_in_path(request), missing=request.app[CONDITION].missing)
+
+
+def source_in_path(request: web.Request) -> Source | None:
+    """Where the text stands that the path names by its kind and field; None where there is no such text."""
+    return SOURCES.get((request.match_info["kind"], request.match_info["field"]))
+
+
+async def whoever_asks(request: web.Request) -> str | None:
+    """The tutor who asks: what they get is about themself, whatever they ask for."""
+    return request[IDENTITY].user_id
 
 
 async def identify_again(request: web.Request) -> Identity | None:
@@ -75,7 +98,7 @@ async def identify_again(request: web.Request) -> Identity | None:
     if email := forwarded_identity(request):
         return await first_answer(lambda: _identify_forwarded(request, email))
     if sign_in := read_cookie(request, SIGN_IN):
-        return await _identify_browser(request, sign_in)
+        return await first_answer(lambda: _identify_browser(request, sign_in))
     return None
 
 
@@ -83,7 +106,7 @@ async def identify_again(request: web.Request) -> Identity | None:
 async def identify(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Sets `request[IDENTITY]` where somebody is known."""
     rule = _rule_of(request)
-    if rule and rule.asks_nobody:
+    if rule and rule.access is Access.ANYONE_UNASKED:
         return await handler(request)
     try:
         identity = await identify_again(request)
@@ -108,15 +131,24 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
     if refusal := _refuse(request, rule):
         return refusal
     if request.method not in _SAFE_METHODS:
-        await _require_own_form(request, rule.access)
-    if rule.names_tutor and rule.access is Access.ADMINS_AND_THE_TUTOR:
-        require_tutor_access(request, id_in_path(request))
-    if rule.is_stream or rule.is_prompt:
+        await require_own_form(request, rule.access)
+    if rule.is_stream:
+        await answer_in_time(request, lambda: _require_subject(request, rule))
         return await handler(request)
-    response = await answer_in_time(request, lambda: handler(request))
-    if rule.access is Access.ADMINS_AND_THE_TUTOR and not request[IDENTITY].is_admin and _CHECKED not in request:
-        raise RuntimeError(f"{request.path} was shown to a tutor without asking whether they may see it")
-    return response
+
+    async def answer() -> web.StreamResponse:
+        await _require_subject(request, rule)
+        return await handler(request)
+
+    return await answer_in_time(request, answer)
+
+
+async def _require_subject(request: web.Request, rule: Rule) -> None:
+    """Raises HTTPNotFound for a tutor who asks about somebody else, as if there were nothing."""
+    if rule.subject is None or request[IDENTITY].is_admin:
+        return
+    if await rule.subject(request) != request[IDENTITY].user_id:
+        raise web.HTTPNotFound
 
 
 def may_be_stored(text: str) -> bool:
@@ -131,13 +163,14 @@ def _rule_of(request: web.Request) -> Rule | None:
 def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
     """The answer for somebody who may not; None if they may."""
     access = rule.access
-    if access is Access.ANYONE:
+    if access in (Access.ANYONE, Access.ANYONE_UNASKED):
         return None
     identity = request.get(IDENTITY)
     if identity is None:
         return _ask_to_sign_in(request)
-    if identity.token and not identity.token.scope.covers(rule.scope):
-        return answer_error(request, 403, f"This token's scope is {identity.token.scope}; this needs {rule.scope}.")
+    needed = rule.scope or (Scope.READ if request.method in _SAFE_METHODS else Scope.ACT)
+    if identity.token and not identity.token.scope.covers(needed):
+        return answer_error(request, 403, f"This token's scope is {identity.token.scope}; this needs {needed}.")
     is_tutor = identity.role is Role.TUTOR
     if identity.is_admin or access is Access.SIGNED_IN or (access is Access.ADMINS_AND_THE_TUTOR and is_tutor):
         if request.method in _SAFE_METHODS or identity.may_act:
@@ -153,30 +186,6 @@ def _ask_to_sign_in(request: web.Request) -> web.Response:
         return answer_error(request, 401, headers={"WWW-Authenticate": "Bearer"})
     asked = request.path_qs if request.method in _SAFE_METHODS else "/"
     return redirect("/sign-in" if asked == "/" else f"/sign-in?next={quote(asked, safe='')}")
-
-
-async def _require_own_form(request: web.Request, access: Access) -> None:
-    """Raises HTTPForbidden unless it was sent from a page of ours, by its form token; programs' tokens do without."""
-    identity = request.get(IDENTITY)
-    if identity and identity.by is SignedInBy.PROGRAM:
-        return
-    refuse_other_sites(request)
-    given = request.headers.get(FORM_HEADER)
-    if given is None and request.content_type == FORM_TYPE:
-        given = (await read_form(request)).get(FORM_FIELD)
-    if given is None or not any(is_form_token(given, *of) for of in _form_secrets(request, access)):
-        raise web.HTTPForbidden(text="This form is out of date. Go back, load the page again and send it once more.")
-
-
-def _form_secrets(request: web.Request, access: Access) -> list[tuple[str, str]]:
-    """Of a browser that is signed in, its sign-in; a sign-in form may still be open in another tab.
-
-    Whom a proxy signs in has none: the browser's own secret then counts for this person only, not for the next one.
-    """
-    identity = request.get(IDENTITY)
-    sign_in = read_cookie(request, SIGN_IN) if identity and identity.by is SignedInBy.COOKIE else None
-    theirs = (sign_in, "") if sign_in else (form_secret(request), identity.user_id if identity else "")
-    return [theirs, (form_secret(request), "")] if access is Access.ANYONE else [theirs]
 
 
 def _bearer(request: web.Request) -> str:
@@ -229,15 +238,11 @@ async def _note_forwarded(request: web.Request, account: store.Account | None) -
 
 
 async def _identify_browser(request: web.Request, token: str) -> Identity | None:
-    known = await request.app[SIGN_INS].find(digest(token))
-    if known and known.is_stale and _is_a_persons_act(request):
-        await first_answer(lambda: _note_use(request, token))
-    return _identity(known.account, SignedInBy.COOKIE, form_token(token)) if known else None
-
-
-async def _note_use(request: web.Request, token: str) -> None:
     async with request.app[STATEMENTS].begin() as conn:
-        await store.touch_sign_in(conn, digest(token))
+        known = await store.find_sign_in(conn, digest(token), lifetime(request.app[SETTINGS]))
+        if known and known.is_stale and _is_a_persons_act(request):
+            await store.touch_sign_in(conn, digest(token))
+    return _identity(known.account, SignedInBy.COOKIE, form_token(token)) if known else None
 
 
 def _is_a_persons_act(request: web.Request) -> bool:

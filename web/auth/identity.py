@@ -30,6 +30,8 @@ class Access(StrEnum):
     ADMINS_AND_THE_TUTOR = "admins and the tutor whom it is about"
     SIGNED_IN = "anyone signed in"
     ANYONE = "anyone"
+    ANYONE_UNASKED = "anyone, without looking who asks"
+    """What must answer without the database, too."""
 
 
 class SignedInBy(StrEnum):

@@ -42,8 +42,6 @@ class HttpMetrics:
             ["route"],
             registry=self.registry,
         )
-        self._labelled: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
-        """Looked up once: the library checks and locks anew each time."""
 
     def families(self) -> Iterator[Metric]:
         """All of them, the durations also by the name they had before."""
@@ -57,12 +55,8 @@ class HttpMetrics:
         route = request.match_info.route.resource
         name = route.canonical if route else "unknown"
         method = request.method if request.method in _METHODS else "other"
-        labelled = self._labelled.get((method, name, status))
-        if labelled is None:
-            labelled = self.requests.labels(method, name, str(status)), self.seconds.labels(name)
-            self._labelled[method, name, status] = labelled
-        labelled[0].inc()
-        labelled[1].observe(seconds)
+        self.requests.labels(method, name, str(status)).inc()
+        self.seconds.labels(name).observe(seconds)
 
 
 HTTP_METRICS = web.AppKey("http_metrics", HttpMetrics)
@@ -90,9 +84,6 @@ def _renamed(family: Metric, name: str) -> Metric:
     return renamed
 
 
-_LINE = "%s %s %d (%.0f ms)"
-
-
 class AccessLog(AbstractAccessLogger):
     """One line per request, without the query string: it may hold a token."""
 
@@ -109,10 +100,7 @@ class AccessLog(AbstractAccessLogger):
             "bytes": response.body_length,
             **_facts(request),
         }
-        said = (method, path, status, milliseconds)
-        # Not by info(), which looks for the line of code that called it: that is always this one.
-        record = self.logger.makeRecord(self.logger.name, logging.INFO, "", 0, _LINE, said, None, extra=extra)
-        self.logger.handle(record)
+        self.logger.info("%s %s %d (%.0f ms)", method, path, status, milliseconds, extra=extra)
 
     @property
     def enabled(self) -> bool:

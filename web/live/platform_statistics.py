@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from aiohttp import web
-from sqlalchemy import text
 
 from rules.settings import Thresholds
 from web import queries
 from web.database import past_stale_plans
 from web.keys import LIMITS
 from web.live.hub import HUB, Event, EventName
-from web.queries.reading import READS, Reads
+from web.reading import READS, Reads
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +26,13 @@ FIGURES_SHOWN = timedelta(minutes=10)
 """Older figures are not shown any more: nobody has looked for so long, and they may be yesterday's."""
 PATIENCE_SECONDS = 1.0
 """How long a page waits for figures that are being read; then it shows those before, or that they are on their way."""
-READING_SECONDS = 20
-"""How long reading may take: nobody waits for it, so as long as any statement of ours outside a page."""
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
     """What is costly to read: it covers sixty days of everybody's sessions. `took` is how long that was."""
 
-    metrics: queries.PlatformMetrics
+    statistics: queries.PlatformStatistics
     ranking: queries.Ranking
     read_at: datetime
     took: timedelta
@@ -82,10 +79,10 @@ class FiguresKeeper:
         started = time.monotonic()
         async with self._reads.connect() as source:
             conn = source.conn
-            await conn.execute(text(f"SET LOCAL statement_timeout = '{READING_SECONDS}s'"))
-            metrics = await queries.platform_metrics(conn, now, self._limits)
+            await queries.allow_for_long_reading(conn)
+            statistics = await queries.platform_statistics(conn, now, self._limits)
             ranking = queries.rank(await queries.tutor_averages(conn, now))
-        return Figures(metrics, ranking, now, timedelta(seconds=time.monotonic() - started))
+        return Figures(statistics, ranking, now, timedelta(seconds=time.monotonic() - started))
 
     def _note(self, reading: asyncio.Task[Figures]) -> None:
         self._reading = None

@@ -13,18 +13,23 @@ from web.queries.alerts import (
 )
 from web.queries.audit import AuditPage, AuditRow, audit_page
 from web.queries.dashboard import (
-    PlatformMetrics,
+    DashboardData,
     Ranking,
     Scoreboard,
     critical_count,
+    dashboard_data,
     names_of,
     open_alert_counts,
-    platform_metrics,
     rank,
     scoreboard,
-    tutor_averages,
 )
 from web.queries.evidence import Evidence, EvidenceSession, evidence_of
+from web.queries.platform import (
+    PlatformStatistics,
+    allow_for_long_reading,
+    platform_statistics,
+    tutor_averages,
+)
 from web.queries.sessions import (
     SessionDetails,
     SessionPosition,
@@ -34,8 +39,10 @@ from web.queries.sessions import (
     recent_sessions,
     session_details,
     sessions_of,
+    tutor_of_session,
 )
 from web.queries.system import SystemState, system_state
+from web.queries.texts import tutor_of_text
 from web.queries.tutors import (
     TutorOverview,
     TutorPosition,
@@ -55,9 +62,10 @@ __all__ = [
     "AuditRow",
     "CriticalSummary",
     "CriticalTutor",
+    "DashboardData",
     "Evidence",
     "EvidenceSession",
-    "PlatformMetrics",
+    "PlatformStatistics",
     "Ranking",
     "Scoreboard",
     "SessionDetails",
@@ -71,16 +79,18 @@ __all__ = [
     "TutorsPage",
     "alerts_page",
     "alerts_resting_on",
+    "allow_for_long_reading",
     "audit_page",
     "coaching_notes_of",
     "count_alerts",
     "critical_count",
     "critical_summary",
+    "dashboard_data",
     "evidence_of",
     "insights_of",
     "names_of",
     "open_alert_counts",
-    "platform_metrics",
+    "platform_statistics",
     "rank",
     "recent_sessions",
     "scoreboard",
@@ -89,6 +99,8 @@ __all__ = [
     "system_state",
     "tutor_averages",
     "tutor_name",
+    "tutor_of_session",
+    "tutor_of_text",
     "tutor_overview",
     "tutors_page",
 ]

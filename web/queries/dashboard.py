@@ -1,65 +1,28 @@
-"""Reads what the dashboard shows of the whole platform: its figures, and who stands out."""
+"""Reads what the dashboard shows: critical alerts, who stands out, and recent sessions."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
-from functools import cache
 from heapq import nsmallest
-from typing import Any
+from uuid import UUID
 
-from sqlalchemy import (
-    ARRAY,
-    CTE,
-    ColumnElement,
-    Integer,
-    Row,
-    Select,
-    String,
-    and_,
-    any_,
-    bindparam,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-    true,
-)
+from sqlalchemy import ARRAY, String, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.column_types import NaiveUtc
-from database.tables import alerts, sessions, users
+from database.platform import NOTHING_MISSING, Missing
+from database.tables import alerts, users
 from rules.decisions.statistics import Ratio
-from rules.sessions import completed_since, converted, status
-from rules.settings import Thresholds
-from web.queries.expressions import LONGEST_LINE, cut
-from web.queries.sessions import FLAGGED_BELOW
+from web.queries.alerts import CriticalSummary, critical_summary
+from web.queries.evidence import Evidence, evidence_of
+from web.queries.expressions import LONGEST_LINE, count_where, cut
+from web.queries.sessions import FLAGGED_BELOW, SessionRow, SessionsShown, recent_sessions
 
-WINDOW = timedelta(days=30)
-"""The platform's figures and the scoreboard are about the last 30 days (specification, "Dashboard")."""
+EVIDENCE_SESSIONS = 3
+"""How many of an alert's sessions are shown."""
 TOP_LEAST_SESSIONS = 5
 """Least scored sessions of a top performer (specification, "Dashboard")."""
 SCOREBOARD_LENGTH = 10
-
-
-@dataclass(frozen=True, slots=True)
-class Compared:
-    """A figure of the last 30 days, and of the 30 days before."""
-
-    recent: Ratio
-    earlier: Ratio
-
-
-@dataclass(frozen=True, slots=True)
-class PlatformMetrics:
-    """The platform's figures. `churn_risk` counts tutors: in the last 30 days, and in the 30 before."""
-
-    score: Compared
-    conversion: Compared
-    no_shows: Compared
-    churn_risk: int
-    churn_risk_earlier: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,46 +70,48 @@ class Scoreboard:
     attention_count: int
 
 
-async def platform_metrics(conn: AsyncConnection, now: datetime, limits: Thresholds) -> PlatformMetrics:
-    """The figures of the last 30 days and the 30 before. One statement, over sixty days of sessions."""
-    values = {
-        "recent_start": now - WINDOW,
-        "earlier_start": now - 2 * WINDOW,
-        "no_show_limit": limits.no_show_pattern_count,
-        "reschedule_limit": limits.high_reschedule_count,
-    }
-    row = (await conn.execute(_metrics_query(), values)).one()
-    return PlatformMetrics(
-        score=_compared(row, "score_sum", "score_count"),
-        conversion=_compared(row, "converted", "first_sessions"),
-        no_shows=_compared(row, "no_shows", "due"),
-        churn_risk=row.recent_churn_risk,
-        churn_risk_earlier=row.earlier_churn_risk,
+@dataclass(frozen=True, slots=True)
+class DashboardData:
+    """What the dashboard shows beside the platform's statistics; `as_of` says how old it is, where a replica told it.
+
+    `board` is None where the tutors aren't ranked yet; `names` has those who are on it and still exist.
+    """
+
+    summary: CriticalSummary
+    evidence: Mapping[UUID, Evidence]
+    board: Scoreboard | None
+    names: Mapping[str, str]
+    sessions: tuple[SessionRow, ...]
+    as_of: datetime | None = None
+
+
+async def dashboard_data(
+    conn: AsyncConnection,
+    now: datetime,
+    shown: SessionsShown,
+    ranking: Ranking | None,
+    *,
+    missing: Missing = NOTHING_MISSING,
+) -> DashboardData:
+    """All that changes from moment to moment. Five statements; one less without a ranking."""
+    summary = await critical_summary(conn, now)
+    alert_ids = [tutor.alert.id for tutor in summary.tutors]
+    board = scoreboard(ranking, await open_alert_counts(conn)) if ranking else None
+    standings = (*board.top, *board.attention) if board else ()
+    return DashboardData(
+        summary=summary,
+        evidence=await evidence_of(conn, alert_ids, sessions_each=EVIDENCE_SESSIONS, missing=missing),
+        board=board,
+        names=await names_of(conn, [standing.tutor_id for standing in standings]),
+        sessions=await recent_sessions(conn, now, shown, missing=missing),
     )
-
-
-async def tutor_averages(conn: AsyncConnection, now: datetime) -> Mapping[str, Ratio]:
-    """Each tutor's average score of the last 30 days; tutors without a scored session are absent."""
-    return await averages_where(conn, now)
-
-
-async def averages_where(conn: AsyncConnection, now: datetime, *conditions: ColumnElement[bool]) -> Mapping[str, Ratio]:
-    """The same of the sessions that meet these conditions."""
-    session = completed_since(literal(now - WINDOW, NaiveUtc), *conditions)
-    score = session.c.overall_session_score
-    query = (
-        select(session.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
-        .where(score.is_not(None))
-        .group_by(session.c.tutor_id)
-    )
-    return {row.tutor_id: Ratio(row.total, row.sessions) for row in await conn.execute(query)}
 
 
 async def open_alert_counts(conn: AsyncConnection, tutor_ids: Sequence[str] | None = None) -> Mapping[str, AlertCounts]:
     """How many open alerts tutors have; tutors without any are absent. Of all tutors, or of these."""
     query = select(
         alerts.c.tutor_id,
-        *(_count_where(alerts.c.severity == severity).label(severity) for severity in ("critical", "warning", "info")),
+        *(count_where(alerts.c.severity == severity).label(severity) for severity in ("critical", "warning", "info")),
     ).where(~alerts.c.resolved)
     if tutor_ids is not None:
         query = query.where(alerts.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
@@ -211,93 +176,3 @@ def _standing(tutor_id: str, ranking: Ranking, counts: Mapping[str, AlertCounts]
         session_count=average.count if average else 0,
         alerts=counts.get(tutor_id, NO_ALERTS),
     )
-
-
-_RECENT_START = bindparam("recent_start", type_=NaiveUtc)
-_EARLIER_START = bindparam("earlier_start", type_=NaiveUtc)
-
-
-@cache
-def _metrics_query() -> Select[Any]:
-    completed, risk = _completed(), _churn_risk(_missed())
-    due = [
-        (completed.c[f"{half}_completed"] + risk.c[f"{half}_missed"]).label(f"{half}_due")
-        for half in ("recent", "earlier")
-    ]
-    return select(*completed.c, *risk.c, *due).select_from(completed.join(risk, true()))
-
-
-def _halves(at: ColumnElement[datetime]) -> dict[str, ColumnElement[bool]]:
-    return {"recent": at >= _RECENT_START, "earlier": at < _RECENT_START}
-
-
-def _completed() -> CTE:
-    session = completed_since(_EARLIER_START)
-    score, at = session.c.overall_session_score, session.c.at
-    is_first = session.c.session_number == 1
-    figures = [
-        column
-        for half, is_in_half in _halves(at).items()
-        for column in (
-            func.sum(score).filter(is_in_half).label(f"{half}_score_sum"),
-            func.count(score).filter(is_in_half).label(f"{half}_score_count"),
-            _count_where(is_in_half).label(f"{half}_completed"),
-            _count_where(and_(is_in_half, is_first)).label(f"{half}_first_sessions"),
-            _count_where(and_(is_in_half, is_first, converted(session))).label(f"{half}_converted"),
-        )
-    ]
-    return select(*figures).select_from(session).cte("completed")
-
-
-def _missed() -> CTE:
-    """Per tutor: sessions that fell through because the tutor or the student didn't come or the tutor moved them."""
-    no_show = sessions.c.status == status("no_show_tutor")
-    waited = sessions.c.status == status("no_show_student")
-    moved = and_(sessions.c.status == status("rescheduled"), sessions.c.rescheduled_by == "tutor")
-    figures = [
-        column
-        for half, is_in_half in _halves(sessions.c.scheduled_start).items()
-        for column in (
-            _count_where(and_(is_in_half, no_show)).label(f"{half}_no_shows"),
-            _count_where(and_(is_in_half, or_(no_show, waited))).label(f"{half}_missed"),
-            _count_where(and_(is_in_half, moved)).label(f"{half}_moved"),
-        )
-    ]
-    return (
-        select(sessions.c.tutor_id, *figures)
-        .where(
-            sessions.c.status.in_([status("no_show_tutor"), status("no_show_student"), status("rescheduled")]),
-            sessions.c.scheduled_start >= _EARLIER_START,
-        )
-        .group_by(sessions.c.tutor_id)
-    ).cte("missed")
-
-
-def _churn_risk(missed: CTE) -> CTE:
-    no_show_limit = bindparam("no_show_limit", type_=Integer)
-    reschedule_limit = bindparam("reschedule_limit", type_=Integer)
-    figures = [
-        column
-        for half in ("recent", "earlier")
-        for column in (
-            func.coalesce(func.sum(missed.c[f"{half}_no_shows"]), 0).label(f"{half}_no_shows"),
-            func.coalesce(func.sum(missed.c[f"{half}_missed"]), 0).label(f"{half}_missed"),
-            _count_where(
-                or_(missed.c[f"{half}_no_shows"] >= no_show_limit, missed.c[f"{half}_moved"] >= reschedule_limit)
-            ).label(f"{half}_churn_risk"),
-        )
-    ]
-    return select(*figures).select_from(missed).cte("risk")
-
-
-def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(literal_column("*")).filter(condition)
-
-
-def _compared(row: Row[Any], total: str, count: str) -> Compared:
-    values = row._mapping  # noqa: SLF001 - Row's API
-    return Compared(*(_ratio(values[f"{half}_{total}"], values[f"{half}_{count}"]) for half in ("recent", "earlier")))
-
-
-def _ratio(total: Decimal | int | None, count: Decimal | int) -> Ratio:
-    return Ratio(Decimal(total or 0), int(count))

@@ -133,3 +133,8 @@ def number(figure: ColumnElement[Any]) -> ColumnElement[Any]:
     if not isinstance(figure.type, Numeric):
         return figure
     return func.nullif(figure, literal_column("'NaN'", Numeric), type_=Numeric)
+
+
+def count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
+    """How many rows meet the condition."""
+    return func.count(literal_column("*")).filter(condition)

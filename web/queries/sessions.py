@@ -187,6 +187,15 @@ async def session_details(
     return _to_details(row) if row else None
 
 
+async def tutor_of_session(conn: AsyncConnection, session_id: str) -> str | None:
+    """The id of the tutor who holds this session; None where there is no such session."""
+    try:
+        found: str | None = await conn.scalar(select(sessions.c.tutor_id).where(sessions.c.id == UUID(session_id)))
+    except ValueError:
+        return None
+    return found
+
+
 def _has_ended() -> ColumnElement[bool]:
     return cast(sessions.c.status, Text).not_in(["scheduled", "in_progress"])
 

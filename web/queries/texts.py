@@ -41,14 +41,6 @@ class Source:
     is_private: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
-    """A part of a text, from a character on; empty at its end."""
-
-    text: str
-    tutor_id: str
-
-
 def _named(by: FromClause, on: ColumnElement[bool]) -> FromClause:
     return by.join(users, on)
 
@@ -99,15 +91,26 @@ def whole_texts(row: object, kind: str, row_id: object, fields: Sequence[str]) -
 
 async def slice_of_text(
     conn: AsyncConnection, source: Source, row_id: str, start: int, *, missing: Missing
-) -> Slice | None:
-    """The text's characters from `start` on (the first is 0); None where there is no such text."""
+) -> str | None:
+    """The text's characters from `start` on (the first is 0), none after its end; None where there is no such text."""
+    part = func.substr(source.text, literal(start + 1, Integer), literal(SLICE, Integer), type_=String)
+    return await _of_text(conn, source, row_id, part, missing)
+
+
+async def tutor_of_text(conn: AsyncConnection, source: Source, row_id: str, *, missing: Missing) -> str | None:
+    """The id of the tutor whom the text is about; None where there is no such text."""
+    return await _of_text(conn, source, row_id, source.tutor_id, missing)
+
+
+async def _of_text(
+    conn: AsyncConnection, source: Source, row_id: str, wanted: ColumnElement[str], missing: Missing
+) -> str | None:
     key = _to_key(source.id, row_id)
     if key is None or not is_there(source.text, missing):
         return None
-    part = func.substr(source.text, literal(start + 1, Integer), literal(SLICE, Integer), type_=String)
-    query = select(part.label("part"), source.tutor_id.label("tutor_id")).select_from(source.of)
-    row = (await conn.execute(query.where(source.id == key, source.text.is_not(None)))).one_or_none()
-    return Slice(row.part, row.tutor_id) if row else None
+    query = select(wanted).select_from(source.of).where(source.id == key, source.text.is_not(None))
+    found: str | None = (await conn.execute(query)).scalar_one_or_none()
+    return found
 
 
 def _to_key(column: Column[Any], text: str) -> str | UUID | None:

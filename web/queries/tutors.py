@@ -40,11 +40,12 @@ from rules.tutors import every_tutor
 from web.auth.identity import Viewer
 from web.http.inputs import LONGEST_TEXT
 from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
-from web.queries.dashboard import NO_ALERTS, WINDOW, AlertCounts, Compared, averages_where, open_alert_counts
+from web.queries.dashboard import NO_ALERTS, AlertCounts, open_alert_counts
 from web.queries.evidence import NO_EVIDENCE, Evidence, EvidenceSession, evidence_of, sessions_by_id
 from web.queries.expressions import (
     LONGEST_LINE,
     LONGEST_PARAGRAPH,
+    count_where,
     cut,
     if_there,
     number,
@@ -53,6 +54,7 @@ from web.queries.expressions import (
     with_feedback,
 )
 from web.queries.paging import Page, Place, read_from, read_page
+from web.queries.platform import WINDOW, Compared, tutor_averages
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
 from web.queries.texts import WholeTexts, whole_texts
 
@@ -362,7 +364,7 @@ async def _header(conn: AsyncConnection, tutor_id: str, missing: Missing) -> Row
 
 
 async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime) -> Mapping[str, Ratio]:
-    return await averages_where(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
+    return await tutor_averages(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
 
 
 async def _figures(conn: AsyncConnection, tutor_id: str, now: datetime, missing: Missing) -> TutorFigures:
@@ -402,11 +404,11 @@ def _figures_query(missing: Missing) -> Select[Any]:
         func.count(engagement()).filter(is_recent).label("engagements"),
         func.sum(rating).filter(is_recent).label("rating"),
         func.count(rating).filter(is_recent).label("ratings"),
-        _count_where(first).label("first_sessions"),
-        _count_where(and_(first, converted(sessions))).label("converted"),
-        _count_where(is_recent).label("completed"),
-        _count_where(no_show).label("no_shows"),
-        _count_where(moved).label("reschedules"),
+        count_where(first).label("first_sessions"),
+        count_where(and_(first, converted(sessions))).label("converted"),
+        count_where(is_recent).label("completed"),
+        count_where(no_show).label("no_shows"),
+        count_where(moved).label("reschedules"),
     )
     return (
         select(*figures)
@@ -432,7 +434,7 @@ def _trend_query(tutor_id: str, start: datetime, end: datetime, missing: Missing
     return (
         select(
             day.label("day"),
-            _count_where(true()).label("sessions"),
+            count_where(true()).label("sessions"),
             func.avg(sessions.c.overall_session_score).label("score"),
             func.avg(engagement()).label("engagement"),
             func.avg(if_there(feedback.c.student_satisfaction_rating, missing)).label("rating"),
@@ -452,7 +454,3 @@ def _trend_day(day: date, row: Row[Any] | None) -> TrendDay:
     if row is None:
         return TrendDay(day, 0, None, None, None)
     return TrendDay(day, row.sessions, row.score, row.engagement, row.rating)
-
-
-def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(literal_column("*")).filter(condition)

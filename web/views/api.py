@@ -1,8 +1,7 @@
 """JSON for programs: the same queries and the same rules as the pages."""
 
 import hashlib
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,8 +16,9 @@ from web.http.inputs import AlertsQuery, Resolution, encode_cursor, parse_alerts
 from web.http.paths import id_in_path
 from web.http.problems import answer_error
 from web.keys import CONDITION
-from web.live.hub import HUB, Hub
-from web.queries.reading import reading
+from web.live.hub import HUB
+from web.live.kept import Kept
+from web.reading import reading
 from web.views import alert_actions
 from web.views.documents import Alerts, CriticalAlerts, Tutor
 from web.views.openapi import Operation, with_cookie
@@ -26,7 +26,7 @@ from web.views.presentation import all_without
 
 SESSIONS_EACH = 3
 """How many of an alert's sessions a list shows."""
-KEPT = timedelta(minutes=5)
+SUMMARY_SECONDS = 300.0
 """How long the summary is kept at most; it is dropped as soon as alerts change."""
 
 CRITICAL_ALERTS = Operation(
@@ -39,37 +39,19 @@ RESOLVE = Operation("resolveAlert", "Resolves the alert", None, body=Resolution,
 DOCUMENT = web.AppKey("openapi_document", dict[str, Any])
 
 
-@dataclass
-class SummaryCache:
-    """The summary's JSON as last read, and how much had changed by then."""
-
-    text: str = ""
-    changes: int = -1
-    read_at: datetime = datetime(1, 1, 1, tzinfo=UTC)
-
-    def get(self, hub: Hub, now: datetime) -> str | None:
-        """The summary, unless alerts may have changed since."""
-        is_current = hub.hears and hub.is_announced and hub.changes == self.changes
-        return self.text if is_current and now - self.read_at < KEPT else None
-
-    def put(self, text: str, *, changes: int, now: datetime) -> None:
-        """Keeps a summary that was read when so many changes had been heard of."""
-        self.text, self.changes, self.read_at = text, changes, now
-
-
-SUMMARY = web.AppKey("summary", SummaryCache)
+SUMMARY: web.AppKey[Kept[str]] = web.AppKey("summary")
+"""The summary, as JSON."""
 
 
 async def critical_alerts(request: web.Request) -> web.StreamResponse:
     """`GET /api/critical-alerts`."""
-    hub, cache, now = request.app[HUB], request.app[SUMMARY], datetime.now(UTC)
-    text = cache.get(hub, now)
-    if text is None:
-        changes = hub.changes  # before the query: what is announced during it makes the answer old
+
+    async def read() -> str:
         async with reading(request) as conn:
-            text = CriticalAlerts.model_validate(await queries.critical_summary(conn, now)).model_dump_json()
-        cache.put(text, changes=changes, now=now)
-    return _with_etag(request, text)
+            summary = await queries.critical_summary(conn, datetime.now(UTC))
+        return CriticalAlerts.model_validate(summary).model_dump_json()
+
+    return _with_etag(request, await request.app[SUMMARY].get(None, read))
 
 
 async def alerts(request: web.Request) -> web.StreamResponse:

@@ -20,7 +20,7 @@ from web.database import first_answer, is_database_gone
 from web.http.observation import HTTP_METRICS
 from web.keys import CONDITION, ENGINE, SETTINGS, VERSION
 from web.live.hub import HUB
-from web.queries.reading import READS
+from web.reading import READS
 
 OK = "ok"
 

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -15,8 +16,8 @@ from database.platform import Missing
 from database.platform_needs import Feature
 from rules.life import Outcome
 from web import queries
-from web.auth.access import may_be_stored, require_tutor_access
-from web.auth.identity import IDENTITY, Identity
+from web.auth.access import may_be_stored
+from web.auth.identity import IDENTITY
 from web.http.inputs import (
     LONGEST_ID,
     LONGEST_TEXT,
@@ -31,18 +32,21 @@ from web.http.inputs import (
     parse_alerts_request,
 )
 from web.http.paths import id_in_path, path_part
-from web.http.rendering import flash_of, render
+from web.http.rendering import AS_OF, flash_of, render
 from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
-from web.live.hub import HUB
-from web.live.kept_pages import PAGES
+from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_FIGURES
+from web.queries.dashboard import DashboardData
 from web.queries.paging import Place, Position
-from web.queries.reading import answer_in_time, reading
+from web.reading import reading
 from web.views.charts import Chart, chart
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
 TUTORS_PER_PAGE = 50
+DASHBOARD_SECONDS = 1.0
+"""How old the dashboard may be in what no notification announces."""
+DASHBOARDS: web.AppKey[Kept[DashboardData]] = web.AppKey("dashboards")
 
 
 async def dashboard(request: web.Request) -> web.StreamResponse:
@@ -50,60 +54,28 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     _only_knows(request, "sessions")
     shown = _sessions_shown(request.query.get("sessions", ""))
 
-    key, pages = _key(request, shown), request.app[PAGES]
-    page = None if flash_of(request) else pages.kept(key, request[IDENTITY], request.app[HUB])
-    if page is None:
-        page = await answer_in_time(request, lambda: _made_dashboard(request, shown))
-    return web.Response(body=page, content_type="text/html", charset="utf-8")
-
-
-async def _made_dashboard(request: web.Request, shown: queries.SessionsShown) -> bytes:
-    """The page, made anew; kept for others unless it shows a message to one person."""
-
-    async def make(identity: Identity) -> str:
-        return await _dashboard_for(identity, shown, request)
-
-    if flash_of(request):
-        return (await make(request[IDENTITY])).encode()
-    return await request.app[PAGES].body(_key(request, shown), request[IDENTITY], request.app[HUB], make)
-
-
-def _key(request: web.Request, shown: queries.SessionsShown) -> str:
-    """Under which the page is kept: whom a proxy signs in can't sign out."""
-    return f"{shown}, {request[IDENTITY].by}"
-
-
-async def _dashboard_for(identity: Identity, shown: queries.SessionsShown, request: web.Request) -> str:
-    """The page; nothing of the request shows in it but a message that is shown once."""
     now, missing = datetime.now(UTC), _missing(request)
     figures = await request.app[PLATFORM_FIGURES].get(now)
-    async with reading(request) as conn:
-        summary = await queries.critical_summary(conn, now)
-        evidence = await queries.evidence_of(
-            conn, [tutor.alert.id for tutor in summary.tutors], sessions_each=SESSIONS_IN_LISTS, missing=missing
-        )
-        board = queries.scoreboard(figures.ranking, await queries.open_alert_counts(conn)) if figures else None
-        standings = (*board.top, *board.attention) if board else ()
-        names = await queries.names_of(conn, [standing.tutor_id for standing in standings])
-        sessions = await queries.recent_sessions(conn, now, shown, missing=missing)
-    here = "/" if shown == queries.SessionsShown.ALL else f"/?sessions={shown}"
-    values = {
-        "identity": identity,
-        "csrf_token": identity.csrf_token,
-        "now": now,
-        "here": here,
-        "outcomes": list(Outcome),
-        "critical_count": summary.total,
-        "figures": figures,
-        "limits": request.app[LIMITS],
-        "summary": summary,
-        "evidence": evidence,
-        "board": board,
-        "names": names,
-        "sessions": sessions,
-        "sessions_shown": shown,
-    }
-    return render("dashboard.html", request, values)
+
+    async def read() -> DashboardData:
+        ranking = figures.ranking if figures else None
+        async with reading(request) as conn:
+            data = await queries.dashboard_data(conn, now, shown, ranking, missing=missing)
+        return replace(data, as_of=request[AS_OF])
+
+    # Who has just acted sees what they did, whatever was announced by now.
+    data = await (read() if flash_of(request) else request.app[DASHBOARDS].get(shown, read))
+    request[AS_OF] = data.as_of
+    return _render(
+        "dashboard.html",
+        request,
+        now,
+        critical_count=data.summary.total,
+        figures=figures,
+        limits=request.app[LIMITS],
+        data=data,
+        sessions_shown=shown,
+    )
 
 
 async def alerts(request: web.Request) -> web.StreamResponse:
@@ -199,7 +171,6 @@ async def session(request: web.Request) -> web.StreamResponse:
         if details is None:
             raise web.HTTPNotFound
         tutor_id = details.row.tutor_id
-        require_tutor_access(request, tutor_id)
         resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id, viewer=request[IDENTITY].viewer)
         insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
         critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Protocol
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -13,9 +13,9 @@ from database.platform import Missing
 from database.platform_needs import Feature
 from rules.decisions.statistics import Ratio, round_half_up
 from web.http.paths import path_part
-from web.queries.dashboard import Compared
 from web.queries.evidence import EvidenceSession
 from web.queries.expressions import Cut
+from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
 
 NOTHING = "\N{EN DASH}"
@@ -51,6 +51,14 @@ class Trend:
     is_better: bool | None
 
 
+class HasCut(Protocol):
+    """A row of texts; `cut` says where the whole of those is that were cut."""
+
+    @property
+    def cut(self) -> Mapping[str, str]:
+        """By field."""
+
+
 def register(environment: Environment) -> None:
     """Gives the templates their filters."""
     environment.filters.update(
@@ -80,6 +88,7 @@ def register(environment: Environment) -> None:
         score_trend=score_trend,
         share_trend=share_trend,
         count_trend=count_trend,
+        whole=whole,
     )
 
 
@@ -114,7 +123,7 @@ def day(instant: datetime | date, now: datetime) -> str:
 def moment(instant: datetime) -> str:
     """`18 Nov 2026, 14:02 UTC`."""
     utc = instant.astimezone(UTC)
-    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc:%H:%M} UTC"
+    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc.hour:02}:{utc.minute:02} UTC"
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -122,7 +131,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 def iso(instant: datetime) -> str:
     """An instant for a `datetime` attribute."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return instant.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def with_code(message: str) -> Markup:
@@ -153,6 +162,13 @@ def without(missing: Missing, feature: Feature) -> str:
 def all_without(missing: Missing) -> list[str]:
     """The same of all that is missing."""
     return [without(missing, each.feature) for each in missing.features]
+
+
+def whole(row: HasCut, field: str) -> Markup:
+    """After a text that was cut, a link to the whole of it."""
+    if not isinstance(getattr(row, field), Cut):  # most texts are whole: nothing more is looked up for them
+        return Markup("")
+    return Markup(' <a class="whole" href="/texts/{}">Whole text</a>').format(row.cut[field])
 
 
 def amount(figure: Decimal | None, places: int = 1) -> str:

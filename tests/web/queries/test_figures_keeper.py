@@ -14,7 +14,7 @@ from rules.settings import Thresholds
 from tests.platform import NOW
 from web.live import platform_statistics
 from web.live.platform_statistics import FIGURES_KEPT, FIGURES_SHOWN, Figures, FiguresKeeper
-from web.queries.reading import Reads
+from web.reading import Reads
 
 ONE_READING = 3
 """Statements: the longer timeout, the figures, the averages."""
@@ -65,7 +65,7 @@ async def test_what_takes_long_is_read_less_often(keeper: FiguresKeeper) -> None
     found = await keeper.get(NOW)
     assert found
     assert found.kept_for == FIGURES_KEPT
-    assert Figures(found.metrics, found.ranking, NOW, timedelta(seconds=9)).kept_for == timedelta(minutes=3)
+    assert Figures(found.statistics, found.ranking, NOW, timedelta(seconds=9)).kept_for == timedelta(minutes=3)
 
 
 async def test_nobody_waits_for_figures_that_take_long(

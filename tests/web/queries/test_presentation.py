@@ -7,7 +7,7 @@ import pytest
 
 from rules.decisions.statistics import Ratio
 from tests.platform import NOW
-from web.queries.dashboard import Compared
+from web.queries.platform import Compared
 from web.views.charts import chart
 from web.views.presentation import ago, amount, average, day, label, moment, percent, plural, score_trend, share_trend
 

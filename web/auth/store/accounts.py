@@ -50,7 +50,7 @@ class KnownUse:
 OWN = func.tutorwatch
 """Functions of our schema."""
 
-_NAME = func.left(users.c.name, LONGEST_LINE + 1).label("name")
+NAME = func.left(users.c.name, LONGEST_LINE + 1).label("name")
 """Of a name, what pages show, and one character more: it tells whether any is left (see web/queries/expressions.py)."""
 
 _TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
@@ -66,7 +66,7 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
     Of ASCII letters only: by Unicode's rules U+212A (the sign for kelvin) is a k, and somebody else's address this one.
     """
-    query = select(users.c.id, _NAME, users.c.role, users.c.email)
+    query = select(users.c.id, NAME, users.c.role, users.c.email)
     # The platform's own unique index finds an address as it is; only one in another case is looked for in all of them.
     found = list(await conn.execute(query.where(users.c.email == email)))
     if not found:
@@ -77,7 +77,7 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
 async def load_account(conn: AsyncConnection, user_id: str) -> Account | None:
     """The user with this id."""
-    found = await conn.execute(select(users.c.id, _NAME, users.c.role, users.c.email).where(users.c.id == user_id))
+    found = await conn.execute(select(users.c.id, NAME, users.c.role, users.c.email).where(users.c.id == user_id))
     row = found.one_or_none()
     return Account(*row) if row else None
 
@@ -119,7 +119,7 @@ async def set_password_by_link(conn: AsyncConnection, token: bytes, password: Ne
 async def user_of_link(conn: AsyncConnection, token_hash: bytes) -> Account | None:
     """Who may choose a password by this link; None where it has ended."""
     found = await conn.execute(
-        select(users.c.id, _NAME, users.c.role, users.c.email)
+        select(users.c.id, NAME, users.c.role, users.c.email)
         .join_from(sign_in_links, users, users.c.id == sign_in_links.c.user_id)
         .where(
             sign_in_links.c.token_hash == token_hash,

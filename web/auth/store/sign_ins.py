@@ -1,18 +1,15 @@
 """Sign-ins: made beside a proof, listed and ended; and the browsers in which somebody has signed in."""
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.connections import AnsweredConnection
-from database.tables import known_browsers, sign_in_links, sign_ins
-from web.auth.store.accounts import OWN, SEEN_EVERY, Account, KnownUse
-from web.queries.expressions import LONGEST_LINE
+from database.tables import known_browsers, sign_in_links, sign_ins, users
+from web.auth.store.accounts import NAME, OWN, SEEN_EVERY, Account, KnownUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,26 +41,25 @@ class Lifetime:
     absolute: timedelta
 
 
-_FIND_SIGN_INS = f"""
-    SELECT s.token_hash, u.id, left(u.name, {LONGEST_LINE + 1}), u.role::text,
-           s.seen_at < clock_timestamp() - $4::interval
-    FROM tutorwatch.sign_ins AS s JOIN public.users AS u ON u.id = s.user_id
-    WHERE s.token_hash = ANY($1)
-      AND s.seen_at > clock_timestamp() - $2::interval
-      AND s.signed_in_at > clock_timestamp() - $3::interval
-"""  # noqa: S608 - a constant of ours
+_NOW = func.clock_timestamp()
+_FIND_SIGN_IN = (
+    select(users.c.id, NAME, users.c.role, sign_ins.c.seen_at < _NOW - bindparam("seen_every", type_=Interval))
+    .join_from(sign_ins, users, users.c.id == sign_ins.c.user_id)
+    .where(
+        sign_ins.c.token_hash == bindparam("token_hash"),
+        sign_ins.c.seen_at > _NOW - bindparam("idle", type_=Interval),
+        sign_ins.c.signed_in_at > _NOW - bindparam("absolute", type_=Interval),
+    )
+)
+"""Asked with every request, so put together once."""
 
 
-async def find_sign_ins(
-    conn: AnsweredConnection, token_hashes: Collection[bytes], lifetime: Lifetime
-) -> dict[bytes, KnownUse]:
-    """Who is signed in with each of these tokens; those that have ended are left out."""
-    seen_every = min(SEEN_EVERY, lifetime.idle / 10)
-    cursor = await conn.execute(_FIND_SIGN_INS, [list(token_hashes), lifetime.idle, lifetime.absolute, seen_every])
-    return {
-        token_hash: KnownUse(Account(user_id, name, role), is_stale)
-        for token_hash, user_id, name, role, is_stale in await cursor.fetchall()
-    }
+async def find_sign_in(conn: AsyncConnection, token_hash: bytes, lifetime: Lifetime) -> KnownUse | None:
+    """Who is signed in with this token, as the platform knows them now; None once it has ended."""
+    values = {"token_hash": token_hash, "idle": lifetime.idle, "absolute": lifetime.absolute}
+    values["seen_every"] = min(SEEN_EVERY, lifetime.idle / 10)
+    row = (await conn.execute(_FIND_SIGN_IN, values)).one_or_none()
+    return KnownUse(Account(row[0], row[1], row[2]), row[3]) if row else None
 
 
 async def touch_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:

@@ -18,7 +18,7 @@ from web.auth.audit import Action, Entry, note
 from web.http.rendering import render
 from web.keys import ENGINE
 from web.queries import AuditRow
-from web.queries.reading import answer_in_time
+from web.reading import answer_in_time
 from web.views.audit.request import (
     AuditFilter,
     AuditOutcome,

@@ -98,12 +98,16 @@ async def resolve(
     )
     if keeps_notes:
         content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action_taken.strip()}"
-        await conn.execute(
-            insert(coaching_notes).values(
-                tutor_id=alert.tutor_id, note_type="system", content=content, created_by=by, created_at=now
-            )
-        )
+        await add_note(conn, alert.tutor_id, content, by=by, now=now, note_type="system")
     return str(alert.tutor_id)
+
+
+async def add_note(
+    conn: AsyncConnection, tutor_id: str, content: str, *, by: str, now: datetime, note_type: str = "manual"
+) -> None:
+    """Adds a coaching note about the tutor, which only admins read; the caller commits."""
+    values = {"tutor_id": tutor_id, "note_type": note_type, "content": content, "created_by": by, "created_at": now}
+    await conn.execute(insert(coaching_notes).values(values))
 
 
 def is_its_evidence() -> ColumnElement[bool]:

@@ -28,7 +28,7 @@ from web.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
 from web.views import presentation
-from web.views.api import SUMMARY, SUMMARY_SECONDS
+from web.views.api.endpoints import SUMMARY, SUMMARY_SECONDS
 from web.views.pages import DASHBOARD_SECONDS, DASHBOARDS
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -5,13 +5,13 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
 import psycopg
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import ConnectionFactory, engine_from
 from database.errors import TransientError, is_transient, met_stale_plan
+from web.queries.system import ping
 
 KEPT_CONNECTIONS = 10
 """As many as a busy moment needs: those beyond are opened for one request each, which costs more than the request."""
@@ -95,7 +95,7 @@ async def _ask_twice(ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
 async def _ping(engine: AsyncEngine) -> None:
     async with engine.begin() as conn:
-        await conn.execute(text("SELECT"))
+        await ping(conn)
 
 
 def is_database_gone(error: BaseException) -> bool:

@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from typing import TypeVar
 
 from aiohttp import web
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -30,6 +29,7 @@ from web.database import (
 )
 from web.http.rendering import AS_OF, flash_of
 from web.keys import CONDITION
+from web.queries.system import position_of_primary, position_of_replica
 
 logger = logging.getLogger(__name__)
 
@@ -74,10 +74,6 @@ class Source:
 
     conn: AsyncConnection
     as_of: datetime | None = None
-
-
-_POSITION = text("SELECT CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_insert_lsn() - '0/0')::int8 END")
-_REPLAYED = text("SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::int8 END")
 
 
 class Reads:
@@ -176,7 +172,7 @@ class Reads:
             if latest is None or latest.changes != changes or now - latest.taken >= MARK_SECONDS:
                 at = datetime.now(UTC)
                 async with self._statements.begin() as conn:
-                    position = (await conn.execute(_POSITION)).scalar_one()
+                    position = await position_of_primary(conn)
                 if position is None:
                     return None
                 mark = Mark(at, position, changes, now)
@@ -201,7 +197,7 @@ class Reads:
         """How old the replica's answer will be; None if it doesn't soon have what is needed, or lags too far behind."""
         give_up_at = time.monotonic() + CATCH_UP_SECONDS
         while True:
-            replayed = (await conn.execute(_REPLAYED)).scalar_one()
+            replayed = await position_of_replica(conn)
             if replayed is None:
                 raise NotUsableError("the server of TUTORWATCH_READ_URL is no replica, or was promoted")
             reached = next((mark for mark in reversed(self._marks) if mark.position <= replayed), None)

@@ -20,9 +20,10 @@ from web.auth.openid import flow
 from web.auth.openid.provider import CALLBACK
 from web.keys import VERSION
 from web.live import hub
-from web.views import actions, api, operations, pages, texts
+from web.views import actions, operations, pages, texts
+from web.views.api import endpoints as api
+from web.views.api.openapi import Described, Operation, document
 from web.views.audit import pages as audit_pages
-from web.views.openapi import Described, Operation, document
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

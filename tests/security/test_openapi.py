@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
 from tests.web.conftest import ALERT
-from web.views.api import DOCUMENT
+from web.views.api.endpoints import DOCUMENT
 
 SETTINGS: dict[str, Any] = {
     "max_examples": 20,  # for each operation; half of them about an alert and a tutor that exist

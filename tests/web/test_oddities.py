@@ -14,8 +14,9 @@ from tests.security.raw import request, send
 from tests.web.conftest import ALERT, SESSION, Browser, SignIn
 from tests.web.test_access import token_of
 from web.auth.cookies import FLASH, FORM, SIGN_IN
-from web.http.inputs import AlertFilter, encode_cursor
-from web.queries.paging import Place
+from web.http.cursors import encode_cursor
+from web.queries.alerts import AlertFilter
+from web.queries.paging import Cursor
 
 EARLIEST = datetime(1, 1, 1, tzinfo=UTC)
 
@@ -91,13 +92,13 @@ async def test_id_of_any_characters_leads_to_its_tutor(admin: Browser, platform:
 
 
 def encoded(text: str | bytes) -> str:
-    """As places in lists and messages are written."""
+    """As cursors and messages are written."""
     return base64.urlsafe_b64encode(text if isinstance(text, bytes) else text.encode()).decode().rstrip("=")
 
 
 DEEP = "[" * 2500
 """As deep as fits into the longest address and header."""
-PLACES = {
+CURSORS = {
     "half a character": encoded(r'["a", "\ud800"]'),
     "NUL": encoded(r'["\u0000", "b"]'),
     "deep": encoded(DEEP),
@@ -112,19 +113,39 @@ PLACES = {
 }
 
 
-async def test_tampered_place_in_a_list_is_no_failure(admin: Browser) -> None:
-    lists = ["/tutors?after=", "/tutors?before=", "/tutors/ann?before=", "/alerts?cursor=", "/api/alerts?cursor="]
-    for what, place in PLACES.items():
-        for path in lists:
-            assert await ask(admin, path + place) in (200, 400), (what, path)
+LISTS: dict[str, list[str | None]] = {
+    "/tutors": ["tutors", ""],
+    "/tutors/ann": ["sessions", "ann"],
+    "/alerts": AlertFilter().parts,
+    "/api/alerts": AlertFilter().parts,
+}
+"""The lists, and what their cursors are bound to."""
 
 
-async def test_tampered_place_of_an_alert_is_no_failure(admin: Browser) -> None:
-    fingerprint = json.loads(base64.urlsafe_b64decode(encode_cursor(AlertFilter(), Place((EARLIEST, ALERT))) + "=="))[0]
-    for instant in ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-14:00", 5, None):
-        for more in ([ALERT.hex], [5], [None], [ALERT.hex, "backwards"], [ALERT.hex, {}], ["\ud800" * 32]):
-            cursor = encoded(json.dumps([fingerprint, instant, *more]))
-            assert await ask(admin, f"/alerts?cursor={cursor}") in (200, 400), (instant, more)
+async def test_tampered_cursor_is_no_failure(admin: Browser) -> None:
+    for what, cursor in CURSORS.items():
+        for path in LISTS:
+            assert await ask(admin, f"{path}?cursor={cursor}") == 400, (what, path)
+
+
+async def test_tampered_cursor_of_the_right_list_is_no_failure(admin: Browser) -> None:
+    for path, bound_to in LISTS.items():
+        genuine = encode_cursor(Cursor((EARLIEST, ALERT)), bound_to)
+        fingerprint = json.loads(base64.urlsafe_b64decode(f"{genuine}=="))[0]
+        for instant in ("0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00+00:00", "9999-12-31T23:59:59-14:00", 5, None):
+            for more in ([ALERT.hex], [5], [None], [ALERT.hex, "backwards"], [ALERT.hex, {}], ["\ud800" * 32], ["\0"]):
+                cursor = encoded(json.dumps([fingerprint, instant, *more]))
+                assert await ask(admin, f"{path}?cursor={cursor}") in (200, 400), (instant, more)
+
+
+async def test_cursor_is_good_for_its_own_list_only(admin: Browser) -> None:
+    cursor = encode_cursor(Cursor((EARLIEST, ALERT)), LISTS["/alerts"])
+    assert {path: await ask(admin, f"{path}?cursor={cursor}") for path in LISTS} == {
+        "/tutors": 400,
+        "/tutors/ann": 400,
+        "/alerts": 200,
+        "/api/alerts": 200,
+    }
 
 
 MESSAGES = {

@@ -16,7 +16,7 @@ from web.auth.form_tokens import require_own_form
 from web.auth.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.auth.proxies import client_address, forwarded_identity
 from web.database import first_answer, is_database_gone
-from web.http.paths import id_in_path, path_part
+from web.http.paths import id_in_path, may_be_stored, path_part
 from web.http.problems import answer_error, wants_json
 from web.http.redirects import redirect
 from web.http.rendering import form_secret
@@ -149,11 +149,6 @@ async def _require_subject(request: web.Request, rule: Rule) -> None:
         return
     if await rule.subject(request) != request[IDENTITY].user_id:
         raise web.HTTPNotFound
-
-
-def may_be_stored(text: str) -> bool:
-    """Whether PostgreSQL could hold it at all: what it couldn't, it doesn't hold."""
-    return text.isprintable() or ("\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text))
 
 
 def _rule_of(request: web.Request) -> Rule | None:

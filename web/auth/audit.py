@@ -14,10 +14,9 @@ from datetime import timedelta
 from enum import StrEnum
 
 from aiohttp import web
-from sqlalchemy import Text, cast, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from database.tables import audit_trail, users
+from web.auth import store
 from web.auth.identity import IDENTITY
 from web.auth.proxies import client_address
 from web.database import is_database_gone
@@ -129,16 +128,6 @@ class LatelyNoted:
 
 
 LATELY_NOTED = web.AppKey("lately_noted", LatelyNoted)
-_IS_ON_RECORD = text("""
-    SELECT EXISTS (
-        SELECT FROM tutorwatch.audit_trail
-        WHERE action = :action AND at > clock_timestamp() - CAST(:every AS interval)
-          AND at < clock_timestamp() + interval '5 seconds'  -- no further ahead: the clock may have been set back
-          AND reason IS NOT DISTINCT FROM :reason AND actor IS NOT DISTINCT FROM :actor
-          AND actor_by IS NOT DISTINCT FROM :actor_by AND address IS NOT DISTINCT FROM :address
-          AND user_id IS NOT DISTINCT FROM :user_id AND object IS NOT DISTINCT FROM :object
-    )
-""")
 
 
 async def note_once_a_minute(request: web.Request, entry: Entry) -> None:
@@ -168,10 +157,8 @@ async def note_seldom(request: web.Request, entry: Entry, *, every: timedelta, a
 
 async def _is_on_record(engine: AsyncEngine, entry: Entry, actor: Actor, every: timedelta) -> bool:
     """Whether another process, or this one before it was restarted, has noted it; notes it otherwise."""
-    same = {"action": entry.action, "reason": entry.refused, "user_id": entry.user_id, "object": entry.object}
-    by = {"actor": actor.user_id, "actor_by": actor.by, "address": actor.address}
     async with engine.begin() as conn:
-        if await conn.scalar(_IS_ON_RECORD, same | by | {"every": every}):
+        if await store.is_on_record(conn, _columns(entry, actor), every):
             return True
         await write(conn, entry, actor)
     return False
@@ -179,39 +166,13 @@ async def _is_on_record(engine: AsyncEngine, entry: Entry, actor: Actor, every: 
 
 async def write(conn: AsyncConnection, entry: Entry, actor: Actor) -> None:
     """Adds the entry; the caller commits, and then calls `log`. An actor's role, where it isn't given, is looked up."""
-    role = select(cast(users.c.role, Text)).where(users.c.id == actor.user_id).scalar_subquery()
-    await conn.execute(
-        insert(audit_trail)
-        .values(
-            action=entry.action.value,
-            outcome=_outcome(entry),
-            reason=entry.refused,
-            actor=actor.user_id,
-            actor_role=actor.role or role,
-            actor_by=actor.by,
-            address=actor.address,
-            user_id=entry.user_id,
-            object=entry.object,
-            details=entry.details,
-        )
-        .inline()  # who may only write can't be told the entry's id
-    )
+    await store.insert_entry(conn, _columns(entry, actor))
 
 
 def log(entry: Entry, actor: Actor) -> None:
     """Writes the entry to the log: a line of `name=value`, whatever its texts contain."""
-    facts = {
-        "action": entry.action.value,
-        "outcome": _outcome(entry),
-        "reason": entry.refused,
-        "actor": actor.user_id,
-        "actor_role": actor.role,
-        "actor_by": actor.by,
-        "address": actor.address,
-        "concerns": entry.user_id,
-        "object": entry.object,
-        "details": entry.details,
-    }
+    facts = _columns(entry, actor)
+    facts["concerns"] = facts.pop("user_id")
     extra = {name: value for name, value in facts.items() if value is not None}
     logger.info("%s", " ".join(f"{name}={_quoted(value)}" for name, value in extra.items()), extra=extra)
 
@@ -230,5 +191,17 @@ def browser_of(request: web.Request) -> str | None:
     return "".join(each for each in told if each.isprintable())[:LONGEST_BROWSER] or None
 
 
-def _outcome(entry: Entry) -> str:
-    return "refused" if entry.refused else "done"
+def _columns(entry: Entry, actor: Actor) -> dict[str, str | None]:
+    """The entry, by the names of the audit trail's columns."""
+    return {
+        "action": entry.action.value,
+        "outcome": "refused" if entry.refused else "done",
+        "reason": entry.refused,
+        "actor": actor.user_id,
+        "actor_role": actor.role,
+        "actor_by": actor.by,
+        "address": actor.address,
+        "user_id": entry.user_id,
+        "object": entry.object,
+        "details": entry.details,
+    }

@@ -1,20 +1,13 @@
-"""What clients may ask for and send, validated; and what the JSON answers look like."""
+"""What clients may send, validated."""
 
-import base64
-import binascii
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
 from typing import Annotated, Any, Self, TypeVar
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rules.life import Outcome
-from web.queries.paging import Place
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 200
@@ -42,65 +35,6 @@ class InvalidInputError(Exception):
         self.errors = errors
 
 
-class AlertStatus(StrEnum):
-    """Where alerts are in their life, for filtering."""
-
-    UNRESOLVED = "unresolved"
-    """Open or acknowledged: what still needs somebody. The default."""
-    OPEN = "open"
-    """Nobody has acknowledged it yet."""
-    ACKNOWLEDGED = "acknowledged"
-    """Acknowledged, not resolved."""
-    RESOLVED = "resolved"
-    ALL = "all"
-
-
-class Severity(StrEnum):
-    """The platform's severities, worst first."""
-
-    CRITICAL = "critical"
-    WARNING = "warning"
-    INFO = "info"
-
-
-class PlatformAlertType(StrEnum):
-    """The platform's alert types: those that Tutorwatch opens, and two that other clients write."""
-
-    POOR_FIRST_SESSION = "poor_first_session"
-    NO_SHOW_PATTERN = "no_show_pattern"
-    HIGH_TALK_RATIO = "high_talk_ratio"
-    LOW_UNDERSTANDING_CHECKS = "low_understanding_checks"
-    HIGH_RESCHEDULE_RATE = "high_reschedule_rate"
-    DECLINING_PERFORMANCE = "declining_performance"
-    STUDENT_FRUSTRATION_DETECTED = "student_frustration_detected"
-    STUDENT_CHURN_RISK = "student_churn_risk"
-
-
-@dataclass(frozen=True, slots=True)
-class AlertFilter:
-    """Which alerts are asked for. Alerts are listed newest first: by `triggered_date`, then by id."""
-
-    status: AlertStatus = AlertStatus.UNRESOLVED
-    severity: Severity | None = None
-    type: PlatformAlertType | None = None
-    tutor: str | None = None
-    """A part of the tutor's name, as typed; case doesn't matter."""
-
-
-AlertPosition = tuple[datetime, UUID]
-"""When an alert was triggered, and its id."""
-Cursor = Place[AlertPosition]
-
-
-@dataclass(frozen=True, slots=True)
-class AlertsRequest:
-    """One page of alerts, as asked for in a query string."""
-
-    filter: AlertFilter
-    cursor: Cursor | None
-    limit: int
-
-
 def _without_nul(text: str) -> str:
     if "\x00" in text:
         raise ValueError("must not contain the NUL character")
@@ -117,26 +51,13 @@ RequiredText = Annotated[
 ]
 
 
-class _Input(BaseModel):
+class Input(BaseModel):
+    """What a client sends, with no field that nobody knows."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class AlertsQuery(_Input):
-    """The query string of the list of alerts."""
-
-    status: AlertStatus = Field(
-        AlertStatus.UNRESOLVED, description="`unresolved` is open or acknowledged; `open` is not even acknowledged"
-    )
-    severity: Severity | None = None
-    type: PlatformAlertType | None = None
-    tutor: Annotated[PlainText, Field(max_length=255)] | None = Field(None, description="Part of the tutor's name")
-    cursor: Annotated[str, Field(max_length=500)] | None = Field(
-        None, description="`next` or `previous` of another page; valid for the same filters only"
-    )
-    limit: int = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE_SIZE)
-
-
-class Resolution(_Input):
+class Resolution(Input):
     """What was done about an alert."""
 
     action_taken: RequiredText = Field(description="What was done, in words; only admins read it")
@@ -144,13 +65,13 @@ class Resolution(_Input):
     message_to_tutor: OptionalText | None = Field(None, description="What the tutor reads of it on their page")
 
 
-class Note(_Input):
+class Note(Input):
     """A coaching note."""
 
     content: RequiredText
 
 
-class SignIn(_Input):
+class SignIn(Input):
     """The sign-in form. The password's length is bounded because hashing it costs time."""
 
     email: Annotated[PlainText, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
@@ -158,7 +79,7 @@ class SignIn(_Input):
     next: PlainText = ""
 
 
-class _NewPassword(_Input):
+class _NewPassword(Input):
     """A new password, typed twice."""
 
     new_password: Annotated[str, Field(min_length=1, max_length=1024)]
@@ -182,13 +103,13 @@ class ChangedPassword(_NewPassword):
     password: Annotated[str, Field(min_length=1, max_length=1024)]
 
 
-class EndedSignIns(_Input):
+class EndedSignIns(Input):
     """Which sign-in of one's own to end; None: all others."""
 
     sign_in: UUID | None = None
 
 
-class Retry(_Input):
+class Retry(Input):
     """Which failing tutor to try again, or all of them."""
 
     tutor_id: Annotated[PlainText, Field(min_length=1, max_length=LONGEST_ID)] | None = None
@@ -201,12 +122,14 @@ class Retry(_Input):
         return self
 
 
-class SignInLink(_Input):
+class SignInLink(Input):
     """The form behind a link that signs in once."""
 
     token: Annotated[str, Field(min_length=1, max_length=200)]
 
 
+CursorText = Annotated[str, Field(max_length=500)]
+"""A cursor, as it stands in a URL."""
 AnyInput = TypeVar("AnyInput", bound=BaseModel)
 
 
@@ -218,60 +141,9 @@ def parse_input(model: type[AnyInput], values: Mapping[str, Any]) -> AnyInput:
         raise InvalidInputError([_field_error(dict(problem)) for problem in error.errors()]) from None
 
 
-def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
-    """What a query string asks for; a filter that is given empty (`?severity=`) is none.
-
-    Raises InvalidInputError for unknown filters and values, and for a cursor of another query.
-    """
-    asked = parse_input(AlertsQuery, {name: value for name, value in query.items() if value != ""})
-    tutor = (asked.tutor or "").strip() or None
-    wanted = AlertFilter(asked.status, asked.severity, asked.type, tutor)
-    return AlertsRequest(wanted, decode_cursor(wanted, asked.cursor) if asked.cursor else None, asked.limit)
-
-
-def encode_cursor(wanted: AlertFilter, cursor: Cursor) -> str:
-    """A cursor as text for a URL, bound to the filter."""
-    triggered_at, alert_id = cursor.at
-    return pack_cursor(_parts(wanted), triggered_at, alert_id.hex, is_backwards=cursor.is_backwards)
-
-
-def decode_cursor(wanted: AlertFilter, text: str) -> Cursor:
-    """The cursor in a URL. Raises InvalidInputError if it is none, or was made for other filters."""
-    return unpack_cursor(_parts(wanted), text, UUID)
-
-
-def _parts(wanted: AlertFilter) -> list[str | None]:
-    return [wanted.status, wanted.severity, wanted.type, wanted.tutor]
-
-
-_BACKWARDS = "backwards"
-Id = TypeVar("Id")
-
-
-def pack_cursor(wanted: Sequence[str | None], at: datetime, row_id: str, *, is_backwards: bool) -> str:
-    """A place in a list that is ordered by an instant and an id, as text for a URL; bound to what is wanted."""
-    instant = at.astimezone(UTC).isoformat()
-    position = [_fingerprint(wanted), instant, row_id, *([_BACKWARDS] if is_backwards else [])]
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
-
-
-def unpack_cursor(wanted: Sequence[str | None], text: str, to_id: Callable[[str], Id]) -> Place[tuple[datetime, Id]]:
-    """The place in a URL. Raises InvalidInputError if it is none, or was made for something else."""
-    try:
-        fingerprint, instant, row_id, *rest = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        is_backwards = rest == [_BACKWARDS]
-        if rest and not is_backwards:
-            raise ValueError
-        place = Place((datetime.fromisoformat(instant).astimezone(UTC), to_id(row_id)), is_backwards)
-    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError, binascii.Error):
-        raise InvalidInputError([FieldError("cursor", "is not a cursor of this list")]) from None
-    if fingerprint != _fingerprint(wanted):
-        raise InvalidInputError([FieldError("cursor", "belongs to a list with other filters")])
-    return place
-
-
-def _fingerprint(wanted: Sequence[str | None]) -> str:
-    return hashlib.sha256(json.dumps(list(wanted)).encode()).hexdigest()[:16]
+def without_empty(query: Mapping[str, str]) -> dict[str, str]:
+    """The parameters of a query string; one that is given empty (`?severity=`) is none."""
+    return {name: value for name, value in query.items() if value != ""}
 
 
 def _field_error(problem: Mapping[str, Any]) -> FieldError:

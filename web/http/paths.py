@@ -22,6 +22,11 @@ def id_in_path(request: web.Request) -> str:
     return part.removeprefix(_MARK) if _is_of_dots(part) else part
 
 
+def may_be_stored(text: str) -> bool:
+    """Whether PostgreSQL could hold it at all: what it couldn't, it doesn't hold."""
+    return text.isprintable() or ("\x00" not in text and not any("\ud800" <= each <= "\udfff" for each in text))
+
+
 def _is_of_dots(text: str) -> bool:
     """Whether it has dots alone (or nothing), after however many marks."""
     return not text.lstrip(_MARK).strip(".")

@@ -22,6 +22,7 @@ from web.auth.access import identify_again
 from web.auth.identity import IDENTITY
 from web.database import is_database_gone
 from web.keys import DATABASE_URL, SETTINGS
+from web.queries.system import is_announcing
 
 logger = logging.getLogger(__name__)
 
@@ -175,8 +176,7 @@ class Hub(NotificationHandler):
         with translating_errors():
             async with self._fresh.connect() as checking:
                 await check_schema(checking)
-        cursor = await conn.execute("SELECT current_setting('max_prepared_transactions') = '0'")
-        self.is_announced = await cursor.fetchone() == (True,)
+        self.is_announced = await is_announcing(conn)
         if not self.is_announced:
             logger.warning(
                 "This server has max_prepared_transactions set: alerts can't be announced, pages refresh every %d s",

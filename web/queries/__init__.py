@@ -41,7 +41,7 @@ from web.queries.sessions import (
     sessions_of,
     tutor_of_session,
 )
-from web.queries.system import SystemState, system_state
+from web.queries.system import ListenerTotals, SystemState, listener_totals, system_state
 from web.queries.texts import tutor_of_text
 from web.queries.tutors import (
     TutorOverview,
@@ -65,6 +65,7 @@ __all__ = [
     "DashboardData",
     "Evidence",
     "EvidenceSession",
+    "ListenerTotals",
     "PlatformStatistics",
     "Ranking",
     "Scoreboard",
@@ -88,6 +89,7 @@ __all__ = [
     "dashboard_data",
     "evidence_of",
     "insights_of",
+    "listener_totals",
     "names_of",
     "open_alert_counts",
     "platform_statistics",

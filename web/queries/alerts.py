@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -14,9 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.tables import alert_resolutions, alerts, consumed_sessions, users
 from rules.life import is_its_resolution
 from web.auth.identity import Viewer
-from web.http.inputs import LONGEST_TEXT, AlertFilter, AlertPosition, AlertStatus, Cursor
+from web.http.inputs import LONGEST_TEXT
 from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, at_most, cut, shown_at
-from web.queries.paging import Page, read_from, read_page
+from web.queries.paging import Cursor, Page, read_from, read_page
 from web.queries.texts import WholeTexts, whole_texts
 
 CRITICAL_TUTORS = 5
@@ -24,6 +25,35 @@ CRITICAL_TUTORS = 5
 
 MOST_COUNTED = 1000
 """Alerts are counted up to here: beyond, nobody needs to know how many more, and counting costs."""
+
+
+class AlertStatus(StrEnum):
+    """Where alerts are in their life, for filtering."""
+
+    UNRESOLVED = "unresolved"
+    """Open or acknowledged: what still needs somebody. The default."""
+    OPEN = "open"
+    """Nobody has acknowledged it yet."""
+    ACKNOWLEDGED = "acknowledged"
+    """Acknowledged, not resolved."""
+    RESOLVED = "resolved"
+    ALL = "all"
+
+
+@dataclass(frozen=True, slots=True)
+class AlertFilter:
+    """Which alerts are asked for. Alerts are listed newest first: by `triggered_date`, then by id."""
+
+    status: AlertStatus = AlertStatus.UNRESOLVED
+    severity: str | None = None
+    type: str | None = None
+    tutor: str | None = None
+    """A part of the tutor's name, as typed; case doesn't matter."""
+
+    @property
+    def parts(self) -> list[str | None]:
+        """The filter in texts, in an order of its own."""
+        return [self.status, self.severity, self.type, self.tutor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +97,9 @@ class AlertRow:
         return whole_texts(self, "alert", self.id, of_alert) | whole_texts(self, "user", self.tutor_id, ("tutor_name",))
 
 
+AlertPosition = tuple[datetime, UUID]
+"""When an alert was triggered, and its id."""
+AlertCursor = Cursor[AlertPosition]
 AlertsPage = Page[AlertRow, AlertPosition]
 """Some alerts, newest first."""
 
@@ -113,16 +146,16 @@ async def critical_summary(conn: AsyncConnection, now: datetime) -> CriticalSumm
 
 
 async def alerts_page(
-    conn: AsyncConnection, wanted: AlertFilter, cursor: Cursor | None = None, limit: int = 50
+    conn: AsyncConnection, wanted: AlertFilter, cursor: AlertCursor | None = None, limit: int = 50
 ) -> AlertsPage:
     """The alerts that pass the filter, newest first: the first ones, or those after or before the cursor.
 
     One statement; two where going backwards has reached the beginning.
     """
 
-    async def read(place: Cursor | None, most: int) -> Sequence[AlertRow]:
+    async def read(cursor: AlertCursor | None, most: int) -> Sequence[AlertRow]:
         query = _alerts(Viewer.ADMIN).where(*_conditions(wanted)).limit(most)
-        query = read_from(query, place, alerts.c.triggered_date, alerts.c.id, is_descending=True)
+        query = read_from(query, cursor, alerts.c.triggered_date, alerts.c.id, is_descending=True)
         return [_to_alert(row) for row in await conn.execute(query)]
 
     return await read_page(read, cursor, limit, lambda row: (row.triggered_at, row.id))
@@ -248,9 +281,9 @@ def _critical_query() -> Select[Any]:
 def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
     conditions = list(_status_conditions(wanted.status))
     if wanted.severity:
-        conditions.append(alerts.c.severity == wanted.severity.value)
+        conditions.append(alerts.c.severity == wanted.severity)
     if wanted.type:
-        conditions.append(alerts.c.alert_type == wanted.type.value)
+        conditions.append(alerts.c.alert_type == wanted.type)
     if wanted.tutor:
         conditions.append(_is_of_tutor_named(wanted.tutor, is_of_few=wanted.status in _NOT_RESOLVED))
     return conditions

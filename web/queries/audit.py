@@ -2,7 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
@@ -22,12 +23,59 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audit_trail, users
+from web.auth.audit import Action
 from web.queries.expressions import LONGEST_LINE, at_most, cut
-from web.queries.paging import Page, read_from, read_page
-from web.views.audit.request import AuditFilter, AuditOutcome, AuditPlace, AuditPosition
+from web.queries.paging import Cursor, Page, read_from, read_page
 
 DELETED = "deleted user"
 """Who somebody was whom the platform has no more; in entries themselves, once `keep_audit_trail` has seen to it."""
+
+
+class AuditOutcome(StrEnum):
+    """What came of what somebody did."""
+
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """Which entries are asked for. They are listed newest first: by the time, then by the id."""
+
+    person: str | None = None
+    """Who did it, or whom it concerns: a part of the name or of the e-mail address, or the id."""
+    action: Action | None = None
+    outcome: AuditOutcome | None = None
+    first_day: date | None = None
+    """In UTC, and so is the last one; both included."""
+    last_day: date | None = None
+
+    @property
+    def since(self) -> datetime | None:
+        """The first instant that is asked for."""
+        return _midnight(self.first_day) if self.first_day else None
+
+    @property
+    def until(self) -> datetime | None:
+        """The first instant after those that are asked for."""
+        if self.last_day is None or self.last_day == date.max:
+            return None
+        return _midnight(self.last_day + timedelta(days=1))
+
+    @property
+    def parts(self) -> list[str | None]:
+        """The filter in texts, in an order of its own."""
+        days = [day.isoformat() if day else None for day in (self.first_day, self.last_day)]
+        return [self.person, self.action, self.outcome, *days]
+
+    def query(self) -> dict[str, str]:
+        """The filter as parameters of a URL."""
+        names = ("person", "action", "outcome", "from", "to")
+        return {name: value for name, value in zip(names, self.parts, strict=True) if value}
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,38 +98,41 @@ class AuditRow:
     details: str | None
 
 
+AuditPosition = tuple[datetime, int]
+"""When an entry was made, and its id."""
+AuditCursor = Cursor[AuditPosition]
 AuditPage = Page[AuditRow, AuditPosition]
 """Some entries, newest first."""
 
 
 async def audit_page(
-    conn: AsyncConnection, wanted: AuditFilter, place: AuditPlace | None = None, *, limit: int = 50
+    conn: AsyncConnection, wanted: AuditFilter, cursor: AuditCursor | None = None, *, limit: int = 50
 ) -> AuditPage:
-    """The entries that pass the filter, newest first: the first ones, or those after or before the place.
+    """The entries that pass the filter, newest first: the first ones, or those after or before the cursor.
 
     One statement; two where going backwards has reached the beginning.
     """
 
-    async def read(place: AuditPlace | None, most: int) -> Sequence[AuditRow]:
-        return [_to_row(row) for row in await conn.execute(_page(wanted, place, most))]
+    async def read(cursor: AuditCursor | None, most: int) -> Sequence[AuditRow]:
+        return [_to_row(row) for row in await conn.execute(_page(wanted, cursor, most))]
 
-    return await read_page(read, place, limit, lambda row: (row.at, row.id))
+    return await read_page(read, cursor, limit, lambda row: (row.at, row.id))
 
 
 _ACTOR, _USER = users.alias("actor"), users.alias("concerned")
 
 
-def _page(wanted: AuditFilter, place: AuditPlace | None, most: int) -> Select[Any]:
+def _page(wanted: AuditFilter, cursor: AuditCursor | None, most: int) -> Select[Any]:
     """The entries themselves are chosen first, along an index; names are joined to those few."""
     chosen = select(audit_trail.c.id).where(*_conditions(wanted)).limit(at_most(most))
     if wanted.person:
         # One branch for each of the two columns, so that each can follow its own index.
         ids = _named(wanted.person)
         columns = (audit_trail.c.actor, audit_trail.c.user_id)
-        branches = [_from(chosen.where(column.in_(ids)), place).subquery() for column in columns]
+        branches = [_from(chosen.where(column.in_(ids)), cursor).subquery() for column in columns]
         chosen_ids = union_all(*(select(branch.c.id) for branch in branches)).subquery("chosen")
     else:
-        chosen_ids = _from(chosen, place).subquery("chosen")
+        chosen_ids = _from(chosen, cursor).subquery("chosen")
     query = (
         select(audit_trail, _name(_ACTOR, audit_trail.c.actor), _name(_USER, audit_trail.c.user_id))
         .select_from(
@@ -92,7 +143,7 @@ def _page(wanted: AuditFilter, place: AuditPlace | None, most: int) -> Select[An
         .where(audit_trail.c.id.in_(select(chosen_ids.c.id)))
         .limit(at_most(most))
     )
-    return _from(query, place)
+    return _from(query, cursor)
 
 
 def _name(of: FromClause, named: ColumnElement[Any]) -> ColumnElement[Any]:
@@ -101,8 +152,8 @@ def _name(of: FromClause, named: ColumnElement[Any]) -> ColumnElement[Any]:
     return case((of.c.id.is_not(None), name), (named.is_not(None), DELETED)).label(f"{named.key}_name")
 
 
-def _from(query: Select[Any], place: AuditPlace | None) -> Select[Any]:
-    return read_from(query, place, audit_trail.c.at, audit_trail.c.id, is_descending=True)
+def _from(query: Select[Any], cursor: AuditCursor | None) -> Select[Any]:
+    return read_from(query, cursor, audit_trail.c.at, audit_trail.c.id, is_descending=True)
 
 
 def _named(person: str) -> Select[Any]:

@@ -1,4 +1,4 @@
-"""Lists page by page, there and back. A page is found by the place where it begins or ends, not by its number:
+"""Lists page by page, there and back. A page is found by the cursor where it begins or ends, not by its number:
 what is added or gone meanwhile moves nothing.
 """
 
@@ -13,8 +13,8 @@ Position = TypeVar("Position", bound=tuple[Any, ...])
 
 
 @dataclass(frozen=True)
-class Place(Generic[Position]):
-    """A place in a list: a page begins after it; one that is reached backwards ends before it."""
+class Cursor(Generic[Position]):
+    """A cursor in a list: a page begins after it; one that is reached backwards ends before it."""
 
     at: Position
     """The values by which the list is ordered, of the row that stands there, or stood."""
@@ -26,13 +26,13 @@ class Page(Generic[Row, Position]):
     """Some rows of a list; `next` is None on the last page, `previous` on the first."""
 
     rows: tuple[Row, ...]
-    next: Place[Position] | None
-    previous: Place[Position] | None = None
+    next: Cursor[Position] | None
+    previous: Cursor[Position] | None = None
 
 
 async def read_page(
-    read: Callable[[Place[Position] | None, int], Awaitable[Sequence[Row]]],
-    place: Place[Position] | None,
+    read: Callable[[Cursor[Position] | None, int], Awaitable[Sequence[Row]]],
+    cursor: Cursor[Position] | None,
     limit: int,
     position_of: Callable[[Row], Position],
 ) -> Page[Row, Position]:
@@ -40,28 +40,28 @@ async def read_page(
 
     Reads once; twice where going backwards has reached the beginning, which is then shown as a whole page.
     """
-    if place and place.is_backwards:
-        found = await read(place, limit + 1)
+    if cursor and cursor.is_backwards:
+        found = await read(cursor, limit + 1)
         if len(found) > limit:
             rows = tuple(reversed(found[:limit]))
-            return Page(rows, Place(position_of(rows[-1])), Place(position_of(rows[0]), is_backwards=True))
-        place = None
-    found = await read(place, limit + 1)
+            return Page(rows, Cursor(position_of(rows[-1])), Cursor(position_of(rows[0]), is_backwards=True))
+        cursor = None
+    found = await read(cursor, limit + 1)
     rows = tuple(found[:limit])
-    following = Place(position_of(rows[-1])) if len(found) > limit else None
-    if place is None:
+    following = Cursor(position_of(rows[-1])) if len(found) > limit else None
+    if cursor is None:
         return Page(rows, following)
-    return Page(rows, following, Place(position_of(rows[0]) if rows else place.at, is_backwards=True))
+    return Page(rows, following, Cursor(position_of(rows[0]) if rows else cursor.at, is_backwards=True))
 
 
 def read_from(
-    query: Select[Any], place: Place[Any] | None, *columns: ColumnElement[Any], is_descending: bool = False
+    query: Select[Any], cursor: Cursor[Any] | None, *columns: ColumnElement[Any], is_descending: bool = False
 ) -> Select[Any]:
-    """The query from the place on, in its direction, for a list in the order of these columns."""
-    is_upwards = is_descending == (place is not None and place.is_backwards)
+    """The query from the cursor on, in its direction, for a list in the order of these columns."""
+    is_upwards = is_descending == (cursor is not None and cursor.is_backwards)
     query = query.order_by(*(column.asc() if is_upwards else column.desc() for column in columns))
-    if place is None:
+    if cursor is None:
         return query
     row = tuple_(*columns)
-    here = tuple_(*(literal(value, column.type) for value, column in zip(place.at, columns, strict=True)))
+    here = tuple_(*(literal(value, column.type) for value, column in zip(cursor.at, columns, strict=True)))
     return query.where(row > here if is_upwards else row < here)

@@ -29,7 +29,7 @@ from web.queries.expressions import (
     with_feedback,
     with_subject,
 )
-from web.queries.paging import Page, Place, read_from, read_page
+from web.queries.paging import Cursor, Page, read_from, read_page
 from web.queries.texts import WholeTexts, whole_texts
 
 FLAGGED_BELOW = Decimal("6.5")
@@ -142,24 +142,24 @@ def _latest(at: ColumnElement[datetime], limit: int) -> Select[Any]:
 async def sessions_of(
     conn: AsyncConnection,
     tutor_id: str,
-    place: Place[SessionPosition] | None = None,
+    cursor: Cursor[SessionPosition] | None = None,
     *,
     limit: int = 20,
     missing: Missing = NOTHING_MISSING,
 ) -> SessionsPage:
-    """A tutor's sessions that ended one way or another, latest first: the first ones, or those beside the place.
+    """A tutor's sessions that ended one way or another, latest first: the first ones, or those beside the cursor.
 
     One statement; two where going backwards has reached the beginning.
     """
 
-    async def read(place: Place[SessionPosition] | None, most: int) -> Sequence[SessionRow]:
+    async def read(cursor: Cursor[SessionPosition] | None, most: int) -> Sequence[SessionRow]:
         order = (held_at(sessions), sessions.c.id)
         theirs = select(sessions.c.id).where(sessions.c.tutor_id == tutor_id, _has_ended()).limit(at_most(most))
-        chosen = read_from(theirs, place, *order, is_descending=True).subquery("chosen")
+        chosen = read_from(theirs, cursor, *order, is_descending=True).subquery("chosen")
         query = _rows(joined=_everything(missing), missing=missing).where(sessions.c.id.in_(select(chosen.c.id)))
-        return [_to_row(row) for row in await conn.execute(read_from(query, place, *order, is_descending=True))]
+        return [_to_row(row) for row in await conn.execute(read_from(query, cursor, *order, is_descending=True))]
 
-    return await read_page(read, place, limit, lambda row: (row.held_at, row.id))
+    return await read_page(read, cursor, limit, lambda row: (row.held_at, row.id))
 
 
 async def session_details(

@@ -1,5 +1,6 @@
 """Reads how Tutorwatch itself is doing: its listeners, what waits for them, and what they gave up on."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from sqlalchemy import TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.liveness import IS_FRESH
+from database.subscription import Connection
 from web.queries.expressions import LONGEST_PARAGRAPH, marked
 
 
@@ -81,6 +83,52 @@ async def system_state(conn: AsyncConnection) -> SystemState:
         database_version=versions["database_version"],
         schema_revision=versions["schema_revision"],
     )
+
+
+@dataclass(frozen=True, slots=True)
+class ListenerTotals:
+    """What a live listener notes with its heartbeats, by name; some again by name, such as the alert type."""
+
+    host: str
+    totals: Mapping[str, Any]
+
+
+# By host, not by process: else each restart would begin new series.
+_TOTALS = text(f"""
+    SELECT host, figures FROM tutorwatch.listeners WHERE {IS_FRESH} ORDER BY host
+""")  # noqa: S608 - a constant of ours
+
+
+async def listener_totals(conn: AsyncConnection) -> list[ListenerTotals]:
+    """The totals of every listener that is alive."""
+    return [ListenerTotals(row.host, row.figures) for row in await conn.execute(_TOTALS)]
+
+
+_POSITION = text("SELECT CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_insert_lsn() - '0/0')::int8 END")
+_REPLAYED = text("SELECT CASE WHEN pg_is_in_recovery() THEN (pg_last_wal_replay_lsn() - '0/0')::int8 END")
+
+
+async def position_of_primary(conn: AsyncConnection) -> int | None:
+    """How far the primary's log reaches, in bytes; None on what is no primary."""
+    position: int | None = (await conn.execute(_POSITION)).scalar_one()
+    return position
+
+
+async def position_of_replica(conn: AsyncConnection) -> int | None:
+    """How far the replica has followed the primary's log, in bytes; None on what is no replica."""
+    position: int | None = (await conn.execute(_REPLAYED)).scalar_one()
+    return position
+
+
+async def ping(conn: AsyncConnection) -> None:
+    """Asks for nothing: an answer says that the database is there."""
+    await conn.execute(text("SELECT"))
+
+
+async def is_announcing(conn: Connection) -> bool:
+    """Whether this server's triggers can notify at all; by a connection that listens."""
+    cursor = await conn.execute("SELECT current_setting('max_prepared_transactions') = '0'")
+    return await cursor.fetchone() == (True,)
 
 
 async def _all(conn: AsyncConnection, query: TextClause, **values: Any) -> list[Any]:

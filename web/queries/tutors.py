@@ -53,7 +53,7 @@ from web.queries.expressions import (
     shown_on,
     with_feedback,
 )
-from web.queries.paging import Page, Place, read_from, read_page
+from web.queries.paging import Cursor, Page, read_from, read_page
 from web.queries.platform import WINDOW, Compared, tutor_averages
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
 from web.queries.texts import WholeTexts, whole_texts
@@ -185,24 +185,24 @@ class CoachingNote:
 async def tutors_page(
     conn: AsyncConnection,
     now: datetime,
-    place: Place[TutorPosition] | None = None,
+    cursor: Cursor[TutorPosition] | None = None,
     *,
     name: str = "",
     limit: int = 50,
 ) -> TutorsPage:
-    """Tutors in the order of their names, those whose name contains `name`: the first ones, or those beside the place.
+    """Tutors in the order of their names, those whose name contains `name`: the first ones, or those beside the cursor.
 
     Three statements; four where going backwards has reached the beginning.
     """
 
-    async def read(place: Place[TutorPosition] | None, most: int) -> Sequence[Row[Any]]:
+    async def read(cursor: Cursor[TutorPosition] | None, most: int) -> Sequence[Row[Any]]:
         query = select(users.c.id, _BEGINNING.label("beginning"), cut(users.c.name, LONGEST_LINE).label("name"))
         query = query.where(_is_tutor()).limit(most)
         if name:
             query = query.where(users.c.name.icontains(name, autoescape=True))
-        return list(await conn.execute(read_from(query, place, _BEGINNING, users.c.id)))
+        return list(await conn.execute(read_from(query, cursor, _BEGINNING, users.c.id)))
 
-    found = await read_page(read, place, limit, lambda row: (row.beginning, row.id))
+    found = await read_page(read, cursor, limit, lambda row: (row.beginning, row.id))
     ids = [row.id for row in found.rows]
     averages, counts = await _averages_of(conn, ids, now), await open_alert_counts(conn, ids)
     rows = tuple(
@@ -250,7 +250,7 @@ async def tutor_overview(
     now: datetime,
     *,
     viewer: Viewer,
-    sessions_place: Place[SessionPosition] | None = None,
+    sessions_cursor: Cursor[SessionPosition] | None = None,
     missing: Missing = NOTHING_MISSING,
 ) -> TutorOverview | None:
     """All that the viewer may know of a tutor, or None if there is no such tutor. A fixed number of statements."""
@@ -271,7 +271,7 @@ async def tutor_overview(
         insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
         resolved_alerts=await resolved_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_RESOLVED_ALERTS),
-        sessions=await sessions_of(conn, tutor_id, sessions_place, missing=missing),
+        sessions=await sessions_of(conn, tutor_id, sessions_cursor, missing=missing),
     )
 
 

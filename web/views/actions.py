@@ -4,11 +4,10 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from aiohttp import web
-from sqlalchemy import insert
 
 from database import retries
 from database.platform_needs import Feature
-from database.tables import coaching_notes
+from rules import life
 from web import queries
 from web.auth.audit import Action, Entry, audited
 from web.auth.cookies import set_flash
@@ -54,19 +53,12 @@ async def add_note(request: web.Request) -> web.StreamResponse:
         note = parse_input(Note, await read_fields(request))
     except InvalidInputError as error:
         return await _refused(request, error, here)
-    values = {
-        "tutor_id": tutor_id,
-        "note_type": "manual",
-        "content": note.content,
-        "created_by": request[IDENTITY].user_id,
-        "created_at": datetime.now(UTC),
-    }
     if missing := without(request.app[CONDITION].missing, Feature.COACHING_NOTES):
         return await _not_done(request, 409, missing, here)
     async with audited(request, Entry(Action.NOTE_ADDED, user_id=tutor_id)) as conn:
         if await queries.tutor_name(conn, tutor_id) is None:
             raise web.HTTPNotFound
-        await conn.execute(insert(coaching_notes).values(values))
+        await life.add_note(conn, tutor_id, note.content, by=request[IDENTITY].user_id, now=datetime.now(UTC))
     return await _done(request, "The note is added.", here)
 
 

@@ -3,23 +3,22 @@
 import hmac
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
-from sqlalchemy import Row, text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.condition_keeper import KnownCondition
 from database.errors import SchemaMismatchError
-from database.liveness import IS_FRESH
 from database.metrics import DatabaseMetrics, exposition, families_of_database, info, load_database_metrics
 from database.schema_version import check_schema
+from web import queries
 from web.database import first_answer, is_database_gone
 from web.http.observation import HTTP_METRICS
 from web.keys import CONDITION, ENGINE, SETTINGS, VERSION
 from web.live.hub import HUB
+from web.queries.system import ListenerTotals
 from web.reading import READS
 
 OK = "ok"
@@ -88,16 +87,10 @@ async def expose(app: web.Application) -> web.Response:
     return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-# By host, not by process: else each restart would begin new series.
-_LISTENERS = text(f"""
-    SELECT host, figures FROM tutorwatch.listeners WHERE {IS_FRESH} ORDER BY host
-""")  # noqa: S608 - a constant of ours
-
-
-async def _read(engine: AsyncEngine) -> tuple[DatabaseMetrics, list[Row[Any]]]:
+async def _read(engine: AsyncEngine) -> tuple[DatabaseMetrics, list[ListenerTotals]]:
     async with engine.begin() as conn:
         database = await load_database_metrics(conn)
-        listeners = list(await conn.execute(_LISTENERS)) if database.state else []
+        listeners = await queries.listener_totals(conn) if database.state else []
     return database, listeners
 
 
@@ -144,7 +137,7 @@ _DEPRECATED_OF_LISTENERS = {
 """What listeners note with their heartbeats, and what they expose themselves instead."""
 
 
-def _of_listeners(listeners: list[Row[Any]]) -> Iterator[Metric]:
+def _of_listeners(listeners: list[ListenerTotals]) -> Iterator[Metric]:
     """What dashboards told of listeners before those had a port of their own: the sums by host."""
     for name, instead in _DEPRECATED_OF_LISTENERS.items():
         told = CounterMetricFamily(
@@ -163,11 +156,11 @@ def _of_listeners(listeners: list[Row[Any]]) -> Iterator[Metric]:
     yield opened
 
 
-def _summed(listeners: list[Row[Any]], name: str) -> dict[tuple[str, str], float]:
+def _summed(listeners: list[ListenerTotals], name: str) -> dict[tuple[str, str], float]:
     """What a host's listeners note by that name, by host and, where it is told apart further, by what."""
     sums: Counter[tuple[str, str]] = Counter()
     for row in listeners:
-        noted = row.figures.get(name, {})
+        noted = row.totals.get(name, {})
         for part, value in noted.items() if isinstance(noted, dict) else [("", noted)]:
             sums[row.host, part] += value
     return dict(sums)

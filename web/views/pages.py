@@ -1,9 +1,6 @@
 """The pages: each handler reads what its page shows, and renders it."""
 
-import base64
-import binascii
-import json
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,30 +13,21 @@ from database.platform import Missing
 from database.platform_needs import Feature
 from rules.life import Outcome
 from web import queries
-from web.auth.access import may_be_stored
 from web.auth.identity import IDENTITY
-from web.http.inputs import (
-    LONGEST_ID,
-    LONGEST_TEXT,
-    AlertsRequest,
-    AlertStatus,
-    Cursor,
-    FieldError,
-    InvalidInputError,
-    PlatformAlertType,
-    Severity,
-    encode_cursor,
-    parse_alerts_request,
-)
+from web.http.cursors import Parse, decode_cursor, encode_cursor, instant, words
+from web.http.inputs import LONGEST_ID, LONGEST_TEXT, FieldError, InvalidInputError
 from web.http.paths import id_in_path, path_part
 from web.http.rendering import AS_OF, flash_of, render
 from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_FIGURES
+from web.queries.alerts import AlertStatus
 from web.queries.dashboard import DashboardData
-from web.queries.paging import Place, Position
+from web.queries.paging import Cursor, Page
 from web.reading import reading
+from web.views.alert_requests import parse_alerts_request
 from web.views.charts import Chart, chart
+from web.views.labels import PlatformAlertType, Severity
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
@@ -98,9 +86,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         count=count,
         page=page,
         evidence=evidence,
-        first_url=_url(request, cursor=None),
-        previous_url=_alerts_url(request, asked, page.previous),
-        next_url=_alerts_url(request, asked, page.next),
+        **_urls(request, page, asked.filter.parts),
         statuses=list(AlertStatus),
         severities=list(Severity),
         types=list(PlatformAlertType),
@@ -109,12 +95,13 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 
 async def tutors(request: web.Request) -> web.StreamResponse:
     """`/tutors`: all tutors by name, searched and paged."""
-    _only_knows(request, "name", "after", "before")
+    _only_knows(request, "name", "cursor")
     name = _text(request, "name").strip()
-    place = _place(request, _decode, following="after", preceding="before")
+    bound_to = ["tutors", name]
+    cursor = _cursor(request, bound_to, words, words)
     now = datetime.now(UTC)
     async with reading(request) as conn:
-        page = await queries.tutors_page(conn, now, place, name=name, limit=TUTORS_PER_PAGE)
+        page = await queries.tutors_page(conn, now, cursor, name=name, limit=TUTORS_PER_PAGE)
         critical_count = await queries.critical_count(conn)
     return _render(
         "tutors.html",
@@ -123,30 +110,28 @@ async def tutors(request: web.Request) -> web.StreamResponse:
         critical_count=critical_count,
         name=name,
         page=page,
-        first_url=_url(request, after=None, before=None),
-        previous_url=page.previous and _url(request, after=None, before=_encode(page.previous.at)),
-        next_url=page.next and _url(request, before=None, after=_encode(page.next.at)),
+        **_urls(request, page, bound_to),
     )
 
 
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
-    _only_knows(request, "before", "after")
+    _only_knows(request, "cursor")
     tutor_id = id_in_path(request)
     if not _may_be_user_id(tutor_id):
         raise web.HTTPNotFound
-    place = _place(request, _session_position, following="before", preceding="after")
+    bound_to = ["sessions", tutor_id]
+    cursor = _cursor(request, bound_to, instant, UUID)
     now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
     viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
         overview = await queries.tutor_overview(
-            conn, tutor_id, now, viewer=viewer, sessions_place=place, missing=missing
+            conn, tutor_id, now, viewer=viewer, sessions_cursor=cursor, missing=missing
         )
         if overview is None:
             raise web.HTTPNotFound
         notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
-    newer, older = overview.sessions.previous, overview.sessions.next
     return _render(
         "tutor.html",
         request,
@@ -156,9 +141,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         charts=_trend_charts(overview, missing),
         notes=notes,
         longest_text=LONGEST_TEXT,
-        first_url=_url(request, before=None, after=None),
-        newer_url=newer and _url(request, before=None, after=_encode_session(newer.at)),
-        older_url=older and _url(request, after=None, before=_encode_session(older.at)),
+        **_urls(request, overview.sessions, bound_to),
     )
 
 
@@ -229,8 +212,19 @@ def _trend_charts(overview: queries.TutorOverview, missing: Missing) -> tuple[Ch
     return (*charts, chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)))
 
 
-def _alerts_url(request: web.Request, asked: AlertsRequest, cursor: Cursor | None) -> str | None:
-    return _url(request, cursor=encode_cursor(asked.filter, cursor)) if cursor else None
+def _cursor(request: web.Request, bound_to: Sequence[str | None], *parts: Parse) -> Cursor[Any] | None:
+    """The cursor that the page begins after, or ends before."""
+    given = request.query.get("cursor", "")
+    return decode_cursor(given, bound_to, *parts) if given else None
+
+
+def _urls(request: web.Request, page: Page[Any, Any], bound_to: Sequence[str | None]) -> dict[str, str | None]:
+    """Where the list's first page is, and those before and after this one."""
+    return {
+        "first_url": _url(request, cursor=None),
+        "previous_url": _url(request, cursor=encode_cursor(page.previous, bound_to)) if page.previous else None,
+        "next_url": _url(request, cursor=encode_cursor(page.next, bound_to)) if page.next else None,
+    }
 
 
 def _url(request: web.Request, **changed: str | None) -> str:
@@ -270,42 +264,3 @@ def _uuid(text: str) -> UUID:
         return UUID(text)
     except ValueError:
         raise web.HTTPNotFound from None
-
-
-def _place(
-    request: web.Request, decode: Callable[[str, str], Position], *, following: str, preceding: str
-) -> Place[Position] | None:
-    """The place that the page begins after, or ends before: whichever of the two parameters is given."""
-    given = {name: text for name in (following, preceding) if (text := request.query.get(name, ""))}
-    if len(given) > 1:
-        raise InvalidInputError([FieldError(preceding, f"can't be given together with {following}")])
-    return next((Place(decode(name, text), name == preceding) for name, text in given.items()), None)
-
-
-def _encode(position: queries.TutorPosition) -> str:
-    """A place in a list as text for a URL."""
-    return base64.urlsafe_b64encode(json.dumps(position).encode()).decode().rstrip("=")
-
-
-def _encode_session(position: queries.SessionPosition) -> str:
-    held_at, session_id = position
-    return _encode((held_at.isoformat(), session_id.hex))
-
-
-def _decode(parameter: str, text: str) -> queries.TutorPosition:
-    try:
-        first, second = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
-        is_place = isinstance(first, str) and isinstance(second, str) and may_be_stored(first + second)
-    except (ValueError, TypeError, RecursionError, binascii.Error):
-        is_place = False
-    if not is_place:
-        raise InvalidInputError([FieldError(parameter, "is not a place in this list")])
-    return first, second
-
-
-def _session_position(parameter: str, text: str) -> queries.SessionPosition:
-    held_at, session_id = _decode(parameter, text)
-    try:
-        return datetime.fromisoformat(held_at).astimezone(UTC), UUID(hex=session_id)
-    except (ValueError, OverflowError):
-        raise InvalidInputError([FieldError(parameter, "is not a place in this list")]) from None

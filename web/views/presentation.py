@@ -17,24 +17,10 @@ from web.queries.evidence import EvidenceSession
 from web.queries.expressions import Cut
 from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
+from web.views.labels import METRIC_LABELS, TELL_ALL, label
 
 NOTHING = "\N{EN DASH}"
 """What stands where a figure isn't known."""
-
-_LABELS = {
-    "poor_first_session": "Poor first session",
-    "no_show_pattern": "No-show pattern",
-    "high_talk_ratio": "High talk ratio",
-    "low_understanding_checks": "Few understanding checks",
-    "high_reschedule_rate": "High reschedule rate",
-    "declining_performance": "Declining performance",
-    "student_frustration_detected": "Student frustration",
-    "student_churn_risk": "Student churn risk",
-    "no_show_tutor": "Tutor did not show up",
-    "no_show_student": "Student did not show up",
-    "math": "Mathematics",
-    "condition_cleared": "No longer met",
-}
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _JUST_NOW = timedelta(seconds=10)
@@ -68,7 +54,7 @@ def register(environment: Environment) -> None:
         band=band,
         browser=browser,
         day=day,
-        figures=figures,
+        metrics=metrics,
         iso=iso,
         label=label,
         moment=moment,
@@ -90,11 +76,6 @@ def register(environment: Environment) -> None:
         count_trend=count_trend,
         whole=whole,
     )
-
-
-def label(name: str) -> str:
-    """A member of one of the platform's enums in words; names this program doesn't know read well enough."""
-    return _LABELS.get(name) or name.replace("_", " ").capitalize()
 
 
 def plural(count: int, noun: str) -> str:
@@ -271,24 +252,12 @@ def session_outcome(session: SessionRow) -> str:
     return label(session.status)
 
 
-_TELLS_ALL = {
-    "no_show_pattern",
-    "high_reschedule_rate",
-    "first_session_expert",
-    "strong_questioning",
-    "high_visual_aids",
-    "low_visual_aids",
-    "positive_reinforcement",
-}
-"""Rules whose own words say what there is to say of a session; its score would only lead astray."""
-
-
 def telling(session: EvidenceSession, rule: str) -> str:
     """What a session says about an alert type or an insight category: `scored 5.8`, `talk ratio 72%`.
 
     Nothing where the rule's own words say it already.
     """
-    if rule in _TELLS_ALL:
+    if rule in TELL_ALL:
         return ""
     if session.status != "completed":
         return label(session.status).lower()
@@ -302,39 +271,20 @@ def telling(session: EvidenceSession, rule: str) -> str:
     return f"scored {session.score}" if session.score is not None else "no score"
 
 
-def figures(group: Mapping[str, Any]) -> list[tuple[str, str]]:
+def metrics(group: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A session's metrics, each in words: `("Tutor talk ratio", "44%")`."""
-    return [(_figure_label(name), _figure_value(name, value)) for name, value in group.items()]
+    return [(_metric_label(name), _metric_value(name, value)) for name, value in group.items()]
 
 
-_FIGURE_LABELS = {
-    "avg_student_response_delay": "Average response delay",
-    "concept_re_explanation_count": "Concepts explained again",
-    "student_on_screen_attention_pct": "On-screen attention",
-    "active_tab_focus_pct": "Active tab focus",
-    "tutor_uses_visual_aids": "Visual aids used",
-    "student_taking_notes_duration": "Student taking notes",
-    "whiteboard_usage_minutes": "Whiteboard in use",
-    "messaging_app_detected": "Messaging app seen",
-    "gaming_detected": "Gaming seen",
-    "tutor_checks_understanding_count": "Understanding checks",
-    "tutor_positive_reinforcement_count": "Positive reinforcements",
-    "distraction_events_count": "Distractions",
-    "student_initiated_questions": "Questions by the student",
-    "open_ended_questions": "Open-ended questions",
-    "closed_ended_questions": "Closed-ended questions",
-    "student_frustration_count": "Signs of frustration",
-    "student_confusion_count": "Signs of confusion",
-}
 _MINUTES = {"student_taking_notes_duration", "whiteboard_usage_minutes"}
 _OUT_OF_TEN = ("_score",)
 
 
-def _figure_label(name: str) -> str:
-    return _FIGURE_LABELS.get(name) or label(name.removesuffix("_count").removesuffix("_score"))
+def _metric_label(name: str) -> str:
+    return METRIC_LABELS.get(name) or label(name.removesuffix("_count").removesuffix("_score"))
 
 
-def _figure_value(name: str, value: Any) -> str:
+def _metric_value(name: str, value: Any) -> str:
     if value is None:
         return NOTHING
     if isinstance(value, bool):

@@ -7,7 +7,7 @@ from web.http.paths import id_in_path
 from web.keys import CONDITION
 from web.queries.texts import Source, slice_of_text
 from web.reading import answer_in_time, reading
-from web.views.openapi import Operation
+from web.views.api.openapi import Operation
 
 WHOLE_TEXT = Operation(
     "getWholeText", "The whole of a text that was cut: `cut` says where", None, answers_text=True, problems=(404,)

@@ -10,9 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from tests.platform import NOW, Platform, naive
 from tests.web.queries.alerts import insert_alert
 from web.auth.identity import Viewer
-from web.http.inputs import AlertFilter, AlertStatus, PlatformAlertType, Severity
 from web.queries import AlertsPage, alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
-from web.queries.alerts import MOST_COUNTED, AlertsCount
+from web.queries.alerts import MOST_COUNTED, AlertFilter, AlertsCount, AlertStatus
+from web.views.labels import PlatformAlertType, Severity
 
 
 async def test_summary_shows_five_tutors_newest_alert_first(conn: AsyncConnection, platform: Platform) -> None:

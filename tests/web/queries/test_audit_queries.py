@@ -9,7 +9,7 @@ from tests.platform import Platform
 from tests.rules.test_statements import explained, nodes, watched
 from web.auth.audit import Action
 from web.queries import audit_page
-from web.views.audit.request import AuditFilter, AuditOutcome, AuditPlace
+from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
 
 _FILL = b"""
     INSERT INTO users (id, email, name, role)
@@ -21,7 +21,7 @@ _FILL = b"""
     FROM generate_series(1, 40000) AS n;
     ANALYZE users, tutorwatch.audit_trail;
 """
-LATER = AuditPlace((datetime(2026, 8, 1, tzinfo=UTC), 20_000))
+LATER = AuditCursor((datetime(2026, 8, 1, tzinfo=UTC), 20_000))
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ LATER = AuditPlace((datetime(2026, 8, 1, tzinfo=UTC), 20_000))
 async def test_each_filter_follows_an_index(
     wanted: AuditFilter,
     indexes: set[str],
-    place: AuditPlace | None,
+    place: AuditCursor | None,
     conn: AsyncConnection,
     engine: AsyncEngine,
     platform: Platform,

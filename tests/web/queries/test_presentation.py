@@ -9,7 +9,8 @@ from rules.decisions.statistics import Ratio
 from tests.platform import NOW
 from web.queries.platform import Compared
 from web.views.charts import chart
-from web.views.presentation import ago, amount, average, day, label, moment, percent, plural, score_trend, share_trend
+from web.views.labels import label
+from web.views.presentation import ago, amount, average, day, moment, percent, plural, score_trend, share_trend
 
 NOTHING = "\N{EN DASH}"
 

@@ -10,7 +10,7 @@ from tests.platform import NOW, Platform
 from tests.web.queries.alerts import insert_alert
 from web import queries
 from web.auth.identity import Viewer
-from web.http.inputs import AlertFilter
+from web.queries.alerts import AlertFilter
 
 Read = Callable[[AsyncConnection], Awaitable[object]]
 

@@ -1,4 +1,4 @@
-"""Reads and writes of signing in: accounts, sign-ins, failed attempts and programs' tokens."""
+"""All SQL that writes for `web`: accounts, sign-ins, failed attempts, programs' tokens, and the audit trail."""
 
 from web.auth.store.accounts import (
     SEEN_EVERY,
@@ -17,6 +17,7 @@ from web.auth.store.accounts import (
     store_password,
     user_of_link,
 )
+from web.auth.store.audit import insert_entry, is_on_record
 from web.auth.store.failures import MOST_AHEAD, Failures, forget_failures, insert_failures, load_failures
 from web.auth.store.sign_ins import (
     BROWSER_KEPT_FOR,
@@ -64,11 +65,13 @@ __all__ = [
     "forget_browsers_of",
     "forget_failures",
     "insert_admin",
+    "insert_entry",
     "insert_failures",
     "insert_link",
     "insert_sign_in",
     "insert_token",
     "is_known_browser",
+    "is_on_record",
     "load_account",
     "load_failures",
     "load_parameters",

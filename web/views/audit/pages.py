@@ -15,22 +15,16 @@ from aiohttp import web
 from database.one_line import one_line
 from web import queries
 from web.auth.audit import Action, Entry, note
+from web.http.cursors import encode_cursor
 from web.http.rendering import render
 from web.keys import ENGINE
 from web.queries import AuditRow
+from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
 from web.reading import answer_in_time
-from web.views.audit.request import (
-    AuditFilter,
-    AuditOutcome,
-    AuditPlace,
-    AuditQuery,
-    encode_place,
-    parse_audit_filter,
-    parse_audit_request,
-)
+from web.views.api.documents import AuditTrail
+from web.views.api.openapi import Operation
+from web.views.audit.request import AuditQuery, parse_audit_filter, parse_audit_request
 from web.views.audit.words import ACTIONS, tell
-from web.views.documents import AuditTrail
-from web.views.openapi import Operation
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +41,7 @@ async def show(request: web.Request) -> web.StreamResponse:
     """`GET /audit`: who did what, filtered and paged."""
     asked = parse_audit_request(request.query)
     async with request.app[ENGINE].begin() as conn:
-        page = await queries.audit_page(conn, asked.filter, asked.place, limit=asked.limit)
+        page = await queries.audit_page(conn, asked.filter, asked.cursor, limit=asked.limit)
         critical_count = await queries.critical_count(conn)
     values: dict[str, Any] = {
         "now": datetime.now(UTC),
@@ -69,8 +63,8 @@ async def as_json(request: web.Request) -> web.StreamResponse:
     """`GET /api/audit`."""
     asked = parse_audit_request(request.query)
     async with request.app[ENGINE].begin() as conn:
-        page = await queries.audit_page(conn, asked.filter, asked.place, limit=asked.limit)
-    document = AuditTrail.of(page, lambda place: encode_place(asked.filter, place))
+        page = await queries.audit_page(conn, asked.filter, asked.cursor, limit=asked.limit)
+    document = AuditTrail.of(page, asked.filter.parts)
     return web.Response(text=document.model_dump_json(), content_type="application/json")
 
 
@@ -110,12 +104,12 @@ async def _send(
         page = await _read(request, wanted, page.next)
 
 
-async def _read(request: web.Request, wanted: AuditFilter, place: AuditPlace | None) -> queries.AuditPage:
+async def _read(request: web.Request, wanted: AuditFilter, cursor: AuditCursor | None) -> queries.AuditPage:
     """Some entries, in a transaction of their own: however slowly they are taken, none stays open."""
 
     async def read() -> queries.AuditPage:
         async with request.app[ENGINE].begin() as conn:
-            return await queries.audit_page(conn, wanted, place, limit=ROWS_AT_A_TIME)
+            return await queries.audit_page(conn, wanted, cursor, limit=ROWS_AT_A_TIME)
 
     return await answer_in_time(request, read)
 
@@ -149,6 +143,6 @@ def _lines(rows: Iterable[Sequence[str]]) -> bytes:
     return lines.getvalue().encode()
 
 
-def _url(path: str, wanted: AuditFilter, place: AuditPlace | None = None) -> str:
-    query = wanted.query() | ({"cursor": encode_place(wanted, place)} if place else {})
+def _url(path: str, wanted: AuditFilter, cursor: AuditCursor | None = None) -> str:
+    query = wanted.query() | ({"cursor": given} if (given := encode_cursor(cursor, wanted.parts)) else {})
     return f"{path}?{urlencode(query)}" if query else path

@@ -2,72 +2,23 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
-from enum import StrEnum
+from datetime import date
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BeforeValidator, Field
 
 from web.auth.audit import Action
+from web.http.cursors import decode_cursor, instant
 from web.http.inputs import (
     DEFAULT_PAGE_SIZE,
     LARGEST_PAGE_SIZE,
-    FieldError,
-    InvalidInputError,
+    CursorText,
+    Input,
     PlainText,
-    pack_cursor,
     parse_input,
-    unpack_cursor,
+    without_empty,
 )
-from web.queries.paging import Place
-
-
-class AuditOutcome(StrEnum):
-    """What came of what somebody did."""
-
-    DONE = "done"
-    REFUSED = "refused"
-
-
-@dataclass(frozen=True, slots=True)
-class AuditFilter:
-    """Which entries are asked for. They are listed newest first: by the time, then by the id."""
-
-    person: str | None = None
-    """Who did it, or whom it concerns: a part of the name or of the e-mail address, or the id."""
-    action: Action | None = None
-    outcome: AuditOutcome | None = None
-    first_day: date | None = None
-    """In UTC, and so is the last one; both included."""
-    last_day: date | None = None
-
-    @property
-    def since(self) -> datetime | None:
-        """The first instant that is asked for."""
-        return _midnight(self.first_day) if self.first_day else None
-
-    @property
-    def until(self) -> datetime | None:
-        """The first instant after those that are asked for."""
-        if self.last_day is None or self.last_day == date.max:
-            return None
-        return _midnight(self.last_day + timedelta(days=1))
-
-    @property
-    def parts(self) -> list[str | None]:
-        """The filter in texts, in an order of its own."""
-        days = [day.isoformat() if day else None for day in (self.first_day, self.last_day)]
-        return [self.person, self.action, self.outcome, *days]
-
-    def query(self) -> dict[str, str]:
-        """The filter as parameters of a URL."""
-        names = ("person", "action", "outcome", "from", "to")
-        return {name: value for name, value in zip(names, self.parts, strict=True) if value}
-
-
-AuditPosition = tuple[datetime, int]
-"""When an entry was made, and its id."""
-AuditPlace = Place[AuditPosition]
+from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +26,7 @@ class AuditRequest:
     """One page of entries, as asked for in a query string."""
 
     filter: AuditFilter
-    place: AuditPlace | None
+    cursor: AuditCursor | None
     limit: int
 
 
@@ -90,10 +41,8 @@ def _to_day(value: Any) -> Any:
 Day = Annotated[date, BeforeValidator(_to_day)]
 
 
-class AuditFilterQuery(BaseModel):
+class AuditFilterQuery(Input):
     """The filters in a query string."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
     person: Annotated[PlainText, Field(max_length=255)] | None = Field(
         None, description="Who did it, or whom it concerns: part of the name or e-mail address, or the id"
@@ -107,7 +56,7 @@ class AuditFilterQuery(BaseModel):
 class AuditQuery(AuditFilterQuery):
     """The query string of the audit trail."""
 
-    cursor: Annotated[str, Field(max_length=500)] | None = Field(
+    cursor: CursorText | None = Field(
         None, description="`next` or `previous` of another page; valid for the same filters only"
     )
     limit: int = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE_SIZE)
@@ -118,37 +67,24 @@ def parse_audit_request(query: Mapping[str, str]) -> AuditRequest:
 
     Raises InvalidInputError for unknown filters and values, and for a cursor of another query.
     """
-    asked = parse_input(AuditQuery, _given(query))
+    asked = parse_input(AuditQuery, without_empty(query))
     wanted = _to_filter(asked)
-    return AuditRequest(wanted, _decode(wanted, asked.cursor) if asked.cursor else None, asked.limit)
+    cursor = decode_cursor(asked.cursor, wanted.parts, instant, _entry_id) if asked.cursor else None
+    return AuditRequest(wanted, cursor, asked.limit)
 
 
 def parse_audit_filter(query: Mapping[str, str]) -> AuditFilter:
     """The filters in a query string that knows no pages. Raises InvalidInputError."""
-    return _to_filter(parse_input(AuditFilterQuery, _given(query)))
+    return _to_filter(parse_input(AuditFilterQuery, without_empty(query)))
 
 
-def encode_place(wanted: AuditFilter, place: AuditPlace) -> str:
-    """A place as text for a URL, bound to the filter."""
-    at, entry_id = place.at
-    return pack_cursor(wanted.parts, at, str(entry_id), is_backwards=place.is_backwards)
-
-
-def _decode(wanted: AuditFilter, text: str) -> AuditPlace:
-    place = unpack_cursor(wanted.parts, text, int)
-    if not 0 <= place.at[1] < 2**63:
-        raise InvalidInputError([FieldError("cursor", "is not a cursor of this list")])
-    return place
-
-
-def _given(query: Mapping[str, str]) -> dict[str, str]:
-    return {name: value for name, value in query.items() if value != ""}
+def _entry_id(text: str) -> int:
+    entry_id = int(text)
+    if not 0 <= entry_id < 2**63:
+        raise ValueError
+    return entry_id
 
 
 def _to_filter(asked: AuditFilterQuery) -> AuditFilter:
     person = (asked.person or "").strip() or None
     return AuditFilter(person, asked.action, asked.outcome, asked.first_day, asked.last_day)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

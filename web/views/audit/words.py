@@ -7,7 +7,7 @@ from web.auth.identity import Role, SignedInBy
 from web.http.paths import path_part
 from web.queries import AuditRow
 from web.queries.audit import DELETED
-from web.views.presentation import label
+from web.views.labels import label
 
 ACTIONS = {
     Action.SIGN_IN: "Sign-in",

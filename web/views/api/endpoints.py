@@ -12,7 +12,7 @@ from web import queries
 from web.auth.cookies import SIGN_IN, full_name
 from web.auth.identity import IDENTITY
 from web.http.forms import read_json
-from web.http.inputs import AlertsQuery, Resolution, encode_cursor, parse_alerts_request, parse_input
+from web.http.inputs import Resolution, parse_input
 from web.http.paths import id_in_path
 from web.http.problems import answer_error
 from web.keys import CONDITION
@@ -20,8 +20,9 @@ from web.live.hub import HUB
 from web.live.kept import Kept
 from web.reading import reading
 from web.views import alert_actions
-from web.views.documents import Alerts, CriticalAlerts, Tutor
-from web.views.openapi import Operation, with_cookie
+from web.views.alert_requests import AlertsQuery, parse_alerts_request
+from web.views.api.documents import Alerts, CriticalAlerts, Tutor
+from web.views.api.openapi import Operation, with_cookie
 from web.views.presentation import all_without
 
 SESSIONS_EACH = 3
@@ -65,7 +66,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
             sessions_each=SESSIONS_EACH,
             missing=request.app[CONDITION].missing,
         )
-    return _json(Alerts.of(page, evidence, lambda cursor: encode_cursor(asked.filter, cursor)))
+    return _json(Alerts.of(page, evidence, asked.filter.parts))
 
 
 async def tutor(request: web.Request) -> web.StreamResponse:

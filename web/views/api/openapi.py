@@ -11,7 +11,7 @@ from pydantic.json_schema import models_json_schema
 from web.auth.cookies import SIGN_IN
 from web.http.inputs import LONGEST_ID
 from web.queries.texts import SOURCES
-from web.views.documents import Problem
+from web.views.api.documents import Problem
 
 _REFERENCE = "#/components/schemas/{model}"
 

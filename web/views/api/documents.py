@@ -1,6 +1,6 @@
 """The JSON answers, as models: what is sent, and what the OpenAPI document says of it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, Literal, Self
@@ -11,9 +11,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSeriali
 from rules.decisions.statistics import Ratio
 from rules.life import Outcome
 from web import queries
-from web.http.inputs import Cursor
+from web.http.cursors import encode_cursor
 from web.queries.evidence import NO_EVIDENCE
-from web.views.audit.request import AuditPlace
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
 """A figure with its exact decimals, sent as a JSON number."""
@@ -94,13 +93,16 @@ class Alerts(_Document):
 
     @classmethod
     def of(
-        cls, page: queries.AlertsPage, evidence: Mapping[UUID, queries.Evidence], encode: Callable[[Cursor], str]
+        cls,
+        page: queries.AlertsPage,
+        evidence: Mapping[UUID, queries.Evidence],
+        bound_to: Sequence[str | None],
     ) -> Self:
-        """The page, each alert with its evidence; `encode` makes the cursors' text."""
+        """The page, each alert with its evidence; its cursors are good for what they are bound to."""
         return cls(
             alerts=[Alert.of(row, evidence.get(row.id, NO_EVIDENCE)) for row in page.rows],
-            next=encode(page.next) if page.next else None,
-            previous=encode(page.previous) if page.previous else None,
+            next=encode_cursor(page.next, bound_to),
+            previous=encode_cursor(page.previous, bound_to),
         )
 
 
@@ -276,10 +278,10 @@ class AuditTrail(_Document):
     previous: str | None = Field(description="Give it as `cursor` for the page before; null on the first one")
 
     @classmethod
-    def of(cls, page: queries.AuditPage, encode: Callable[[AuditPlace], str]) -> Self:
-        """The page; `encode` makes the cursors' text."""
+    def of(cls, page: queries.AuditPage, bound_to: Sequence[str | None]) -> Self:
+        """The page; its cursors are good for what they are bound to."""
         return cls(
             entries=[AuditEntry.model_validate(row) for row in page.rows],
-            next=encode(page.next) if page.next else None,
-            previous=encode(page.previous) if page.previous else None,
+            next=encode_cursor(page.next, bound_to),
+            previous=encode_cursor(page.previous, bound_to),
         )

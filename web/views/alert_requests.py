@@ -1,0 +1,57 @@
+"""Which alerts are asked for: the filters and the cursor of the page and of its JSON."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated
+from uuid import UUID
+
+from pydantic import Field
+
+from web.http.cursors import decode_cursor, instant
+from web.http.inputs import (
+    DEFAULT_PAGE_SIZE,
+    LARGEST_PAGE_SIZE,
+    CursorText,
+    Input,
+    PlainText,
+    parse_input,
+    without_empty,
+)
+from web.queries.alerts import AlertCursor, AlertFilter, AlertStatus
+from web.views.labels import PlatformAlertType, Severity
+
+
+@dataclass(frozen=True, slots=True)
+class AlertsRequest:
+    """One page of alerts, as asked for in a query string."""
+
+    filter: AlertFilter
+    cursor: AlertCursor | None
+    limit: int
+
+
+class AlertsQuery(Input):
+    """The query string of the list of alerts."""
+
+    status: AlertStatus = Field(
+        AlertStatus.UNRESOLVED, description="`unresolved` is open or acknowledged; `open` is not even acknowledged"
+    )
+    severity: Severity | None = None
+    type: PlatformAlertType | None = None
+    tutor: Annotated[PlainText, Field(max_length=255)] | None = Field(None, description="Part of the tutor's name")
+    cursor: CursorText | None = Field(
+        None, description="`next` or `previous` of another page; valid for the same filters only"
+    )
+    limit: int = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE_SIZE)
+
+
+def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
+    """What a query string asks for; a filter that is given empty (`?severity=`) is none.
+
+    Raises InvalidInputError for unknown filters and values, and for a cursor of another query.
+    """
+    asked = parse_input(AlertsQuery, without_empty(query))
+    tutor = (asked.tutor or "").strip() or None
+    wanted = AlertFilter(asked.status, asked.severity, asked.type, tutor)
+    cursor = decode_cursor(asked.cursor, wanted.parts, instant, UUID) if asked.cursor else None
+    return AlertsRequest(wanted, cursor, asked.limit)

@@ -1,0 +1,1 @@
+"""JSON for programs, and the OpenAPI document that describes it."""

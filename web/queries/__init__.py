@@ -23,7 +23,7 @@ from web.queries.dashboard import (
     rank,
     scoreboard,
 )
-from web.queries.evidence import Evidence, EvidenceSession, evidence_of
+from web.queries.evidence import Evidence, EvidenceSession, InsightRow, evidence_of, insights_of
 from web.queries.platform import (
     PlatformStatistics,
     allow_for_long_reading,
@@ -43,16 +43,8 @@ from web.queries.sessions import (
 )
 from web.queries.system import ListenerTotals, SystemState, listener_totals, system_state
 from web.queries.texts import tutor_of_text
-from web.queries.tutors import (
-    TutorOverview,
-    TutorPosition,
-    TutorsPage,
-    coaching_notes_of,
-    insights_of,
-    tutor_name,
-    tutor_overview,
-    tutors_page,
-)
+from web.queries.tutor import TutorOverview, coaching_notes_of, tutor_name, tutor_overview
+from web.queries.tutors import TutorPosition, TutorsPage, tutors_page
 
 __all__ = [
     "AlertRow",
@@ -65,6 +57,7 @@ __all__ = [
     "DashboardData",
     "Evidence",
     "EvidenceSession",
+    "InsightRow",
     "ListenerTotals",
     "PlatformStatistics",
     "Ranking",

@@ -1,4 +1,4 @@
-"""Reads why alerts stand: the measured value, its limit, and the sessions that counted."""
+"""Reads what alerts and insights rest on: the measured value, its threshold, and the sessions behind it."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,38 @@ from itertools import groupby
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ARRAY, FromClause, Integer, Row, Select, Uuid, any_, bindparam, case, func, literal, select, true
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    FromClause,
+    Integer,
+    Row,
+    Select,
+    Uuid,
+    any_,
+    bindparam,
+    case,
+    func,
+    literal,
+    select,
+    true,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from database.platform import NOTHING_MISSING, Missing
-from database.tables import alert_evidence, alerts, audio, sessions, subjects
+from database.tables import alert_evidence, alerts, audio, sessions, subjects, tutor_insights
 from rules.life import is_its_evidence
-from web.queries.expressions import LONGEST_LINE, cut, held_at, if_there, number, shown_at, with_subject
+from web.queries.expressions import (
+    LONGEST_LINE,
+    LONGEST_PARAGRAPH,
+    cut,
+    held_at,
+    if_there,
+    number,
+    shown_at,
+    with_subject,
+)
 from web.queries.texts import WholeTexts, whole_texts
 
 
@@ -57,6 +81,25 @@ class Evidence:
         return max(0, self.session_count - len(self.sessions))
 
 
+@dataclass(frozen=True, slots=True)
+class InsightRow:
+    """An active insight with the latest sessions that show it, those that still exist."""
+
+    id: UUID
+    insight_type: str
+    category: str
+    text: str
+    metric_value: Decimal | None
+    detected_at: datetime
+    last_confirmed_at: datetime | None
+    samples: tuple[EvidenceSession, ...]
+
+    @property
+    def cut(self) -> WholeTexts:
+        """Where the whole of each text is that was cut."""
+        return whole_texts(self, "insight", self.id, ("text",))
+
+
 NO_EVIDENCE = Evidence(None, None, 0, ())
 
 
@@ -68,7 +111,51 @@ async def evidence_of(
     return {alert_id: _to_evidence(list(group)) for alert_id, group in groupby(rows, key=lambda row: row.alert_id)}
 
 
-async def sessions_by_id(
+async def insights_of(
+    conn: AsyncConnection, tutor_id: str, *, shown_by: UUID | None = None, missing: Missing = NOTHING_MISSING
+) -> tuple[InsightRow, ...]:
+    """A tutor's active insights with their sample sessions; with `shown_by`, those that rest on that session."""
+    query = (
+        select(
+            tutor_insights.c.id,
+            tutor_insights.c.insight_type,
+            tutor_insights.c.category,
+            cut(tutor_insights.c.display_text, LONGEST_PARAGRAPH).label("display_text"),
+            number(tutor_insights.c.metric_value).label("metric_value"),
+            shown_at(tutor_insights.c.detected_at).label("detected_at"),
+            shown_at(tutor_insights.c.last_confirmed_at).label("last_confirmed_at"),
+            _samples().label("sample_sessions"),
+        )
+        .where(tutor_insights.c.tutor_id == tutor_id, tutor_insights.c.is_active)
+        .order_by(tutor_insights.c.insight_type, tutor_insights.c.category, tutor_insights.c.id)
+    )
+    if shown_by:
+        query = query.where(literal(shown_by) == any_(tutor_insights.c.sample_sessions))
+    rows = list(await conn.execute(query))
+    shown = [session_id for row in rows for session_id in row.sample_sessions or ()]
+    samples = await _sessions_by_id(conn, shown, missing=missing)
+    return tuple(
+        InsightRow(
+            id=row.id,
+            insight_type=row.insight_type,
+            category=row.category,
+            text=row.display_text,
+            metric_value=row.metric_value,
+            detected_at=row.detected_at,
+            last_confirmed_at=row.last_confirmed_at,
+            samples=tuple(samples[sample] for sample in row.sample_sessions or () if sample in samples),
+        )
+        for row in rows
+    )
+
+
+def _samples() -> ColumnElement[Any]:
+    """An insight's sample sessions in one row, however many dimensions a client's array has."""
+    each = select(func.unnest(tutor_insights.c.sample_sessions)).correlate(tutor_insights)
+    return func.array(each.scalar_subquery(), type_=ARRAY(Uuid))
+
+
+async def _sessions_by_id(
     conn: AsyncConnection, session_ids: Sequence[UUID], *, missing: Missing = NOTHING_MISSING
 ) -> Mapping[UUID, EvidenceSession]:
     """Those of these sessions that still exist."""

@@ -83,18 +83,18 @@ async def test_overview_tells_a_tutors_figures(conn: AsyncConnection, platform: 
     overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
 
     assert overview is not None
-    figures = overview.figures
-    assert figures.score.recent == Ratio(Decimal("14.0"), 2)
-    assert figures.score.earlier == Ratio(Decimal("5.0"), 1)
-    assert figures.engagement == Ratio(Decimal("7.0"), 1)
-    assert figures.rating == Ratio(Decimal(4), 1)
-    assert figures.conversion == Ratio(Decimal(1), 1)
-    assert (figures.completed, figures.no_shows, figures.reschedules) == (2, 1, 0)
+    statistics = overview.statistics
+    assert statistics.score.recent == Ratio(Decimal("14.0"), 2)
+    assert statistics.score.earlier == Ratio(Decimal("5.0"), 1)
+    assert statistics.engagement == Ratio(Decimal("7.0"), 1)
+    assert statistics.rating == Ratio(Decimal(4), 1)
+    assert statistics.conversion == Ratio(Decimal(1), 1)
+    assert (statistics.completed, statistics.no_shows, statistics.reschedules) == (2, 1, 0)
     assert len(overview.sessions.rows) == 5
 
 
 async def test_last_30_days_and_the_30_before_end_where_they_say(conn: AsyncConnection, platform: Platform) -> None:
-    """Whatever the windows of the rules: those have figures of their own, with each alert."""
+    """Whatever the windows of the rules: those have statistics of their own, with each alert."""
     for days, score in ((29, "8.0"), (31, "6.0"), (59, "7.0"), (61, "1.0")):
         await platform.session("ann", score=score, at=NOW - timedelta(days=days))
     # Held long ago, of a client that dates it so: planned in the last 30 days, which makes it no part of them.
@@ -107,9 +107,9 @@ async def test_last_30_days_and_the_30_before_end_where_they_say(conn: AsyncConn
     overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
 
     assert overview
-    figures = overview.figures
-    assert (figures.score.recent, figures.score.earlier) == (Ratio(Decimal("8.0"), 1), Ratio(Decimal("13.0"), 2))
-    assert (figures.completed, figures.no_shows, figures.reschedules) == (1, 1, 1)
+    statistics = overview.statistics
+    assert (statistics.score.recent, statistics.score.earlier) == (Ratio(Decimal("8.0"), 1), Ratio(Decimal("13.0"), 2))
+    assert (statistics.completed, statistics.no_shows, statistics.reschedules) == (1, 1, 1)
 
 
 async def test_trend_has_a_gap_for_each_day_without_data(conn: AsyncConnection, platform: Platform) -> None:

@@ -12,10 +12,11 @@ from rules.decisions.statistics import Ratio
 from rules.life import Outcome
 from web import queries
 from web.http.cursors import encode_cursor
+from web.queries import tutor
 from web.queries.evidence import NO_EVIDENCE
 
 Number = Annotated[Decimal, PlainSerializer(float, return_type=float)]
-"""A figure with its exact decimals, sent as a JSON number."""
+"""A number with its exact decimals, sent as a JSON number."""
 
 
 Cut = Annotated[
@@ -30,7 +31,7 @@ class _Document(BaseModel):
 
 
 class EvidenceSession(_Document):
-    """A session behind an alert or an insight; figures that weren't recorded are null."""
+    """A session behind an alert or an insight; what wasn't measured is null."""
 
     id: UUID
     held_at: datetime
@@ -124,7 +125,7 @@ class CriticalAlerts(_Document):
     tutors: list[CriticalTutor]
 
 
-class Figure(_Document):
+class Statistic(_Document):
     """An average or a share, and of how many; null of none."""
 
     value: Number | None
@@ -132,21 +133,35 @@ class Figure(_Document):
 
     @classmethod
     def of(cls, ratio: Ratio) -> Self:
-        """The figure, rounded half up to four decimals."""
+        """The statistic, rounded half up to four decimals."""
         return cls(value=ratio.rounded(4) if ratio.count else None, count=ratio.count)
 
 
-class TutorFigures(_Document):
-    """A tutor's figures of the last 30 days."""
+class TutorStatistics(_Document):
+    """A tutor's statistics of the last 30 days."""
 
-    score: Figure
-    score_before: Figure = Field(description="Of the 30 days before")
-    engagement: Figure
-    rating: Figure
-    first_session_conversion: Figure
+    score: Statistic
+    score_before: Statistic = Field(description="Of the 30 days before")
+    engagement: Statistic
+    rating: Statistic
+    first_session_conversion: Statistic
     completed: int
     no_shows: int
     reschedules: int
+
+    @classmethod
+    def of(cls, statistics: tutor.TutorStatistics) -> Self:
+        """The statistics, rounded."""
+        return cls(
+            score=Statistic.of(statistics.score.recent),
+            score_before=Statistic.of(statistics.score.earlier),
+            engagement=Statistic.of(statistics.engagement),
+            rating=Statistic.of(statistics.rating),
+            first_session_conversion=Statistic.of(statistics.conversion),
+            completed=statistics.completed,
+            no_shows=statistics.no_shows,
+            reschedules=statistics.reschedules,
+        )
 
 
 class TrendDay(_Document):
@@ -195,7 +210,8 @@ class Tutor(_Document):
     id: str
     name: str
     member_since: date | None
-    figures: TutorFigures
+    statistics: TutorStatistics
+    figures: TutorStatistics = Field(deprecated=True, description="Deprecated: use `statistics`")
     trend: list[TrendDay]
     strengths: list[Insight]
     growth_areas: list[Insight]
@@ -208,21 +224,13 @@ class Tutor(_Document):
     @classmethod
     def of(cls, overview: queries.TutorOverview, missing: list[str]) -> Self:
         """The tutor as the page has them."""
-        figures = overview.figures
+        statistics = TutorStatistics.of(overview.statistics)
         return cls(
             id=overview.tutor_id,
             name=overview.name,
             member_since=overview.member_since,
-            figures=TutorFigures(
-                score=Figure.of(figures.score.recent),
-                score_before=Figure.of(figures.score.earlier),
-                engagement=Figure.of(figures.engagement),
-                rating=Figure.of(figures.rating),
-                first_session_conversion=Figure.of(figures.conversion),
-                completed=figures.completed,
-                no_shows=figures.no_shows,
-                reschedules=figures.reschedules,
-            ),
+            statistics=statistics,
+            figures=statistics,
             trend=[TrendDay.model_validate(day) for day in overview.trend],
             strengths=[Insight.model_validate(insight) for insight in overview.strengths],
             growth_areas=[Insight.model_validate(insight) for insight in overview.growth_areas],

@@ -19,7 +19,7 @@ from web.auth.identity import Access, Scope
 from web.auth.openid import flow
 from web.auth.openid.provider import CALLBACK
 from web.keys import VERSION
-from web.live import hub
+from web.live import streams
 from web.views import actions, operations, pages, texts
 from web.views.api import endpoints as api
 from web.views.api.openapi import Described, Operation, document
@@ -80,7 +80,7 @@ ROUTES = [
     Route("POST", "/tutors/{id}/notes", actions.add_note),
     Route("POST", "/system/retry", actions.retry),
     Route("GET", WHOLE, texts.whole_text, _for_the_tutor(tutor_of_text, is_stream=True)),
-    Route("GET", "/events", hub.events, _for_the_tutor(whoever_asks, is_stream=True)),
+    Route("GET", "/events", streams.events, _for_the_tutor(whoever_asks, is_stream=True)),
     Route("GET", "/api/critical-alerts", api.critical_alerts, Rule(scope=Scope.SUMMARY), operation=api.CRITICAL_ALERTS),
     Route("GET", "/api/alerts", api.alerts, operation=api.ALERTS),
     Route("GET", "/api/tutors/{id}", api.tutor, _for_the_tutor(tutor_in_path), api.TUTOR),

@@ -12,7 +12,7 @@ from tests.browser.conftest import PATIENCE_MS, Visitor, insert_alert
 from tests.browser.people import Person
 from tests.platform import Platform
 from tests.scripts.command import eventually
-from web.live import hub
+from web.live import streams
 from web.live.hub import HUB
 
 
@@ -35,7 +35,7 @@ async def test_lost_connection_is_said_and_made_up_for(visitor: Visitor, platfor
     dana.complaints.clear()
 
 
-async def test_deaf_server_is_said_and_made_up_for(visitor: Visitor, server: TestServer) -> None:
+async def test_lost_subscription_is_said_and_made_up_for(visitor: Visitor, server: TestServer) -> None:
     dana = await visitor("dana")
     await dana.visit("/alerts")
     await dana.live()
@@ -59,8 +59,8 @@ async def test_ended_sign_in_is_said(
 async def test_sign_in_that_ended_elsewhere_is_said_and_offered_again(
     visitor: Visitor, client: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "RECHECK_SECONDS", 0.1)
-    monkeypatch.setattr(hub, "GLANCE_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "RECHECK_SECONDS", 0.1)
+    monkeypatch.setattr(streams, "GLANCE_SECONDS", 0.05)
     dana = await visitor("dana")
     await dana.visit("/alerts?status=all")
     await dana.live()
@@ -213,7 +213,7 @@ async def test_pages_of_one_browser_share_a_stream(
 async def test_stream_is_let_go_with_the_last_page(
     visitor: Visitor, server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "GLANCE_SECONDS", 0.05)
+    monkeypatch.setattr(streams, "GLANCE_SECONDS", 0.05)
     dana = await visitor("dana")
     await dana.visit("/")
     await dana.live()

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from tests.browser.conftest import Visitor, insert_alert, signed_in
 from tests.platform import Platform
 from web.auth.cookies import SIGN_IN
-from web.live import hub
+from web.live import streams
 from web.live.hub import HUB
 from web.settings import WebSettings
 
@@ -29,7 +29,7 @@ async def test_page_beyond_the_bound_refreshes_itself_and_says_so_until_it_gets_
     platform: Platform,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(hub, "POLL_SECONDS", 2.0)
+    monkeypatch.setattr(streams, "POLL_SECONDS", 2.0)
     dana = await visitor("dana")
     if hindrance:
         await dana.page.add_init_script(hindrance)
@@ -58,7 +58,7 @@ async def test_page_beyond_the_bound_refreshes_itself_and_says_so_until_it_gets_
 async def test_page_that_refreshes_itself_says_when_it_can_not(
     visitor: Visitor, server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub, "POLL_SECONDS", 1.0)
+    monkeypatch.setattr(streams, "POLL_SECONDS", 1.0)
     monkeypatch.setattr(server.app[HUB], "_most", 0)
     dana = await visitor("dana")
     await dana.visit("/alerts")

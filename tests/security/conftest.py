@@ -1,5 +1,5 @@
 """Fixtures: those of the dashboard's tests."""
 
-from tests.web.conftest import admin, hearing, nobody, open_browser, people, server, settings, sign_in
+from tests.web.conftest import admin, nobody, open_browser, people, server, settings, sign_in, subscribed
 
-__all__ = ["admin", "hearing", "nobody", "open_browser", "people", "server", "settings", "sign_in"]
+__all__ = ["admin", "nobody", "open_browser", "people", "server", "settings", "sign_in", "subscribed"]

@@ -187,7 +187,7 @@ async def test_tutors_program_is_told_no_more_than_the_tutor(
     assert {path: what for path, what in found.items() if what} == {}
 
 
-@pytest.mark.usefixtures("hearing")
+@pytest.mark.usefixtures("subscribed")
 async def test_stream_names_nothing_but_the_tutor(sign_in: SignIn, platform: Platform, engine: AsyncEngine) -> None:
     tutor, told = await sign_in("ann"), ""
     async with asyncio.timeout(30), tutor.get("/events", headers={"Accept": "text/event-stream"}) as stream:

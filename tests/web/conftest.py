@@ -132,11 +132,11 @@ async def admin(sign_in: SignIn) -> Browser:
 
 
 @pytest.fixture
-async def hearing(server: TestServer) -> None:
+async def subscribed(server: TestServer) -> None:
     """Waits until the application hears notifications."""
     hub = server.app[HUB]
     for _ in range(200):
-        if hub.hears:
+        if hub.is_subscribed:
             return
         await asyncio.sleep(0.02)
     raise AssertionError("the application doesn't listen")

@@ -57,7 +57,7 @@ async def test_summary_counts_all_and_shows_five_tutors_newest_first(admin: Brow
     ]
 
 
-@pytest.mark.usefixtures("hearing")
+@pytest.mark.usefixtures("subscribed")
 async def test_summary_is_sent_again_only_once_it_has_changed(admin: Browser, platform: Platform) -> None:
     async with admin.get("/api/critical-alerts") as response:
         etag = response.headers["ETag"]
@@ -75,7 +75,7 @@ async def test_summary_is_sent_again_only_once_it_has_changed(admin: Browser, pl
     assert json.loads(text)["count"] == 0
 
 
-@pytest.mark.usefixtures("hearing")
+@pytest.mark.usefixtures("subscribed")
 async def test_summary_is_kept_while_nothing_is_announced_and_the_application_hears(
     admin: Browser, platform: Platform, server: TestServer
 ) -> None:
@@ -84,7 +84,7 @@ async def test_summary_is_kept_while_nothing_is_announced_and_the_application_he
     await platform.connection.execute("UPDATE alerts SET resolved = true")
     assert (await get(admin, "/api/critical-alerts"))["count"] == 1
 
-    server.app[HUB].hears = False
+    server.app[HUB].is_subscribed = False
 
     assert (await get(admin, "/api/critical-alerts"))["count"] == 0
 

@@ -126,13 +126,13 @@ async def test_connections_that_died_unnoticed_fail_nobody(admin: Browser, nobod
         assert (await ask(browser, path, **sent))[0] < 400
 
 
-@pytest.mark.usefixtures("hearing")
+@pytest.mark.usefixtures("subscribed")
 @pytest.mark.parametrize("how", ["refused", "silent"])
 async def test_open_page_is_told_and_hears_again_afterwards(how: str, admin: Browser, door: DatabaseDoor) -> None:
     async with admin.get("/events") as response:
         await lose(door, how)
         async with asyncio.timeout(3):
-            await read_until(response.content, b"event: deaf")
+            await read_until(response.content, b"event: lost")
         await door.open()
         async with asyncio.timeout(10):
             await read_until(response.content, b"event: resync")

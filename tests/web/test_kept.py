@@ -16,7 +16,7 @@ from web.live.hub import HUB
 from web.live.kept import Kept
 from web.views.pages import DASHBOARD_SECONDS, DASHBOARDS
 
-pytestmark = pytest.mark.usefixtures("hearing")
+pytestmark = pytest.mark.usefixtures("subscribed")
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ async def test_nothing_is_kept_while_changes_may_be_missed(
     assert f"/alerts/{ALERT}/resolve" in await read(admin)
     await platform.connection.execute("UPDATE alerts SET resolved = true")
     assert f"/alerts/{ALERT}/resolve" in await read(admin), "or this test couldn't fail"
-    server.app[HUB].hears = False
+    server.app[HUB].is_subscribed = False
     assert f"/alerts/{ALERT}/resolve" not in await read(admin)
 
 

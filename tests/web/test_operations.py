@@ -77,8 +77,8 @@ class TestMetrics:
         async with nobody.get("/metrics", headers={"Authorization": given}) as response:
             assert response.status == 401
 
-    @pytest.mark.usefixtures("people", "hearing")
-    @pytest.mark.usefixtures("people", "hearing")
+    @pytest.mark.usefixtures("people", "subscribed")
+    @pytest.mark.usefixtures("people", "subscribed")
     async def test_tell_what_the_database_knows(self, admin: Browser, platform: Platform) -> None:
         await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", severity="warning")
         await platform.connection.execute(LISTENER.encode(), [0, "{}"])
@@ -108,7 +108,7 @@ class TestMetrics:
         assert figure(text, "tutorwatch_http_request_duration_seconds_count", route="/alerts") == 1
         assert "_created" not in text
 
-    @pytest.mark.usefixtures("people", "hearing")
+    @pytest.mark.usefixtures("people", "subscribed")
     async def test_are_still_there_by_their_deprecated_names(self, admin: Browser, platform: Platform) -> None:
         noted = '{"batches": 3, "generations": 9, "batch_seconds": 0.5, "alerts_opened": {"no_show_pattern": 2}}'
         for _process in range(2):

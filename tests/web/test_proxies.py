@@ -43,7 +43,7 @@ class TestSignInProxy:
         async with nobody.get("/alerts", headers=headers, allow_redirects=False) as response:
             assert response.status == 303
 
-    @pytest.mark.usefixtures("hearing")
+    @pytest.mark.usefixtures("subscribed")
     async def test_signing_out_is_offered_only_where_it_works(self, nobody: Browser, admin: Browser) -> None:
         """Also of pages that are kept for all who ask."""
         for path in ("/", "/alerts"):

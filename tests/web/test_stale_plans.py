@@ -37,7 +37,7 @@ async def by_token(nobody: Browser, engine: AsyncEngine) -> Browser:
     return nobody
 
 
-@pytest.mark.usefixtures("people", "hearing")
+@pytest.mark.usefixtures("people", "subscribed")
 @pytest.mark.parametrize("change", CHANGES)
 async def test_every_request_is_answered(
     change: str, server: TestServer, platform: Platform, admin: Browser, by_token: Browser

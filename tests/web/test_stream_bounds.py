@@ -11,11 +11,12 @@ from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
 from tests.web.conftest import Browser, SignIn
-from web.live.hub import HUB, POLL_SECONDS
+from web.live.hub import HUB
+from web.live.streams import POLL_SECONDS
 from web.settings import WebSettings
 
 SCRAPER = {"Authorization": "Bearer a token to scrape with"}
-pytestmark = pytest.mark.usefixtures("hearing")
+pytestmark = pytest.mark.usefixtures("subscribed")
 
 
 @pytest.fixture

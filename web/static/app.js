@@ -99,7 +99,7 @@ async function refresh() {
   refreshedAt = Date.now();
   const isFresh = await fetchPage().then(show, () => false);
   isRefreshing = false;
-  if (isFresh && (events.hears || events.pollSeconds)) sayFresh();
+  if (isFresh && (events.isConnected || events.pollSeconds)) sayFresh();
   if (!isFresh) sayLost();
   const waitMs = retryMs;
   retryMs = isFresh ? RETRY_FIRST_MS : Math.min(retryMs * 2, RETRY_LONGEST_MS);
@@ -235,7 +235,7 @@ document.addEventListener("keydown", (event) => {
 
 // Life
 
-const events = eventsUrl && new Events(eventsUrl, { heard: refreshSoon, lost: sayLost, polls: poll, refused: refreshSoon });
+const events = eventsUrl && new Events(eventsUrl, { changed: refreshSoon, lost: sayLost, polls: poll, refused: refreshSoon });
 
 setClock(status?.dataset.asOf);
 countOn();
@@ -243,7 +243,7 @@ setInterval(countOn, 1_000);
 
 if (events) {
   events.start();
-  if (refreshSeconds) setInterval(() => events.hears && refreshSoon(), refreshSeconds * 1_000);
+  if (refreshSeconds) setInterval(() => events.isConnected && refreshSoon(), refreshSeconds * 1_000);
   window.addEventListener("offline", () => events.reconnect());
   window.addEventListener("online", () => events.reconnect());
   window.addEventListener("pagehide", () => events.stop());

@@ -1,4 +1,4 @@
-// Hears from the server that something changed. Browsers allow six connections to a server over HTTP/1.1, and an
+// Learns from the server that something changed. Browsers allow six connections to a server over HTTP/1.1, and an
 // event stream takes one for as long as it is open: so one worker holds it for all pages of this browser. Where there
 // are no shared workers (some phones), a page holds one of its own, while it is looked at.
 
@@ -9,30 +9,30 @@ const SILENCE_MS = 120_000; // longer than the worker waits for the server
 
 export class Events {
   #url;
-  #heard;
+  #changed;
   #lost;
   #refused;
   #polls;
   #worker = null;
   #stream = null;
-  #hears = false;
+  #isConnected = false;
   #pollSeconds = 0;
-  #heardAt = 0;
+  #lastEventAt = 0;
   #watchTimer = 0;
 
-  // `heard` is called when something may have changed, `lost` when from now on changes may be missed, `polls` when the
+  // `changed` is called when something may have changed, `lost` when from now on changes may be missed, `polls` when the
   // server has no stream to spare and the page is to refresh every `pollSeconds` instead, and `refused` when the server's
   // answer was no stream, as after the sign-in has ended.
-  constructor(url, { heard, lost, polls, refused }) {
+  constructor(url, { changed, lost, polls, refused }) {
     this.#url = url;
-    this.#heard = heard;
+    this.#changed = changed;
     this.#lost = lost;
     this.#refused = refused;
     this.#polls = polls;
   }
 
-  get hears() {
-    return this.#hears;
+  get isConnected() {
+    return this.#isConnected;
   }
 
   // 0 unless the page is to refresh by itself.
@@ -46,7 +46,7 @@ export class Events {
   }
 
   stop() {
-    this.#hears = false;
+    this.#isConnected = false;
     this.#pollSeconds = 0;
     this.#leave();
     this.#stream?.close();
@@ -61,7 +61,7 @@ export class Events {
   }
 
   #share() {
-    this.#heardAt = Date.now();
+    this.#lastEventAt = Date.now();
     this.#worker = new SharedWorker(WORKER, { type: "module", name: this.#url });
     this.#worker.port.onmessage = ({ data }) => this.#take(...data);
     this.#worker.onerror = () => this.#listenAlone();
@@ -78,7 +78,7 @@ export class Events {
 
   // Nobody says so when a worker has crashed.
   #watch() {
-    if (Date.now() - this.#heardAt < SILENCE_MS) return;
+    if (Date.now() - this.#lastEventAt < SILENCE_MS) return;
     this.#lose();
     this.#leave();
     this.#share();
@@ -101,21 +101,21 @@ export class Events {
   };
 
   #take(news, pollSeconds) {
-    this.#heardAt = Date.now();
+    this.#lastEventAt = Date.now();
     if (news === "lost") {
       this.#lose();
     } else if (news === "refused") {
       this.#refused();
     } else {
-      this.#hears = news === "heard";
+      this.#isConnected = news === "changed";
       this.#pollSeconds = pollSeconds;
-      if (this.#hears) this.#heard();
+      if (this.#isConnected) this.#changed();
       else this.#polls();
     }
   }
 
   #lose() {
-    this.#hears = false;
+    this.#isConnected = false;
     this.#pollSeconds = 0;
     this.#lost();
   }

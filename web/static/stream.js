@@ -13,12 +13,12 @@ export class Stream {
   #news = null;
   #pollSeconds = 0;
   #openedAt = 0;
-  #heardAt = 0;
+  #lastEventAt = 0;
   #retryMs = RETRY_FIRST_MS;
   #retryTimer = 0;
   #watchTimer = 0;
 
-  // `tell` is called with "heard" when something may have changed, "lost" when from now on changes may be missed,
+  // `tell` is called with "changed" when something may have changed, "lost" when from now on changes may be missed,
   // "polls" and a number of seconds when the server has no stream to spare, so that pages are to refresh that often, and
   // "refused" when the server's answer was no stream, as after the sign-in has ended.
   constructor(url, tell) {
@@ -30,7 +30,7 @@ export class Stream {
     return this.#source !== null;
   }
 
-  // "heard" while changes are heard of, "polls" while pages refresh instead, "lost" while changes may be missed; null
+  // "changed" while changes are announced, "polls" while pages refresh instead, "lost" while changes may be missed; null
   // before any of it is known.
   get news() {
     return this.#news;
@@ -68,10 +68,10 @@ export class Stream {
   #connect() {
     clearTimeout(this.#retryTimer);
     this.#source?.close();
-    this.#openedAt = this.#heardAt = Date.now();
+    this.#openedAt = this.#lastEventAt = Date.now();
     this.#source = new EventSource(this.#url);
-    for (const name of ["alerts", "resync"]) this.#source.addEventListener(name, () => this.#take("heard"));
-    this.#source.addEventListener("deaf", () => this.#take("lost"));
+    for (const name of ["alerts", "resync"]) this.#source.addEventListener(name, () => this.#take("changed"));
+    this.#source.addEventListener("lost", () => this.#take("lost"));
     this.#source.addEventListener("poll", ({ data }) => this.#poll(JSON.parse(data).seconds));
     this.#source.addEventListener("error", () => this.#fail());
   }
@@ -94,15 +94,15 @@ export class Stream {
   }
 
   #take(news, pollSeconds = 0) {
-    this.#heardAt = Date.now();
+    this.#lastEventAt = Date.now();
     this.#news = news;
     this.#pollSeconds = pollSeconds;
-    if (news === "heard") this.#retryMs = RETRY_FIRST_MS;
+    if (news === "changed") this.#retryMs = RETRY_FIRST_MS;
     this.#tell(news, pollSeconds);
   }
 
   // A connection can be dead without an error, as after a laptop's sleep.
   #watch() {
-    if (Date.now() - this.#heardAt >= SILENCE_MS) this.reconnect();
+    if (Date.now() - this.#lastEventAt >= SILENCE_MS) this.reconnect();
   }
 }

@@ -108,16 +108,16 @@ def _of_process(app: web.Application) -> Iterator[Metric]:
     yield GaugeMetricFamily(
         "tutorwatch_web_subscription_connected",
         "Whether this dashboard's LISTEN connection is up: 1 or 0",
-        int(hub.hears),
+        int(hub.is_subscribed),
     )
     yield CounterMetricFamily(
-        "tutorwatch_web_subscription_lost", "Times this dashboard lost its LISTEN connection", hub.times_deaf
+        "tutorwatch_web_subscription_lost", "Times this dashboard lost its LISTEN connection", hub.times_lost
     )
     yield GaugeMetricFamily(
-        "tutorwatch_web_hears", "Deprecated: use tutorwatch_web_subscription_connected", int(hub.hears)
+        "tutorwatch_web_hears", "Deprecated: use tutorwatch_web_subscription_connected", int(hub.is_subscribed)
     )
     yield CounterMetricFamily(
-        "tutorwatch_web_reconnects", "Deprecated: use tutorwatch_web_subscription_lost_total", hub.times_deaf
+        "tutorwatch_web_reconnects", "Deprecated: use tutorwatch_web_subscription_lost_total", hub.times_lost
     )
     if (is_in_use := app[READS].is_replica_in_use) is not None:
         yield GaugeMetricFamily(

@@ -23,7 +23,7 @@ from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMEN
 from web.live.condition import condition_context
 from web.live.hub import HUB, close_streams, hub_context
 from web.live.kept import Kept
-from web.live.platform_statistics import figures_context
+from web.live.platform_statistics import statistics_context
 from web.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
@@ -57,7 +57,7 @@ def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, 
         _kept_context,
         _reads_context,
         condition_context,
-        figures_context,
+        statistics_context,
         provider_context,
     ]
     app.cleanup_ctx.extend(contexts)

@@ -134,7 +134,7 @@ async def test_people_change_their_password_and_that_ends_their_other_sign_ins(
 @pytest.mark.parametrize(
     ("old", "new", "again", "said"),
     [
-        ("a wrong one", ANOTHER, ANOTHER, "That isn't your present password."),
+        ("a wrong one", ANOTHER, ANOTHER, "Incorrect current password."),
         (PASSWORD, ANOTHER, PASSWORD, "The two new passwords differ."),
         (PASSWORD, "password1234", "password1234", "This is a very common password."),
         (PASSWORD, "short", "short", "A password has 12 to 1024 characters."),

@@ -241,7 +241,7 @@ async def test_failing_tutors_are_tried_again(admin: Browser, platform: Platform
     assert await platform.rows(parked) == ["bob", "gone"]
 
     await post(admin, "/system/retry", page="/system", all="1")
-    assert "3 tutors are being tried again." in await read_page(admin, "/system")
+    assert "3 tutors are retried now." in await read_page(admin, "/system")
     assert await platform.rows(parked) == []
 
 

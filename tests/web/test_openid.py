@@ -418,7 +418,7 @@ class TestWithoutPasswords:
             async with await post(nobody, path, page="/account", **fields) as response:
                 assert response.status == 403
                 assert "Passwords are switched off here" in await response.text()
-        assert "Present password" not in await read_page(nobody, "/account")
+        assert "Current password" not in await read_page(nobody, "/account")
 
         refused = "SELECT DISTINCT action, reason FROM tutorwatch.audit_trail WHERE outcome = 'refused' ORDER BY 1"
         reason = "passwords are switched off"

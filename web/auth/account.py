@@ -62,7 +62,7 @@ async def change_password(request: web.Request) -> web.StreamResponse:
         return answer_error(request, 429, message, headers={"Retry-After": str(error.seconds)})
     if ended is None:
         await note(request, Entry(Action.PASSWORD_CHANGED, "wrong password", user_id=user_id))
-        return _back(request, "error", "That isn't your present password.")
+        return _back(request, "error", "Incorrect current password.")
     others = f" {ended} other sign-in{'s were' if ended > 1 else ' was'} ended." if ended else ""
     return _back(request, "done", f"Your password is changed.{others}")
 
@@ -76,8 +76,8 @@ async def end_sign_ins(request: web.Request) -> web.StreamResponse:
             ended = int(await store.delete_one_sign_in(conn, user_id, given.sign_in))
         else:
             ended = await _end_others(request, conn)
-    told = {0: "There was none to end any more.", 1: "One sign-in is ended."}
-    return _back(request, "done", told.get(ended, f"{ended} sign-ins are ended."))
+    told = {0: "That sign-in had ended already.", 1: "1 sign-in was ended."}
+    return _back(request, "done", told.get(ended, f"{ended} sign-ins were ended."))
 
 
 async def _replace(request: web.Request, account: store.Account, parameters: str, given: ChangedPassword) -> int | None:

@@ -49,7 +49,7 @@ def _refuse_other_sites(request: web.Request) -> None:
     else:
         is_ours = origin is None or origin.lower() == _own_origin(request)
     if not is_ours:
-        raise web.HTTPForbidden(text="This was sent from another site.")
+        raise web.HTTPForbidden(text="This request came from another site.")
 
 
 def _own_origin(request: web.Request) -> str:

@@ -31,9 +31,9 @@ from web.http.redirects import local_path, redirect
 from web.http.rendering import render
 from web.keys import ENGINE, PASSWORDS, SETTINGS
 
-WRONG = "That e-mail address and password don't belong together."
+WRONG = "Incorrect e-mail address or password."
 """The same for an unknown account, one without a password, and a wrong password."""
-PASSWORDS_OFF = "Passwords are switched off here. Sign in as the sign-in page says."
+PASSWORDS_OFF = "Sign-in with a password is switched off. Use another way on the sign-in page."
 LINK_ENDED = "This link has been used already, or it has expired."
 
 

@@ -23,10 +23,10 @@ RETRY_SECONDS = 5
 _MESSAGES = {
     400: "The request can't be understood.",
     401: "Sign in first.",
-    403: "You may not see or do this.",
+    403: "You don't have permission to see or do this.",
     404: "There is nothing here. It may have been removed, or the address is mistyped.",
-    405: "This address can't be used in that way.",
-    413: "That is too much text.",
+    405: "This method isn't allowed here.",
+    413: "The text is too long.",
     415: "Content of this type isn't accepted here.",
     429: "Too many attempts. Wait a moment before the next one.",
     500: "Something went wrong on our side. It has been noted.",

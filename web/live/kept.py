@@ -33,7 +33,7 @@ class Kept(Generic[T]):
 
     async def get(self, asked: Hashable, read: Callable[[], Awaitable[T]]) -> T:
         """The answer as it was kept, or read anew: by one of all who ask at the same time."""
-        if not self._hub.is_subscribed_all:
+        if not self._hub.is_told_of_all:
             return await read()
         async with self._reading[asked]:
             answer = self._answers.get(asked)

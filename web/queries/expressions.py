@@ -128,11 +128,11 @@ def shown_on(day: ColumnElement[Any]) -> ColumnElement[date]:
     return case((day.is_not(None), bounded))
 
 
-def number(figure: ColumnElement[Any]) -> ColumnElement[Any]:
-    """A figure; none where a client wrote NaN into a numeric column."""
-    if not isinstance(figure.type, Numeric):
-        return figure
-    return func.nullif(figure, literal_column("'NaN'", Numeric), type_=Numeric)
+def number(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A value; none where a client wrote NaN into a numeric column."""
+    if not isinstance(value.type, Numeric):
+        return value
+    return func.nullif(value, literal_column("'NaN'", Numeric), type_=Numeric)
 
 
 def count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:

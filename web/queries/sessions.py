@@ -79,8 +79,8 @@ class SessionRow:
 
 @dataclass(frozen=True, slots=True)
 class SessionDetails:
-    """One session with all its figures; a group of figures that was never recorded is None, and so is what the platform
-    doesn't keep. A figure that it doesn't keep is in no group.
+    """One session with all its metrics; a group of metrics that was never recorded is None, and so is what the platform
+    doesn't keep. A metric that it doesn't keep is in no group.
     """
 
     row: SessionRow
@@ -173,12 +173,12 @@ async def session_details(
         shown_at(sessions.c.scheduled_start).label("scheduled_start"),
         *(if_there(sessions.c[name], missing).label(name) for name in _DETAILS),
         *(cut(if_there(column, missing), LONGEST_TEXT).label(name) for name, column in _IN_WORDS.items()),
-        *(if_there(figures.c.session_id, missing).label(f"{group}_id") for group, (figures, _) in _FIGURES.items()),
+        *(if_there(metrics.c.session_id, missing).label(f"{group}_id") for group, (metrics, _) in _METRICS.items()),
         *(
-            number(figures.c[name]).label(f"{group}_{name}")
-            for group, (figures, names) in _FIGURES.items()
+            number(metrics.c[name]).label(f"{group}_{name}")
+            for group, (metrics, names) in _METRICS.items()
             for name in names
-            if is_there(figures.c[name], missing)
+            if is_there(metrics.c[name], missing)
         ),
         joined=joined,
         missing=missing,
@@ -212,7 +212,7 @@ _IN_WORDS = {
     "technical_issues_description": sessions.c.technical_issues_description,
     "feedback_text": feedback.c.feedback_text,
 }
-_FIGURES = {
+_METRICS = {
     "audio": (audio, AUDIO_METRICS),
     "video": (video, VIDEO_METRICS),
     "screen": (screen, SCREEN_METRICS),
@@ -303,5 +303,5 @@ def _to_details(row: Row[Any]) -> SessionDetails:
 def _group(values: Mapping[Any, Any], group: str) -> Mapping[str, Any] | None:
     if values[f"{group}_id"] is None:
         return None
-    _, names = _FIGURES[group]
+    _, names = _METRICS[group]
     return {name: values[f"{group}_{name}"] for name in names if f"{group}_{name}" in values}

@@ -70,8 +70,8 @@ async def retry(request: web.Request) -> web.StreamResponse:
         return await _refused(request, error, "/system")
     async with audited(request, Entry(Action.TUTORS_RETRIED, user_id=asked.tutor_id)) as conn:
         retried = await retries.retry_failing(conn, None if asked.tutor_id is None else [asked.tutor_id])
-    tutors = {0: "No tutor is failing any more.", 1: "The tutor is being tried again."}
-    return await _done(request, tutors.get(retried, f"{retried} tutors are being tried again."), "/system")
+    tutors = {0: "No failed tutors.", 1: "The tutor is retried now."}
+    return await _done(request, tutors.get(retried, f"{retried} tutors are retried now."), "/system")
 
 
 async def _done(request: web.Request, text: str, default: str) -> web.StreamResponse:

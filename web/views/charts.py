@@ -38,7 +38,7 @@ class DayTick:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """One figure over successive days. `lines` joins days that follow each other: a day without data is a gap.
+    """One statistic over successive days. `lines` joins days that follow each other: a day without data is a gap.
 
     `mean_y` is where the average of the days' values lies, None without any.
     """

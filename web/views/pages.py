@@ -20,7 +20,7 @@ from web.http.paths import id_in_path, path_part
 from web.http.rendering import AS_OF, flash_of, render
 from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
 from web.live.kept import Kept
-from web.live.platform_statistics import PLATFORM_FIGURES
+from web.live.platform_statistics import PLATFORM_STATISTICS
 from web.queries.alerts import AlertStatus
 from web.queries.dashboard import DashboardData
 from web.queries.paging import Cursor, Page
@@ -38,15 +38,15 @@ DASHBOARDS: web.AppKey[Kept[DashboardData]] = web.AppKey("dashboards")
 
 
 async def dashboard(request: web.Request) -> web.StreamResponse:
-    """`/`: the platform's figures, critical alerts, who stands out, recent sessions."""
+    """`/`: the platform's statistics, critical alerts, who stands out, recent sessions."""
     _only_knows(request, "sessions")
     shown = _sessions_shown(request.query.get("sessions", ""))
 
     now, missing = datetime.now(UTC), _missing(request)
-    figures = await request.app[PLATFORM_FIGURES].get(now)
+    statistics = await request.app[PLATFORM_STATISTICS].get(now)
 
     async def read() -> DashboardData:
-        ranking = figures.ranking if figures else None
+        ranking = statistics.ranking if statistics else None
         async with reading(request) as conn:
             data = await queries.dashboard_data(conn, now, shown, ranking, missing=missing)
         return replace(data, as_of=request[AS_OF])
@@ -59,7 +59,7 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
         request,
         now,
         critical_count=data.summary.total,
-        figures=figures,
+        statistics=statistics,
         limits=request.app[LIMITS],
         data=data,
         sessions_shown=shown,
@@ -146,7 +146,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
 
 
 async def session(request: web.Request) -> web.StreamResponse:
-    """`/sessions/{id}`: one session's figures, and which alerts and insights rest on it."""
+    """`/sessions/{id}`: one session's metrics, and which alerts and insights rest on it."""
     session_id = _uuid(request.match_info["id"])
     now, missing = datetime.now(UTC), _missing(request)
     async with reading(request) as conn:

@@ -1,4 +1,4 @@
-"""How values read on a page: instants, figures and closed sets in words."""
+"""How values read on a page: instants, numbers and closed sets in words."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
 from web.views.labels import METRIC_LABELS, TELL_ALL, label
 
 NOTHING = "\N{EN DASH}"
-"""What stands where a figure isn't known."""
+"""What stands where a number isn't known."""
 
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _JUST_NOW = timedelta(seconds=10)
@@ -29,7 +29,7 @@ _RELATIVE_FOR = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """How a figure moved: `direction` is up, down or level; `is_better` is None where it didn't move."""
+    """How a statistic moved: `direction` is up, down or level; `is_better` is None where it didn't move."""
 
     direction: str
     change: str
@@ -152,9 +152,9 @@ def whole(row: HasCut, field: str) -> Markup:
     return Markup(' <a class="whole" href="/texts/{}">Whole text</a>').format(row.cut[field])
 
 
-def amount(figure: Decimal | None, places: int = 1) -> str:
-    """A figure rounded half up, or a dash."""
-    return NOTHING if figure is None else f"{round_half_up(figure, places):,f}"
+def amount(value: Decimal | None, places: int = 1) -> str:
+    """A number rounded half up, or a dash."""
+    return NOTHING if value is None else f"{round_half_up(value, places):,f}"
 
 
 def average(ratio: Ratio, places: int = 1) -> str:

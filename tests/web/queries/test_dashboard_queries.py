@@ -1,4 +1,4 @@
-"""The platform's figures and the scoreboard."""
+"""The platform's statistics and the scoreboard."""
 
 from decimal import Decimal
 

@@ -23,7 +23,7 @@ ACTIONS = {
     Action.ALERT_ACKNOWLEDGED: "Acknowledged an alert",
     Action.ALERT_RESOLVED: "Resolved an alert",
     Action.NOTE_ADDED: "New coaching note",
-    Action.TUTORS_RETRIED: "Another try for failing tutors",
+    Action.TUTORS_RETRIED: "Retry of failed tutors",
     Action.AUDIT_EXPORTED: "Audit trail saved as CSV",
 }
 _BY_TOKEN = f"{SignedInBy.PROGRAM}: "

@@ -1,4 +1,4 @@
-"""The platform's figures are read aside, and once for all who ask."""
+"""The platform's statistics are read aside, and once for all who ask."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,23 +13,23 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rules.settings import Thresholds
 from tests.platform import NOW
 from web.live import platform_statistics
-from web.live.platform_statistics import FIGURES_KEPT, FIGURES_SHOWN, Figures, FiguresKeeper
+from web.live.platform_statistics import STATISTICS_KEPT, STATISTICS_SHOWN, KeptStatistics, StatisticsKeeper
 from web.reading import Reads
 
 ONE_READING = 3
-"""Statements: the longer timeout, the figures, the averages."""
+"""Statements: the longer timeout, the statistics, the averages."""
 SOON = 10.0
 
 
 @pytest.fixture
 async def late() -> asyncio.Event:
-    """Set once figures have come late."""
+    """Set once statistics have come late."""
     return asyncio.Event()
 
 
 @pytest.fixture
-async def keeper(engine: AsyncEngine, limits: Thresholds, late: asyncio.Event) -> AsyncIterator[FiguresKeeper]:
-    keeper = FiguresKeeper(Reads(engine, None, lambda: 0), limits, late.set)
+async def keeper(engine: AsyncEngine, limits: Thresholds, late: asyncio.Event) -> AsyncIterator[StatisticsKeeper]:
+    keeper = StatisticsKeeper(Reads(engine, None, lambda: 0), limits, late.set)
     yield keeper
     await keeper.close()
 
@@ -48,28 +48,28 @@ async def locked(client: psycopg.AsyncConnection[Any]) -> psycopg.AsyncConnectio
     return client
 
 
-async def test_figures_are_read_once_however_many_ask(keeper: FiguresKeeper, statements: list[str]) -> None:
+async def test_figures_are_read_once_however_many_ask(keeper: StatisticsKeeper, statements: list[str]) -> None:
     found = await asyncio.gather(*(keeper.get(NOW) for _ in range(5)))
     assert len(statements) == ONE_READING
     assert len({id(each) for each in found}) == 1
-    assert isinstance(found[0], Figures)
+    assert isinstance(found[0], KeptStatistics)
 
 
-async def test_figures_are_read_again_after_a_minute(keeper: FiguresKeeper, statements: list[str]) -> None:
+async def test_figures_are_read_again_after_a_minute(keeper: StatisticsKeeper, statements: list[str]) -> None:
     for seconds, readings in ((0, 1), (59, 1), (60, 2)):
         await keeper.get(NOW + timedelta(seconds=seconds))
         assert len(statements) == readings * ONE_READING
 
 
-async def test_what_takes_long_is_read_less_often(keeper: FiguresKeeper) -> None:
+async def test_what_takes_long_is_read_less_often(keeper: StatisticsKeeper) -> None:
     found = await keeper.get(NOW)
     assert found
-    assert found.kept_for == FIGURES_KEPT
-    assert Figures(found.statistics, found.ranking, NOW, timedelta(seconds=9)).kept_for == timedelta(minutes=3)
+    assert found.kept_for == STATISTICS_KEPT
+    assert KeptStatistics(found.statistics, found.ranking, NOW, timedelta(seconds=9)).kept_for == timedelta(minutes=3)
 
 
 async def test_nobody_waits_for_figures_that_take_long(
-    keeper: FiguresKeeper,
+    keeper: StatisticsKeeper,
     impatient: None,  # noqa: ARG001
     locked: psycopg.AsyncConnection[Any],
     late: asyncio.Event,
@@ -77,26 +77,26 @@ async def test_nobody_waits_for_figures_that_take_long(
     assert await keeper.get(NOW) is None
     await locked.execute("ROLLBACK")
     await asyncio.wait_for(late.wait(), SOON)
-    assert isinstance(await keeper.get(NOW), Figures)
+    assert isinstance(await keeper.get(NOW), KeptStatistics)
 
 
 async def test_those_before_are_shown_while_figures_are_renewed_but_not_yesterdays(
-    keeper: FiguresKeeper, client: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
+    keeper: StatisticsKeeper, client: psycopg.AsyncConnection[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = await keeper.get(NOW)
     monkeypatch.setattr(platform_statistics, "PATIENCE_SECONDS", 0.0)
     await client.execute("BEGIN")
     await client.execute("LOCK TABLE sessions")
-    assert await keeper.get(NOW + FIGURES_KEPT) is before
-    assert await keeper.get(NOW + FIGURES_SHOWN) is None
+    assert await keeper.get(NOW + STATISTICS_KEPT) is before
+    assert await keeper.get(NOW + STATISTICS_SHOWN) is None
     await client.execute("ROLLBACK")
 
 
 async def test_failure_is_told_to_those_who_wait_and_tried_again(
-    keeper: FiguresKeeper, client: psycopg.AsyncConnection[Any]
+    keeper: StatisticsKeeper, client: psycopg.AsyncConnection[Any]
 ) -> None:
     await client.execute("ALTER TABLE sessions RENAME TO away")
     with pytest.raises(DBAPIError):
         await keeper.get(NOW)
     await client.execute("ALTER TABLE away RENAME TO sessions")
-    assert isinstance(await keeper.get(NOW), Figures)
+    assert isinstance(await keeper.get(NOW), KeptStatistics)

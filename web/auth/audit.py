@@ -171,9 +171,11 @@ async def write(conn: AsyncConnection, entry: Entry, actor: Actor) -> None:
 
 def log(entry: Entry, actor: Actor) -> None:
     """Writes the entry to the log: a line of `name=value`, whatever its texts contain."""
-    facts = _columns(entry, actor)
-    facts["concerns"] = facts.pop("user_id")
-    extra = {name: value for name, value in facts.items() if value is not None}
+    extra = {
+        "concerns" if name == "user_id" else name: value
+        for name, value in _columns(entry, actor).items()
+        if value is not None
+    }
     logger.info("%s", " ".join(f"{name}={_quoted(value)}" for name, value in extra.items()), extra=extra)
 
 

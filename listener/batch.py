@@ -1,4 +1,4 @@
-"""What a batch did: its counts, and what the log says of it."""
+"""The counts of a batch, of many, and their lines of the log."""
 
 import logging
 import time
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What one transaction did."""
+    """The outcome of one transaction."""
 
     changes: int = 0
     tutors: int = 0
@@ -30,7 +30,7 @@ class Batch:
 
 @dataclass(slots=True)
 class Metrics:
-    """What was done since a listener's start, for /metrics, or since another moment."""
+    """Counts since a listener's start, for /metrics, or since another moment."""
 
     batches: int = 0
     changes: int = 0
@@ -79,7 +79,7 @@ SUMMARY_SECONDS = 60.0
 
 
 class BatchLog:
-    """What the log says of batches: a line for each or, where they come in quick succession, a summary each minute."""
+    """The log's lines about batches: one for each or, where they come in quick succession, a summary each minute."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

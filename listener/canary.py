@@ -29,13 +29,13 @@ KEPT_MARKERS = 20
 ANNOUNCED_MARKERS = 20
 """Of so many a listener remembers that a notification announced them."""
 PAYLOAD = "canary "
-"""What the payload of a marker's notification begins with; its id follows."""
+"""The beginning of the payload of a marker's notification; its id follows."""
 CANCELLED = "57014"
 
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What came of a test of recording; `problem` is empty where there is none."""
+    """The outcome of a test of recording; `problem` is empty where there is none."""
 
     outcome: Outcome
     problem: str
@@ -67,7 +67,7 @@ async def try_recording(engine: AsyncEngine) -> Tried:
 
 
 async def _take_warnings(conn: AsyncConnection, warnings: list[str]) -> None:
-    """What the triggers tell a client whose change they couldn't record, the table's name aside."""
+    """Collects the warnings that triggers give a client whose change they couldn't record."""
     driver: Any = (await conn.get_raw_connection()).driver_connection
 
     def take(notice: psycopg.errors.Diagnostic) -> None:

@@ -142,7 +142,7 @@ async def begin_attempt(conn: AsyncConnection, patience: Patience) -> Failure | 
 
 
 def _begun(due: Row[*tuple[Any, ...]], held_by: str | None) -> str:
-    """What is true of an attempt from its beginning until its outcome is known, even if that never comes."""
+    """Return what is true of an attempt until its outcome is known, even if that never comes."""
     if held_by:
         return f"No outcome yet: when the attempt began, somebody else had the tutor's lock: {held_by}"
     if due.unfinished:
@@ -164,14 +164,14 @@ _FAILED = text("""
 
 
 async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception, patience: Patience) -> list[Failure]:
-    """Says why the attempt that was begun failed; empty if the tutor is no longer on record."""
+    """Return the failure after the attempt that was begun failed; empty if the tutor is no longer on record."""
     outcome = patience.after(begun.attempts, transient=_is_transient(error))
     values = {"tutor_id": begun.tutor_id, "error": describe(error)} | outcome
     return [_to_failure(row) for row in await conn.execute(_FAILED, values)]
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether it may be cured by nothing that the tutor's own changes bring: then nobody is given up on for it."""
+    """Whether something else than the tutor's own changes may cure it: then nobody is dead-lettered for it."""
     return isinstance(error, TransientError) or is_about_schema(error)
 
 

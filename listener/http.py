@@ -37,7 +37,7 @@ class AddressError(TutorwatchError):
 
 @dataclass(frozen=True, slots=True)
 class Listening:
-    """What a listener knows of itself."""
+    """A listener's own counts and state."""
 
     version: str
     metrics: Metrics
@@ -144,7 +144,7 @@ def _of_listener(listening: Listening) -> Iterator[Metric]:
 
 
 async def _read(engine: AsyncEngine, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """What is loaded, in a transaction of its own. Raises TransientError or TimeoutError where the database is away."""
+    """Return what is loaded, in a transaction of its own. Raises TransientError or TimeoutError without the database."""
     with translating_errors():
         async with asyncio.timeout(ANSWER_SECONDS), engine.begin() as conn:
             return await load(conn)

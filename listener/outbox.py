@@ -51,7 +51,7 @@ class Claim:
 
 # The rows are deleted at once: the transaction is the lease, and gives them back if it doesn't commit. On a row
 # that was given back, xmax still names the transaction that had it: that one ended unfinished, perhaps because a
-# tutor of its batch killed the listener. Where metrics changed, the session's tutor is looked up again (see
+# tutor of its batch killed the listener. Where metrics changed, the session's tutor is read again (see
 # migrations/sql/initial_tables.sql). What was recorded soon after about the same tutors comes along: of a long backlog
 # each tutor is then generated once, not once a batch.
 _OLDEST = """

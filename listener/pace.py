@@ -1,4 +1,4 @@
-"""How long batches have been taking, on this machine and under its load: only beside that is a batch a long one."""
+"""The usual duration of batches, on this machine and under its load: only beside that is a batch a long one."""
 
 TUTORS_TO_DOUBLE = 6
 """With so many tutors a batch takes about twice what is spent on any."""

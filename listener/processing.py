@@ -28,7 +28,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """What all batches of a listener share."""
+    """Shared by all batches of a listener."""
 
     engine: AsyncEngine
     settings: ListenerSettings

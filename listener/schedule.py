@@ -48,7 +48,7 @@ class Schedule:
         self._sweep_due_at = now + self._settings.poll_seconds
 
     def poll_begins(self, now: float) -> None:
-        """What is done before the claim may take long, too."""
+        """A poll is under way: what is done before its claim may take long, too."""
         self._vain_polls += 1
         self._long_at = now + self._pace.expected(0)
 

@@ -1,4 +1,4 @@
-"""What the parts of a listener tell each other, none of which needs to know another."""
+"""Signals between the parts of a listener, none of which needs to know another."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ class Signals:
         """There may be more than the batch in flight: begin a second one."""
         self.is_stopping = False
         self.is_connected = False
-        """Whether the subscription is: notifications arrive."""
+        """Whether the subscription is connected, so that notifications arrive."""
         self.times_lost = 0
 
     def wake(self) -> None:

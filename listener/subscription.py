@@ -66,7 +66,7 @@ class Subscription(NotificationHandler):
         self._give_up()
 
     async def heartbeat(self, conn: Connection, channel: str) -> None:
-        """Says to everybody that this listener is alive, and to itself that notifications arrive."""
+        """Notes that this listener is alive, and notifies itself."""
         await conn.execute(
             "INSERT INTO tutorwatch.listeners"
             " (listener_id, host, process_id, version, started_at, seen_at, figures)"
@@ -84,5 +84,5 @@ class Subscription(NotificationHandler):
         )
 
     async def leaving(self, conn: Connection) -> None:
-        """Says that it has stopped."""
+        """Removes this listener's row: it has stopped."""
         await conn.execute("DELETE FROM tutorwatch.listeners WHERE listener_id = %s", [self._listener_id])

@@ -113,7 +113,7 @@ class PlatformWatch:
         return self.blocked is None or (not self.blocked.is_explained and self.pause == 0.0)
 
     def as_json(self) -> dict[str, Any]:
-        """What a listener's heartbeat says of it."""
+        """Return what a listener's heartbeat says of it."""
         if self.blocked is None:
             return {}
         return {"blocked": {"message": self.blocked.message, "since": self.blocked.since.isoformat()}}

@@ -144,7 +144,7 @@ def _of_listener(listening: Listening) -> Iterator[Metric]:
 
 
 async def _read(engine: AsyncEngine, load: Callable[[AsyncConnection], Awaitable[T]]) -> T:
-    """Return what is loaded, in a transaction of its own. Raises TransientError or TimeoutError without the database."""
+    """Return what is loaded, in a transaction of its own. Raises TransientError, or TimeoutError."""
     with translating_errors():
         async with asyncio.timeout(ANSWER_SECONDS), engine.begin() as conn:
             return await load(conn)

@@ -82,14 +82,12 @@ class Schedule:
         A claim that got less than it could have had is the last: what was committed since wakes the worker, or is found
         by the next poll.
         """
-        has_attempted, self.attempts_are_due = self.attempts_are_due, _attempts_are_due(claim)
+        self.attempts_are_due = bool(claim.apart) or _is_due(claim.attempt_in_seconds)
         self._polled_at = now
         if batch:
             self._vain_polls = 0
             self._follow_ups = list(FOLLOW_UP_SECONDS)
-        leaves_more = self.is_full(claim) or claim.concerns_every_tutor or claim.apart or (batch and batch.failed)
-        # What is due although it was just asked for, another listener is about to begin.
-        if leaves_more or (self.attempts_are_due and not has_attempted):
+        if self.is_full(claim) or claim.concerns_every_tutor or claim.apart or (batch and batch.failed):
             return 0.0
         return self._pause(claim, now, is_connected=is_connected)
 
@@ -105,5 +103,5 @@ class Schedule:
         return max(min(pauses), 0.0)
 
 
-def _attempts_are_due(claim: Claim) -> bool:
-    return bool(claim.apart) or (claim.attempt_in_seconds is not None and claim.attempt_in_seconds <= 0)
+def _is_due(in_seconds: float | None) -> bool:
+    return in_seconds is not None and in_seconds <= 0

@@ -89,12 +89,20 @@ def test_changes_that_others_hold_are_polled_for_soon(schedule: Schedule) -> Non
 def test_failing_tutor_is_tried_when_due(schedule: Schedule) -> None:
     assert pause(schedule, replace(EMPTY, attempt_in_seconds=12.5)) == 12.5
     assert not schedule.attempts_are_due
-    pause(schedule, replace(EMPTY, attempt_in_seconds=-0.5))
+    for due in (replace(EMPTY, attempt_in_seconds=-0.5), replace(EMPTY, attempt_in_seconds=0.0)):
+        pause(schedule, due)
+        assert schedule.attempts_are_due
+        pause(schedule, EMPTY)
+        assert not schedule.attempts_are_due
+
+
+def test_tutors_set_apart_are_tried_at_once(schedule: Schedule) -> None:
+    assert pause(schedule, replace(FEW, apart=["c"]), BATCH) == 0
     assert schedule.attempts_are_due
 
 
 def test_attempt_that_is_still_due_after_it_was_asked_for_is_anothers(schedule: Schedule) -> None:
-    """Polls for it keep a distance, other than one that nobody has asked for yet."""
+    """It is polled for, at a distance that grows."""
     due = replace(EMPTY, attempt_in_seconds=-1.0)
     for _ in range(VAIN_POLLS_AT_ONCE + 20):
         schedule.poll_begins(NOW)

@@ -166,17 +166,21 @@ def _log_batch(batch: Batch, level: int) -> None:
             extra={"action": "alert_opened", "tutor_id": alert.tutor_id, "alert_type": alert.alert_type},
         )
     for failure in batch.failed:
-        level, outlook = (
-            (logging.ERROR, "gave up; correct the cause, then run `tutorwatch retry`")
-            if failure.parked_at
-            else (logging.WARNING, "will be tried again")
-        )
-        logger.log(
-            level,
-            "Generation failed for tutor %s (attempt %d, %s): %s",
-            failure.tutor_id,
-            failure.attempts,
-            outlook,
-            failure.last_error,
-            extra={"action": "generation_failed", "tutor_id": failure.tutor_id, "attempt": failure.attempts},
-        )
+        _log_failure(failure)
+
+
+def _log_failure(failure: Failure) -> None:
+    level, outlook = (
+        (logging.ERROR, "gave up; correct the cause, then run `tutorwatch retry`")
+        if failure.parked_at
+        else (logging.WARNING, "will be tried again")
+    )
+    logger.log(
+        level,
+        "Generation failed for tutor %s (attempt %d, %s): %s",
+        failure.tutor_id,
+        failure.attempts,
+        outlook,
+        failure.last_error,
+        extra={"action": "generation_failed", "tutor_id": failure.tutor_id, "attempt": failure.attempts},
+    )

@@ -55,6 +55,7 @@ def register(environment: Environment) -> None:
         browser=browser,
         day=day,
         metrics=metrics,
+        in_short=in_short,
         iso=iso,
         label=label,
         moment=moment,
@@ -250,6 +251,18 @@ def session_outcome(session: SessionRow) -> str:
     if session.status == "rescheduled" and session.rescheduled_by:
         return f"Rescheduled by the {session.rescheduled_by}"
     return label(session.status)
+
+
+def in_short(session: SessionRow) -> str:
+    """A session's measures in a line: `engagement 7.2 · talk ratio 44% · 3 checks · rated 4 of 5`."""
+    if session.status != "completed":
+        measures = session_outcome(session)
+    elif session.talk_ratio is not None or session.engagement is not None:
+        checks = plural(int(session.checks or 0), "check")
+        measures = f"engagement {amount(session.engagement)} · talk ratio {percent(session.talk_ratio)} · {checks}"
+    else:
+        measures = "no audio analysis"
+    return f"{measures} · rated {session.rating} of 5" if session.rating else measures
 
 
 def telling(session: EvidenceSession, rule: str) -> str:

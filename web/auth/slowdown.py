@@ -74,11 +74,11 @@ async def begin_unnamed_attempt(conn: AsyncConnection, *, address: str | None) -
     """The same where it isn't known yet whose attempt it is: counted by the client's address alone."""
     if address is None:
         return Attempt(None, False, b"", ())
-    place = _digest("address", _network(address))
-    [failures] = await store.load_failures(conn, [place], WINDOW)
+    subject = _digest("address", _network(address))
+    [failures] = await store.load_failures(conn, [subject], WINDOW)
     if (wait := _wait(failures, FREE_BY_ADDRESS)) > 0:
         raise TooManyAttemptsError(wait, None)
-    return Attempt(None, False, b"", tuple(await store.insert_failures(conn, [place])))
+    return Attempt(None, False, b"", tuple(await store.insert_failures(conn, [subject])))
 
 
 async def end_attempt(conn: AsyncConnection, attempt: Attempt) -> None:

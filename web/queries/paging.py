@@ -36,7 +36,7 @@ async def read_page(
     limit: int,
     position_of: Callable[[Row], Position],
 ) -> Page[Row, Position]:
-    """The first page, or the one at the place; `read` reads so many rows from there, in the place's direction.
+    """The first page, or the one at the cursor; `read` reads so many rows from there, in the cursor's direction.
 
     Reads once; twice where going backwards has reached the beginning, which is then shown as a whole page.
     """

@@ -244,12 +244,12 @@ _STUDENT = users.alias("student")
 
 
 def _everything(missing: Missing) -> FromClause:
-    heard = (
+    joined = (
         sessions.join(_TUTOR, _TUTOR.c.id == sessions.c.tutor_id)
         .join(_STUDENT, _STUDENT.c.id == sessions.c.student_id)
         .outerjoin(audio, audio.c.session_id == sessions.c.id)
     )
-    return with_feedback(with_subject(heard, missing), missing)
+    return with_feedback(with_subject(joined, missing), missing)
 
 
 def _is_shown(shown: SessionsShown) -> ColumnElement[bool]:

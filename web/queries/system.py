@@ -27,7 +27,7 @@ class Listener:
 
 @dataclass(frozen=True, slots=True)
 class FailingTutor:
-    """A tutor whose generation fails; parked ones wait for a change or for "try again"."""
+    """A tutor whose generation fails; dead-lettered ones wait for a change or for "try again"."""
 
     tutor_id: str
     name: str | None

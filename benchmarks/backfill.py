@@ -23,7 +23,7 @@ from benchmarks.harness import Goal, Report, Result, compared, interleaved, meas
 from benchmarks.services import remove_results
 from database.connections import open_engine
 from rules.generation import generate
-from rules.settings import Thresholds
+from rules.settings import RuleSettings
 from scripts import backfill, environment
 
 JOIN_GOAL = Goal("A backfill takes at most 2.5 times as long as a plain join", most=2.5)
@@ -46,7 +46,7 @@ QUICK = Sizes(tutors=200, sessions=60, rounds=2, sample=20)
 
 def measure(server_url: str, *, quick: bool) -> Report:
     """Every measurement in each round, after one to warm up."""
-    sizes, limits = QUICK if quick else Sizes(), environment.read(Thresholds)
+    sizes, limits = QUICK if quick else Sizes(), environment.read(RuleSettings).thresholds()
     sent, summaries = list[int](), list[backfill.Summary]()
 
     async def backfill_all(engine: AsyncEngine) -> None:
@@ -92,7 +92,9 @@ def measure(server_url: str, *, quick: bool) -> Report:
 async def _loop(tutors: int, engine: AsyncEngine) -> None:
     for number in range(tutors):
         async with engine.begin() as conn:
-            await generate(conn, [f"bench-tutor-{1 + number}"], datetime.now(UTC), environment.read(Thresholds))
+            await generate(
+                conn, [f"bench-tutor-{1 + number}"], datetime.now(UTC), environment.read(RuleSettings).thresholds()
+            )
 
 
 async def _seconds(url: str, work: Callable[[AsyncEngine], Awaitable[None]]) -> float:

@@ -35,7 +35,7 @@ from benchmarks.harness import Goal, Report, Result, compared, interleaved, meas
 from benchmarks.services import drain_seconds, environment_for, remove_results, stopping, wait_until_none
 from database.connections import open_engine
 from rules.generation import generate
-from rules.settings import Thresholds
+from rules.settings import RuleSettings
 from scripts import environment
 from scripts.errors import CommandError
 
@@ -148,7 +148,7 @@ def _process(name: str, url: str, tutors: Sequence[str]) -> float:
 
 def serve(name: str) -> None:
     """Runs the worker of that name until the process is ended."""
-    url, limits = environment.database_url(), environment.read(Thresholds)
+    url, limits = environment.database_url(), environment.read(RuleSettings).thresholds()
     engine = open_engine(url, application_name=f"bench-{name}", keep_connections=AT_ONCE)
     free = asyncio.Semaphore(AT_ONCE)
 

@@ -15,11 +15,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.canary import IS_CHANGE, NEVER_TRIED, Canary, Part, load_canary
 from database.liveness import IS_FRESH
 from database.platform import (
+    NO_RULES,
     NOTHING_MISSING,
     READ_SCHEMA,
     Comparison,
     HiddenRows,
     Missing,
+    RuleNames,
     compare,
     find_hidden_rows,
 )
@@ -93,14 +95,16 @@ _READ_CATALOGS = read_sql("database.sql", "condition_catalogs", schema=READ_SCHE
 _READ_OWN_TABLES = read_sql("database.sql", "condition", is_change=IS_CHANGE, is_fresh=IS_FRESH, off_since=OFF_SINCE)
 
 
-async def load_condition(conn: AsyncConnection) -> Condition:
-    """Return the condition by the database's clock. Four statements, which the roles of both services may run.
+async def load_condition(conn: AsyncConnection, rules: RuleNames = NO_RULES) -> Condition:
+    """Return the condition by the database's clock, and which of these rules are off.
+
+    Four statements, which the roles of both services may run.
 
     Raises what the driver raises where the database can't be reached.
     """
     plainly = {"no_parameters": True}
     catalogs = (await conn.exec_driver_sql(_READ_CATALOGS, execution_options=plainly)).one()
-    comparison, missing = compare(catalogs.schema), compare(catalogs.schema, by_rights=True).missing
+    comparison, missing = compare(catalogs.schema), compare(catalogs.schema, rules, by_rights=True).missing
     if catalogs.lost:
         return _unreadable(_explain_lost(catalogs.lost), missing)
     own = (await conn.exec_driver_sql(_READ_OWN_TABLES, execution_options=plainly)).one()

@@ -52,24 +52,6 @@ class MissingFeature:
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """The features that a database lacks, for queries, which are put together from what there is."""
-
-    features: tuple[MissingFeature, ...] = ()
-
-    def of(self, feature: Feature) -> MissingFeature | None:
-        """Why the feature is missing; None: it isn't."""
-        return next((each for each in self.features if each.feature is feature), None)
-
-    def lacks(self, table: str, column: str) -> bool:
-        """Return whether the column can't be read."""
-        return any((table, column) in each.columns for each in self.features)
-
-
-NOTHING_MISSING = Missing()
-
-
-@dataclass(frozen=True, slots=True)
 class MissingLabel:
     """A rule that is off, because the column's enum lacks its label."""
 
@@ -82,11 +64,45 @@ class MissingLabel:
 
 
 @dataclass(frozen=True, slots=True)
-class RulesOff:
-    """Rules that are off: types of alerts, categories of insights."""
+class RuleNames:
+    """Rules by name: types of alerts, categories of insights. The kernel knows none: they are handed in."""
 
     alerts: frozenset[str] = frozenset()
     insights: frozenset[str] = frozenset()
+
+    def in_table(self, table: str) -> frozenset[str]:
+        """Those whose names are labels in the table."""
+        return {"alerts": self.alerts, "tutor_insights": self.insights}.get(table, frozenset())
+
+
+NO_RULES = RuleNames()
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The features and labels that a database lacks, for queries, which are put together from what there is."""
+
+    features: tuple[MissingFeature, ...] = ()
+    labels: tuple[MissingLabel, ...] = ()
+
+    def of(self, feature: Feature) -> MissingFeature | None:
+        """Why the feature is missing; None: it isn't."""
+        return next((each for each in self.features if each.feature is feature), None)
+
+    def lacks(self, table: str, column: str) -> bool:
+        """Whether the column can't be read."""
+        return any((table, column) in each.columns for each in self.features)
+
+    @property
+    def off(self) -> RuleNames:
+        """The rules whose label is missing."""
+        return RuleNames(self._off("alerts"), self._off("tutor_insights"))
+
+    def _off(self, table: str) -> frozenset[str]:
+        return frozenset(each.label for each in self.labels if each.table == table)
+
+
+NOTHING_MISSING = Missing()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +118,12 @@ class Comparison:
     @property
     def missing(self) -> Missing:
         """The features that pages do without."""
-        return Missing(self.missing_features)
+        return Missing(self.missing_features, self.missing_labels)
 
     @property
-    def off(self) -> RulesOff:
+    def off(self) -> RuleNames:
         """The rules whose label is missing."""
-        return RulesOff(self._off("alerts"), self._off("tutor_insights"))
-
-    def _off(self, table: str) -> frozenset[str]:
-        return frozenset(each.label for each in self.missing_labels if each.table == table)
+        return self.missing.off
 
 
 _NAMES = ", ".join(f"'{name}'" for name in NEEDED)
@@ -119,19 +132,19 @@ READ_SCHEMA = read_sql("database.sql", "platform_schema", names=_NAMES)
 """One row, of one JSON value, for `compare`; without parameters, for any kind of connection."""
 
 
-async def load_comparison(conn: AsyncConnection) -> Comparison:
-    """Return what the database has of what is needed. One statement."""
+async def load_comparison(conn: AsyncConnection, rules: RuleNames = NO_RULES) -> Comparison:
+    """Return what the database has of what is needed, by these rules, too. One statement."""
     found = await conn.exec_driver_sql(READ_SCHEMA, execution_options={"no_parameters": True})
-    return compare(found.scalar_one())
+    return compare(found.scalar_one(), rules)
 
 
-def read_comparison(connection: psycopg.Connection[Any]) -> Comparison:
+def read_comparison(connection: psycopg.Connection[Any], rules: RuleNames = NO_RULES) -> Comparison:
     """The same, for what isn't asynchronous."""
     row = connection.execute(READ_SCHEMA.encode()).fetchone()
-    return compare(row[0] if row else [])
+    return compare(row[0] if row else [], rules)
 
 
-def compare(tables: Iterable[Mapping[str, Any]], *, by_rights: bool = False) -> Comparison:
+def compare(tables: Iterable[Mapping[str, Any]], rules: RuleNames = NO_RULES, *, by_rights: bool = False) -> Comparison:
     """Return what is missing, too narrow or in the way in the tables that READ_SCHEMA has found.
 
     With `by_rights`, a feature is also missing if the role that ran it may not read what that needs: a table that the
@@ -147,7 +160,7 @@ def compare(tables: Iterable[Mapping[str, Any]], *, by_rights: bool = False) -> 
             what = {"v": "a view", "m": "a materialized view", "f": "a foreign table"}[table["kind"]]
             collected.add(name, None, _of_whole_table(needs), f"public.{name} is {what}, not a table")
         else:
-            _compare_table(table, needs, collected)
+            _compare_table(table, needs, rules, collected)
             if by_rights:
                 _compare_rights(table, needs, collected)
     return Comparison(
@@ -187,7 +200,9 @@ class _Collected:
             self.columns.add((table, column))
 
 
-def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collected: _Collected) -> None:
+def _compare_table(
+    table: Mapping[str, Any], needs: Mapping[str, Need], rules: RuleNames, collected: _Collected
+) -> None:
     name = table["name"]
     columns = {column["name"]: column for column in table["columns"] or ()}
     for column_name, need in needs.items():
@@ -198,8 +213,8 @@ def _compare_table(table: Mapping[str, Any], needs: Mapping[str, Need], collecte
             continue
         for message in _too_narrow(column, need):
             collected.add(name, column_name, need.feature, f"column {name}.{column_name} {message}")
-        if column["is_enum"]:
-            lacking = sorted(need.rules.difference(column["labels"] or ()))
+        if column["is_enum"] and need.names_rules:
+            lacking = sorted(rules.in_table(name).difference(column["labels"] or ()))
             collected.labels += [MissingLabel(name, column_name, label) for label in lacking]
     for column_name, message in _unfilled(name, columns.values()):
         collected.add(name, column_name, _of_whole_table(needs), f"column {name}.{column_name} {message}")

@@ -59,16 +59,16 @@ class Need:
     kind: Kind
     labels: frozenset[str] = frozenset()
     """Labels without which statements of ours fail."""
-    rules: frozenset[str] = frozenset()
-    """Labels that name a rule: one that the platform's enum lacks switches that rule off."""
+    names_rules: bool = False
+    """Whether its labels name rules: one that the platform's enum lacks switches that rule off."""
     characters: int = 0
     """How long the texts are that we write there."""
     feature: Feature | None = None
     """What is missing without it; None: rules, triggers or most pages don't work."""
 
 
-def _labels(*labels: str, rules: Iterable[str] = (), feature: Feature | None = None) -> Need:
-    return Need(Kind.LABEL, frozenset(labels), frozenset(rules), feature=feature)
+def _labels(*labels: str, names_rules: bool = False, feature: Feature | None = None) -> Need:
+    return Need(Kind.LABEL, frozenset(labels), names_rules, feature=feature)
 
 
 def _details(metrics: Iterable[str], feature: Feature) -> dict[str, Need]:
@@ -80,29 +80,6 @@ def _details(metrics: Iterable[str], feature: Feature) -> dict[str, Need]:
         for name in metrics
     }
 
-
-ALERT_RULES = (
-    "poor_first_session",
-    "no_show_pattern",
-    "high_talk_ratio",
-    "low_understanding_checks",
-    "high_reschedule_rate",
-    "declining_performance",
-)
-INSIGHT_RULES = (
-    "high_engagement",
-    "balanced_talk_ratio",
-    "frequent_understanding_checks",
-    "strong_questioning",
-    "high_visual_aids",
-    "positive_reinforcement",
-    "first_session_expert",
-    "low_engagement",
-    "high_talk_ratio",
-    "infrequent_understanding_checks",
-    "low_visual_aids",
-)
-"""As in `rules.decisions`, which a test holds them to: the kernel knows no rule."""
 
 _TEXT, _INSTANT, _NUMBER = Need(Kind.TEXT), Need(Kind.INSTANT), Need(Kind.NUMBER)
 _WHOLE, _BOOLEAN, _UUID = Need(Kind.WHOLE), Need(Kind.BOOLEAN), Need(Kind.UUID)
@@ -146,7 +123,7 @@ NEEDED: Mapping[str, Mapping[str, Need]] = {
     "alerts": {
         "id": _UUID,
         "tutor_id": _TEXT,
-        "alert_type": _labels(rules=ALERT_RULES),
+        "alert_type": _labels(names_rules=True),
         "severity": _labels("info", "warning", "critical"),
         "title": Need(Kind.TEXT, characters=60),
         "description": Need(Kind.TEXT, characters=500),
@@ -164,7 +141,7 @@ NEEDED: Mapping[str, Mapping[str, Need]] = {
         "id": _UUID,
         "tutor_id": _TEXT,
         "insight_type": _labels("strength", "growth_area"),
-        "category": _labels(rules=INSIGHT_RULES),
+        "category": _labels(names_rules=True),
         "display_text": Need(Kind.TEXT, characters=500),
         "detected_at": _INSTANT,
         "last_confirmed_at": _INSTANT,

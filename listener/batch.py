@@ -47,7 +47,7 @@ class Metrics:
         self.generations += batch.tutors
         self.batch_seconds += batch.seconds
         self.oldest_seconds = max(self.oldest_seconds, batch.oldest_seconds)
-        self.alerts_opened.update(alert.alert_type.value for alert in batch.generated.alerts)
+        self.alerts_opened.update(alert.alert_type for alert in batch.generated.alerts)
 
     def as_json(self) -> dict[str, Any]:
         """By the names under which /metrics knows them."""
@@ -140,7 +140,7 @@ def _log_batch(batch: Batch, level: int) -> None:
         batch.tutors,
         len(generated.alerts),
         len(generated.insights),
-        len(generated.faded),
+        len(generated.ended),
         batch.seconds * 1000,
         extra={
             "action": "generated",

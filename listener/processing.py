@@ -21,7 +21,7 @@ from listener.settings import ListenerSettings
 from listener.signals import Signals
 from listener.watch import PlatformWatch, raise_if_common, raise_if_curable
 from rules.generation import Generated, generate, generate_each
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 
 T = TypeVar("T")
 

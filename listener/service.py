@@ -25,7 +25,7 @@ from listener.subscription import Subscription
 from listener.watch import PlatformWatch
 from listener.watchdog import watchdog
 from listener.worker import Worker
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 
 logger = logging.getLogger(__name__)
 

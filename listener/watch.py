@@ -26,6 +26,7 @@ from database.platform import Comparison, find_hidden_rows, load_comparison
 from database.platform_needs import READ_BY_RULES
 from database.schema_version import check_schema
 from listener import failures, outbox
+from rules.registry import NAMES as RULE_NAMES
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ async def explain(conn: AsyncConnection) -> tuple[str, Comparison]:
     Raises SchemaMismatchError if our own schema isn't this program's.
     """
     await check_schema(conn)
-    comparison = await load_comparison(conn)
+    comparison = await load_comparison(conn, RULE_NAMES)
     role = (await conn.exec_driver_sql("SELECT current_user::text")).scalar_one()
     hidden = await find_hidden_rows(conn, role, tables=READ_BY_RULES)
     reasons = [explain_differences(comparison)] if comparison.differences else []

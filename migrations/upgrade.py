@@ -15,7 +15,7 @@ from tenacity import before_sleep_log, retry, retry_if_exception, stop_after_del
 
 from database.connections import sync_engine
 from database.errors import first_line
-from database.platform import read_comparison, read_hidden_rows
+from database.platform import NO_RULES, RuleNames, read_comparison, read_hidden_rows
 from database.recording import REEVALUATE_ALL, STATEMENT_TRIGGERS, SWITCH_OFF
 from database.retries import RETRY_ALL
 from migrations import deployed_schema, repair, rights
@@ -68,14 +68,17 @@ class Preview:
     """What is worth knowing, and keeps nobody from anything."""
 
 
-def preview(database_url: str) -> Preview:
-    """Return what `migrate` would still have to do, and what keeps it from it. Reads the catalogs only."""
+def preview(database_url: str, rules: RuleNames = NO_RULES) -> Preview:
+    """Return what `migrate` would still have to do, what keeps it from it, and which of the rules are off.
+
+    Reads the catalogs only.
+    """
     with open_session(database_url) as session:
         _refuse_newer(session)
         problems = deployed_schema.find_problems(session)
         notes: list[str] = []
         if not problems and not deployed_schema.is_empty(session):
-            comparison = read_comparison(session)
+            comparison = read_comparison(session, rules)
             notes = [*map(str, comparison.missing_features), *map(str, comparison.missing_labels)]
         notes += [line for line in map(str, read_hidden_rows(session)) if line not in problems]
         pending = [

@@ -9,16 +9,12 @@ from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import TransientError, translating_errors
-from database.platform import RulesOff
-from rules.decisions.alerts import decide_alerts
-from rules.decisions.insights import decide_insights
+from database.platform import NO_RULES, RuleNames
+from rules.decisions import decide_alerts, decide_insights
 from rules.evidence import load_alert_sessions, load_insight_samples
-from rules.settings import Thresholds
 from rules.statistics import load_statistics
-from rules.store import FadedInsight, FoundInsight, OpenedAlert, store_alerts, store_insights
-
-NOTHING_OFF = RulesOff()
-"""Every rule is on."""
+from rules.store import EndedInsight, NewInsight, OpenedAlert, store_alerts, store_insights
+from rules.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,22 +22,22 @@ class Generated:
     """What one generation changed, beyond refreshing what stood already."""
 
     alerts: list[OpenedAlert] = field(default_factory=list)
-    insights: list[FoundInsight] = field(default_factory=list)
-    faded: list[FadedInsight] = field(default_factory=list)
+    insights: list[NewInsight] = field(default_factory=list)
+    ended: list[EndedInsight] = field(default_factory=list)
 
     def __add__(self, other: "Generated") -> "Generated":
-        return Generated(self.alerts + other.alerts, self.insights + other.insights, self.faded + other.faded)
+        return Generated(self.alerts + other.alerts, self.insights + other.insights, self.ended + other.ended)
 
 
 async def generate(
     conn: AsyncConnection,
     tutor_ids: Sequence[str],
     now: datetime,
-    limits: Thresholds,
+    thresholds: Thresholds,
     *,
-    off: RulesOff = NOTHING_OFF,
+    off: RuleNames = NO_RULES,
 ) -> Generated:
-    """Brings the alerts and insights of these tutors up to date; the caller commits.
+    """Return what changed by bringing the alerts and insights of these tutors up to date; the caller commits.
 
     Rules that are `off`, because the platform has no label for them, open and write nothing.
 
@@ -53,30 +49,36 @@ async def generate(
     present = await _lock_tutors(conn, tutor_ids)
     if not present:
         return Generated()
-    statistics = await load_statistics(conn, present, now, limits)
-
-    decided = [(tutor, decision) for tutor in statistics for decision in decide_alerts(tutor, limits)]
-    decisions = [(t, decision) for t, decision in decided if decision.finding and decision.alert_type not in off.alerts]
-    shown = [(tutor.tutor_id, insight) for tutor in statistics for insight in decide_insights(tutor, limits)]
-    insights = [(tutor_id, insight) for tutor_id, insight in shown if insight.category not in off.insights]
-
-    behind = await load_alert_sessions(conn, ((t.tutor_id, d.alert_type) for t, d in decisions), now, limits)
-    samples = await load_insight_samples(conn, ((t, i.category) for t, i in insights), now, limits)
+    statistics = await load_statistics(conn, present, now, thresholds)
+    alerts = [
+        decided
+        for tutor in statistics
+        for decided in decide_alerts(tutor, thresholds)
+        if decided.verdict.is_met and decided.rule.name not in off.alerts
+    ]
+    insights = [
+        decided
+        for tutor in statistics
+        for decided in decide_insights(tutor, thresholds)
+        if decided.verdict.is_met and decided.rule.name not in off.insights
+    ]
+    evidence = await load_alert_sessions(conn, (decided.key for decided in alerts), now, thresholds)
+    samples = await load_insight_samples(conn, (decided.key for decided in insights), now, thresholds)
 
     with_open = [tutor.tutor_id for tutor in statistics if tutor.open_alerts]
-    opened = await store_alerts(conn, decisions, behind, now, with_open_alerts=with_open)
-    found, faded = await store_insights(conn, present, insights, samples, now)
-    return Generated(opened, found, faded)
+    opened = await store_alerts(conn, alerts, evidence, now, with_open_alerts=with_open)
+    new, ended = await store_insights(conn, present, insights, samples, now)
+    return Generated(opened, new, ended)
 
 
 async def generate_each(
     conn: AsyncConnection,
     tutor_ids: Sequence[str],
     now: datetime,
-    limits: Thresholds,
+    thresholds: Thresholds,
     *,
     last_attempt: bool = False,
-    off: RulesOff = NOTHING_OFF,
+    off: RuleNames = NO_RULES,
 ) -> tuple[Generated, dict[str, Exception]]:
     """Like `generate`, but a tutor that fails doesn't stop the others: returns the failures by tutor id.
 
@@ -87,7 +89,7 @@ async def generate_each(
     try:
         with translating_errors():
             async with conn.begin_nested():
-                return await generate(conn, tutor_ids, now, limits, off=off), {}
+                return await generate(conn, tutor_ids, now, thresholds, off=off), {}
     except TransientError as error:
         if not last_attempt or conn.invalidated:
             raise
@@ -97,7 +99,7 @@ async def generate_each(
     if len(tutor_ids) <= 1:
         return Generated(), dict.fromkeys(tutor_ids, failure)
     middle = len(tutor_ids) // 2
-    each = partial(generate_each, conn, now=now, limits=limits, last_attempt=last_attempt, off=off)
+    each = partial(generate_each, conn, now=now, thresholds=thresholds, last_attempt=last_attempt, off=off)
     first, first_failures = await each(tutor_ids[:middle])
     second, second_failures = await each(tutor_ids[middle:])
     return first + second, first_failures | second_failures

@@ -2,10 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, and_, case, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import TutorwatchError
@@ -67,10 +68,10 @@ async def resolve(
     Returns the tutor's id.
 
     Only admins read the action taken, the outcome and the note; `message_to_tutor` is what the tutor reads.
-    An alert nobody acknowledged is acknowledged by the same act. Its evidence has counted from then on.
+    An alert nobody acknowledged is acknowledged by the same act. Its evidence is consumed from then on.
     Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
     """
-    if not action_taken.strip():
+    if not (action := action_taken.strip()):
         raise ValueError("Say which action was taken")
     result = await conn.execute(
         update(alerts)
@@ -78,7 +79,7 @@ async def resolve(
         .values(
             resolved=True,
             resolved_at=now,
-            action_taken=action_taken.strip(),
+            action_taken=action,
             acknowledged=True,
             acknowledged_by=case((alerts.c.acknowledged, alerts.c.acknowledged_by), else_=by),
             acknowledged_at=case((alerts.c.acknowledged, alerts.c.acknowledged_at), else_=now),
@@ -90,14 +91,9 @@ async def resolve(
         raise await _why_not(conn, alert_id)
     message = (message_to_tutor or "").strip() or None
     resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now, "message_to_tutor": message}
-    await conn.execute(
-        insert(alert_resolutions)
-        .values(alert_id=alert_id, tutor_id=alert.tutor_id, **resolution)
-        # Another client may have reopened the alert: then the resolution before is on record.
-        .on_conflict_do_update(index_elements=["alert_id"], set_=resolution | {"tutor_id": alert.tutor_id})
-    )
+    await conn.execute(_keep_resolution(alert_id, resolution | {"tutor_id": alert.tutor_id}))
     if keeps_notes:
-        content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action_taken.strip()}"
+        content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action}"
         await add_note(conn, alert.tutor_id, content, by=by, now=now, note_type="system")
     return str(alert.tutor_id)
 
@@ -108,6 +104,15 @@ async def add_note(
     """Adds a coaching note about the tutor, which only admins read; the caller commits."""
     values = {"tutor_id": tutor_id, "note_type": note_type, "content": content, "created_by": by, "created_at": now}
     await conn.execute(insert(coaching_notes).values(values))
+
+
+def _keep_resolution(alert_id: UUID, resolution: dict[str, Any]) -> Insert:
+    """Another client may have reopened the alert: then the resolution before is on record, and is replaced."""
+    return (
+        insert(alert_resolutions)
+        .values(alert_id=alert_id, **resolution)
+        .on_conflict_do_update(index_elements=["alert_id"], set_=resolution)
+    )
 
 
 def is_its_evidence() -> ColumnElement[bool]:

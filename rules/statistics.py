@@ -1,7 +1,7 @@
-"""The statistics query: every figure the rules need, for a batch of tutors, in one statement.
+"""The statistics query: everything that the rules measure, for a batch of tutors, in one statement.
 
-Figures only, no lists of sessions: which sessions are behind a finding is read afterwards, and only for
-what was found (`rules.evidence`).
+Numbers only, no lists of sessions: which sessions are behind an alert or an insight is read afterwards, and only for
+those that hold (`rules.evidence`).
 """
 
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ from sqlalchemy import (
     Subquery,
     Table,
     Uuid,
-    and_,
     any_,
     bindparam,
+    column,
     func,
     literal_column,
     select,
@@ -31,83 +31,151 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audio, sessions, video
-from rules.decisions.alerts import AlertType
-from rules.decisions.statistics import Counted, Ratio, TutorStatistics
-from rules.sessions import (
-    TUTOR_IDS,
-    alert_counts,
-    by_tutor_no_show,
-    by_tutor_rescheduled,
-    completed_since,
-    consumed,
+from rules.consumed import alert_counts, consumed, is_consumed
+from rules.measures import Counted, Ratio
+from rules.registry import ALERT_RULES, STATISTICS
+from rules.rule import Average, Count, Holding, Kind, Lowest, Quotient, Share, Source, Statistic, Statistics
+from rules.sources import (
+    AUDIO,
+    VIDEO,
+    Batch,
+    Columns,
+    completed_of_the_batch,
     converted,
-    engagement,
-    held_by_the_batch,
-    is_consumed,
+    counts,
+    holds_in,
     latest_first,
-    limit,
     missed_by_the_batch,
     parameters,
-    poor_first_session,
-    questions_asked,
     start_of,
-    status,
 )
-from rules.settings import Thresholds
+from rules.thresholds import RECENT_SESSIONS, WINDOW_DAYS, Thresholds
+
+_EVIDENCE = {rule.evidence.name: alert_type for alert_type, rule in ALERT_RULES.items()}
+"""The alert types whose evidence a statistic is."""
 
 
 async def load_statistics(
-    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, limits: Thresholds
-) -> list[TutorStatistics]:
-    """Each tutor's figures at `now`, in no particular order; zeros for a tutor without sessions."""
-    rows = await conn.execute(statistics_query(), parameters(tutor_ids, now, limits))
+    conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime, thresholds: Thresholds
+) -> list[Statistics]:
+    """Each tutor's statistics at `now`, in no particular order; zeros for a tutor without sessions."""
+    query = statistics_query(thresholds.differing(tutor_ids))
+    rows = await conn.execute(query, parameters(tutor_ids, now, thresholds))
     return [_to_statistics(row) for row in rows]
 
 
 @cache
-def statistics_query() -> Select[Any]:
-    """One row per tutor. Each part reads one kind of session in its window, through its index."""
-    batch = select(func.unnest(TUTOR_IDS).label("tutor_id")).cte("batch")
-    held = held_by_the_batch()
-    measured, used = _measured(held), consumed(held, missed_by_the_batch().subquery("missed_sessions"))
-    parts = [_metrics(measured), _first_sessions(held, used), _scores(used), _missed(used)]
-    parts += [_recent_talk(measured, used), _recent_checks(measured, used), alert_counts()]
-    joined: FromClause = batch
+def statistics_query(differing: frozenset[str] = frozenset()) -> Select[Any]:
+    """One row per tutor. Each part reads one source, through its index, in the windows of the rules about it.
+
+    `differing` are the names of the thresholds that differ within the batch.
+    """
+    batch = Batch(differing)
+    completed = completed_of_the_batch(Kind.COMPLETED, Kind.RECENT, Kind.FIRST, Kind.SCORED, name="held")
+    held = select(*completed.c).cte("held")
+    missed = select(sessions.c.id, sessions.c.tutor_id).where(*missed_by_the_batch()).subquery("missed_sessions")
+    used, measured = consumed(held, missed), _measured(held)
+    parts = [
+        _part(batch, used, Source(Kind.COMPLETED), measured, Columns(measured)),
+        _part(
+            batch,
+            used,
+            Source(Kind.FIRST),
+            held,
+            Columns(held, converted=converted(held)),
+            held.c.session_number == 1,
+        ),
+        _scored(batch, used),
+        _part(
+            batch,
+            used,
+            Source(Kind.MISSED),
+            sessions,
+            Columns(sessions, at=sessions.c.scheduled_start),
+            *missed_by_the_batch(),
+        ),
+        *(_recent(batch, used, each, of=measured) for each in STATISTICS if each.source.kind is Kind.RECENT),
+        alert_counts(),
+    ]
+    joined: FromClause = batch.rows
     for part in parts:
-        joined = joined.outerjoin(part, part.c.tutor_id == batch.c.tutor_id)
-    figures = [column for part in parts for column in part.c if column.name != "tutor_id"]
-    return select(batch.c.tutor_id, *figures).select_from(joined)
+        joined = joined.outerjoin(part, part.c.tutor_id == batch.rows.c.tutor_id)
+    measures = [each for part in parts for each in part.c if each.name != "tutor_id"]
+    return select(batch.rows.c.tutor_id, *measures).select_from(joined)
+
+
+def _part(
+    batch: Batch, used: CTE, source: Source, rows: FromClause, session: Columns, *conditions: ColumnElement[bool]
+) -> CTE:
+    """The statistics over one source, a row per tutor."""
+    aggregates = [
+        aggregate
+        for statistic in STATISTICS
+        if statistic.source == source
+        for aggregate in _aggregates(statistic, session, batch, used)
+    ]
+    return (
+        select(rows.c.tutor_id, *aggregates)
+        .select_from(batch.joined(rows, rows.c.tutor_id))
+        .where(*conditions)
+        .group_by(rows.c.tutor_id)
+    ).cte(f"{source.kind}_sessions")
+
+
+def _aggregates(
+    statistic: Statistic[Any], session: Columns, batch: Batch, used: CTE | None
+) -> list[ColumnElement[Any]]:
+    """What is read of a statistic: a column of its name, and others that begin with it.
+
+    Without `used`, of sessions of which the consumed ones are left out already.
+    """
+    name, counted = statistic.name, counts(statistic, session, batch)
+    unconsumed = counted
+    if used is not None and name in _EVIDENCE:
+        unconsumed = [*counted, ~is_consumed(_EVIDENCE[name], session, among=used)]
+    total: Any
+    number: Any
+    match statistic:
+        case Count():
+            return [_count(counted).label(name), _count(unconsumed).label(f"{name}_unconsumed")]
+        case Lowest(of=of):
+            return [_over(func.min(getattr(session, of)), counted).label(name)]
+        case Holding(metric=metric):
+            return [_over(func.count(getattr(session, metric)), counted).label(name)]
+        case Average(of=of):
+            total, number = func.sum(getattr(session, of)), func.count(getattr(session, of))
+        case Quotient(of=of, over=over):
+            total, number = func.sum(getattr(session, of)), func.sum(getattr(session, over))
+        case Share(where=where, among=among):
+            part = _count([*unconsumed, holds_in(where, session, batch)])
+            whole = func.count(getattr(session, among) if among else literal_column("*"))
+            return [part.label(name), _over(whole, unconsumed).label(f"{name}_count")]
+        case _:
+            raise NotImplementedError(f"How to read a {type(statistic).__name__}?")
+    return [_over(total, unconsumed).label(name), _over(number, unconsumed).label(f"{name}_count")]
+
+
+def _over(aggregate: Any, conditions: list[ColumnElement[bool]]) -> ColumnElement[Any]:
+    found: ColumnElement[Any] = aggregate.filter(*conditions) if conditions else aggregate
+    return found
+
+
+def _count(conditions: list[ColumnElement[bool]]) -> ColumnElement[int]:
+    return _over(func.count(literal_column("*")), conditions)
+
+
+def _scored(batch: Batch, used: CTE) -> CTE:
+    session = completed_of_the_batch(Kind.SCORED, name="session", before=True)
+    return _part(batch, used, Source(Kind.SCORED), session, Columns(session))
 
 
 def _measured(held: CTE) -> CTE:
-    """The completed sessions of the window with their metrics, null where a session has none."""
-    session = select(held.c.id, held.c.tutor_id, held.c.at).where(held.c.at >= start_of("window")).cte("in_window")
-    heard = _metrics_of(
-        session,
-        audio,
-        "tutor_talk_ratio",
-        "student_engagement_score",
-        "tutor_checks_understanding_count",
-        "tutor_positive_reinforcement_count",
-        "open_ended_questions",
-        "closed_ended_questions",
-    )
-    seen = _metrics_of(session, video, "tutor_uses_visual_aids")
+    """The completed sessions of the window with the metrics that rules look at, null where a session has none."""
+    session = select(held.c.id, held.c.tutor_id, held.c.at).where(held.c.at >= start_of(WINDOW_DAYS)).cte("in_window")
+    heard, seen = _metrics_of(session, audio, AUDIO), _metrics_of(session, video, VIDEO)
+    metrics = [column for each in (heard, seen) for column in each.c if column.name != "session_id"]
     return (
-        select(
-            session.c.id,
-            session.c.tutor_id,
-            session.c.at,
-            heard.c.tutor_talk_ratio,
-            engagement(heard).label("engagement"),
-            heard.c.tutor_checks_understanding_count,
-            heard.c.tutor_positive_reinforcement_count,
-            heard.c.open_ended_questions,
-            questions_asked(heard).label("questions"),
-            heard.c.session_id.label("audio_id"),
-            seen.c.tutor_uses_visual_aids,
-            seen.c.session_id.label("video_id"),
-        )
+        select(*session.c, *metrics)
         # In full, which is the same here, but never by comparing each with each: of a list the server expects ten rows.
         .select_from(
             session.outerjoin(heard, heard.c.session_id == session.c.id, full=True).outerjoin(
@@ -117,186 +185,72 @@ def _measured(held: CTE) -> CTE:
     ).cte("measured")
 
 
-def _metrics(measured: CTE) -> CTE:
-    talk = measured.c.tutor_talk_ratio
-    is_balanced = talk.between(limit("insight_balanced_talk_from"), limit("insight_balanced_talk_to"))
-    return (
-        select(
-            measured.c.tutor_id,
-            func.sum(measured.c.engagement).label("engagement"),
-            func.count(measured.c.engagement).label("engagement_count"),
-            _count_where(is_balanced).label("balanced_talk"),
-            _count_where(talk > limit("insight_high_talk_above")).label("high_talk"),
-            func.count(talk).label("talk_count"),
-            func.sum(measured.c.tutor_checks_understanding_count).label("checks"),
-            func.sum(measured.c.tutor_positive_reinforcement_count).label("reinforcement"),
-            func.sum(measured.c.open_ended_questions).label("open_questions"),
-            func.sum(measured.c.questions).label("questions"),
-            func.count(measured.c.audio_id).label("audio_count"),
-            _count_where(measured.c.tutor_uses_visual_aids).label("visual_aids"),
-            func.count(measured.c.video_id).label("video_count"),
-        ).group_by(measured.c.tutor_id)
-    ).cte("metrics")
-
-
-def _metrics_of(session: CTE, metrics: Table, *columns: str) -> Subquery:
-    """These columns of the sessions' metrics, found by a list of their keys.
+def _metrics_of(session: CTE, table: Table, metrics: Columns) -> Subquery:
+    """Those of the sessions' metrics that rules look at, found by a list of their keys.
 
     For some hundred tutors the planner would rather read everybody's metrics, of all times, and join them.
     """
+    wanted = [getattr(metrics, name).label(name) for name in _metrics_looked_at() if name in metrics]
     keys = func.array(select(session.c.id).scalar_subquery(), type_=ARRAY(Uuid))
-    wanted = [metrics.c.session_id, *(metrics.c[column] for column in columns)]
-    return select(*wanted).where(metrics.c.session_id == any_(keys)).subquery(metrics.name)
+    return select(table.c.session_id, *wanted).where(table.c.session_id == any_(keys)).subquery(table.name)
 
 
-def _first_sessions(held: CTE, used: CTE) -> CTE:
-    poor, in_window = poor_first_session(held), held.c.at >= start_of("window")
-    is_used = is_consumed(
-        AlertType.POOR_FIRST_SESSION, among=used, tutor_id=held.c.tutor_id, session_id=held.c.id, at=held.c.at
-    )
-    return (
-        select(
-            held.c.tutor_id,
-            _count_where(in_window).label("first_sessions"),
-            _count_where(and_(in_window, converted(held))).label("conversions"),
-            _count_where(poor).label("poor_first_sessions"),
-            _count_where(and_(poor, ~is_used)).label("unconsumed_poor_first_sessions"),
-            func.min(held.c.overall_session_score).filter(poor).label("lowest_first_session_score"),
-        )
-        .where(held.c.session_number == 1)
-        .group_by(held.c.tutor_id)
-    ).cte("first_sessions")
+@cache
+def _metrics_looked_at() -> tuple[str, ...]:
+    """The names of the metrics in the rules' conditions and statistics over completed sessions."""
+    looked_at = _LookedAt()
+    for statistic in STATISTICS:
+        if statistic.source.kind in (Kind.COMPLETED, Kind.RECENT):
+            getattr(looked_at, statistic.source.metric or "at")
+            _aggregates(statistic, looked_at, Batch(frozenset()), None)
+    return tuple(sorted(looked_at.names - {"id", "tutor_id", "at"}))
 
 
-def _scores(used: CTE) -> CTE:
-    session = completed_since(start_of("declining_earlier"), _of_the_batch())
-    score, is_recent = session.c.overall_session_score, session.c.at >= start_of("declining")
-    is_used = is_consumed(
-        AlertType.DECLINING_PERFORMANCE,
-        among=used,
-        tutor_id=session.c.tutor_id,
-        session_id=session.c.id,
-        at=session.c.at,
-    )
-    new = and_(is_recent, ~is_used)
-    return (
-        select(
-            session.c.tutor_id,
-            func.sum(score).filter(new).label("recent_score"),
-            func.count(score).filter(new).label("recent_score_count"),
-            func.sum(score).filter(~is_recent).label("earlier_score"),
-            func.count(score).filter(~is_recent).label("earlier_score_count"),
-        ).group_by(session.c.tutor_id)
-    ).cte("scores")
+class _LookedAt(Columns):
+    """Notes which columns a condition looks at."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: set[str] = set()
+
+    def __getattr__(self, name: str) -> Any:
+        self.names.add(name)
+        return column(name)
 
 
-def _missed(used: CTE) -> CTE:
-    at = sessions.c.scheduled_start
-    no_show, rescheduled = by_tutor_no_show(), by_tutor_rescheduled()
-    return (
-        select(
-            sessions.c.tutor_id,
-            _count_where(no_show).label("no_shows"),
-            _count_where(and_(no_show, ~_is_consumed(AlertType.NO_SHOW_PATTERN, used))).label("unconsumed_no_shows"),
-            _count_where(rescheduled).label("reschedules"),
-            _count_where(and_(rescheduled, ~_is_consumed(AlertType.HIGH_RESCHEDULE_RATE, used))).label(
-                "unconsumed_reschedules"
-            ),
-        )
-        .where(
-            _of_the_batch(),
-            sessions.c.status.in_([status("no_show_tutor"), status("rescheduled")]),
-            at >= func.least(start_of("no_show"), start_of("reschedule")),
-        )
-        .group_by(sessions.c.tutor_id)
-    ).cte("missed")
-
-
-def _recent_talk(measured: CTE, used: CTE) -> CTE:
-    ten = _recent(measured.c.tutor_talk_ratio, of=measured, name="recent_talk_ratios")
-    is_used = is_consumed(
-        AlertType.HIGH_TALK_RATIO, among=used, tutor_id=ten.c.tutor_id, session_id=ten.c.id, at=ten.c.at
-    )
-    return (
-        select(
-            ten.c.tutor_id,
-            _count_where(ten.c.metric > limit("high_talk_ratio_above")).label("recent_high_talk"),
-            func.count().label("recent_talk_count"),
-        )
-        .where(_is_recent(ten), ~is_used)
-        .group_by(ten.c.tutor_id)
-    ).cte("recent_talk")
-
-
-def _recent_checks(measured: CTE, used: CTE) -> CTE:
-    ten = _recent(measured.c.tutor_checks_understanding_count, of=measured, name="recent_understanding_checks")
-    is_used = is_consumed(
-        AlertType.LOW_UNDERSTANDING_CHECKS, among=used, tutor_id=ten.c.tutor_id, session_id=ten.c.id, at=ten.c.at
-    )
-    return (
-        select(
-            ten.c.tutor_id,
-            func.sum(ten.c.metric).label("recent_checks"),
-            func.count().label("recent_checks_count"),
-        )
-        .where(_is_recent(ten), ~is_used)
-        .group_by(ten.c.tutor_id)
-    ).cte("recent_checks")
-
-
-def _recent(metric: ColumnElement[Any], *, of: CTE, name: str) -> Subquery:
-    """Each tutor's sessions that have the metric, numbered from the latest: the same ten as `rules.sessions.recent`."""
-    place = func.row_number().over(partition_by=of.c.tutor_id, order_by=latest_first(of))
-    return (
-        select(of.c.tutor_id, of.c.id, of.c.at, metric.label("metric"), place.label("place"))
+def _recent(batch: Batch, used: CTE, statistic: Statistic[Any], *, of: CTE) -> CTE:
+    """A statistic over each tutor's "recent ten": the same ten as `rules.sources.recent_of_each`."""
+    metric = of.c[statistic.source.metric]
+    position = func.row_number().over(partition_by=of.c.tutor_id, order_by=latest_first(of))
+    numbered = (
+        select(of.c.tutor_id, of.c.id, of.c.at, metric, position.label("position"))
         .where(metric.is_not(None))
-        .subquery(name)
+        .subquery(f"{statistic.name}_sessions")
     )
+    session = Columns(numbered)
+    return (
+        select(numbered.c.tutor_id, *_aggregates(statistic, session, batch, None))
+        .select_from(batch.joined(numbered, numbered.c.tutor_id))
+        .where(
+            numbered.c.position <= bindparam(RECENT_SESSIONS.name, type_=Integer),
+            ~is_consumed(_EVIDENCE[statistic.name], session, among=used),
+        )
+        .group_by(numbered.c.tutor_id)
+    ).cte(f"{statistic.name}_of_recent")
 
 
-def _is_recent(numbered: Subquery) -> ColumnElement[bool]:
-    return numbered.c.place <= bindparam("recent_sessions", type_=Integer)
+def _to_statistics(row: Row[Any]) -> Statistics:
+    values = {each.name: _value(each, row) for each in STATISTICS}
+    return Statistics(row.tutor_id, values, row.resolved_alerts or 0, row.open_alerts or 0)
 
 
-def _of_the_batch() -> ColumnElement[bool]:
-    return sessions.c.tutor_id == any_(TUTOR_IDS)
-
-
-def _count_where(condition: ColumnElement[bool]) -> ColumnElement[int]:
-    return func.count(literal_column("*")).filter(condition)
-
-
-def _is_consumed(alert_type: AlertType, used: CTE) -> ColumnElement[bool]:
-    """Of a missed session."""
-    return is_consumed(
-        alert_type, among=used, tutor_id=sessions.c.tutor_id, session_id=sessions.c.id, at=sessions.c.scheduled_start
-    )
-
-
-def _to_statistics(row: Row[Any]) -> TutorStatistics:
-    return TutorStatistics(
-        tutor_id=row.tutor_id,
-        poor_first_sessions=Counted(row.poor_first_sessions or 0, row.unconsumed_poor_first_sessions or 0),
-        lowest_first_session_score=row.lowest_first_session_score,
-        no_shows=Counted(row.no_shows or 0, row.unconsumed_no_shows or 0),
-        reschedules=Counted(row.reschedules or 0, row.unconsumed_reschedules or 0),
-        recent_high_talk=_ratio(row.recent_high_talk, row.recent_talk_count),
-        recent_checks=_ratio(row.recent_checks, row.recent_checks_count),
-        recent_score=_ratio(row.recent_score, row.recent_score_count),
-        earlier_score=_ratio(row.earlier_score, row.earlier_score_count),
-        engagement=_ratio(row.engagement, row.engagement_count),
-        balanced_talk=_ratio(row.balanced_talk, row.talk_count),
-        high_talk=_ratio(row.high_talk, row.talk_count),
-        checks=_ratio(row.checks, row.audio_count),
-        open_questions=_ratio(row.open_questions, row.questions),
-        questioned_sessions=row.audio_count or 0,
-        visual_aids=_ratio(row.visual_aids, row.video_count),
-        reinforcement=_ratio(row.reinforcement, row.audio_count),
-        conversions=_ratio(row.conversions, row.first_sessions),
-        resolved_alerts=row.resolved_alerts or 0,
-        open_alerts=row.open_alerts or 0,
-    )
-
-
-def _ratio(total: Decimal | int | None, count: int | None) -> Ratio:
-    return Ratio(Decimal(total or 0), count or 0)
+def _value(statistic: Statistic[Any], row: Row[Any]) -> Any:
+    value = getattr(row, statistic.name)
+    match statistic:
+        case Count():
+            return Counted(value or 0, getattr(row, f"{statistic.name}_unconsumed") or 0)
+        case Average() | Share() | Quotient():
+            return Ratio(Decimal(value or 0), getattr(row, f"{statistic.name}_count") or 0)
+        case Holding():
+            return value or 0
+    return value

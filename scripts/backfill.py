@@ -13,14 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.errors import TransientError, UnreachableError, first_line, translating_errors
 from database.one_line import one_line
-from database.platform import RulesOff
+from database.platform import RuleNames
 from database.tables import users
 from database.transactions import in_transaction
 from listener import failures
 from listener.watch import explain, raise_if_common
-from rules.decisions.alerts import Severity
 from rules.generation import Generated, generate_each
-from rules.settings import Thresholds
+from rules.rule import Severity
+from rules.thresholds import Thresholds
 from rules.tutors import every_tutor, load_names
 from scripts.errors import CommandError
 from scripts.explanations import explain_database
@@ -90,7 +90,7 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     return summary
 
 
-async def _choose_tutors(engine: AsyncEngine, options: Options) -> tuple[dict[str, str], RulesOff]:
+async def _choose_tutors(engine: AsyncEngine, options: Options) -> tuple[dict[str, str], RuleNames]:
     try:
         with translating_errors():
             async with engine.connect() as conn:
@@ -128,7 +128,7 @@ async def _ahead(
 async def _generate(
     engine: AsyncEngine,
     limits: Thresholds,
-    off: RulesOff,
+    off: RuleNames,
     tutor_ids: Sequence[str],
     done: Summary,
     options: Options,

@@ -96,13 +96,15 @@ def run(
     """
     _configure_logs(log_format, log_level)
     from listener.settings import ListenerSettings
-    from rules.settings import Thresholds
+    from rules.settings import RuleSettings
     from scripts import environment
     from scripts.run import RunOptions, run_services
     from web.settings import WebSettings
 
     read = environment.read
-    run_services(RunOptions(read(ListenerSettings), read(WebSettings), read(Thresholds), _version(), demo, every))
+    run_services(
+        RunOptions(read(ListenerSettings), read(WebSettings), read(RuleSettings).thresholds(), _version(), demo, every)
+    )
 
 
 @app.command()
@@ -113,14 +115,15 @@ def listen(log_format: Logs = "auto", log_level: LeastLevel = "info") -> None:
 
     from listener.service import run_listener
     from listener.settings import ListenerSettings
-    from rules.settings import Thresholds
+    from rules.settings import RuleSettings
     from scripts import environment
     from scripts.signals import stop_on_signals
 
-    listener, limits, url = environment.read(ListenerSettings), environment.read(Thresholds), environment.database_url()
+    listener, thresholds = environment.read(ListenerSettings), environment.read(RuleSettings).thresholds()
+    url = environment.database_url()
 
     async def serve() -> None:
-        await run_listener(url, listener, limits, version=_version(), stop=stop_on_signals())
+        await run_listener(url, listener, thresholds, version=_version(), stop=stop_on_signals())
 
     asyncio.run(serve())
 
@@ -131,16 +134,17 @@ def serve_web(log_format: Logs = "auto", log_level: LeastLevel = "info") -> None
     _configure_logs(log_format, log_level)
     import asyncio
 
-    from rules.settings import Thresholds
+    from rules.settings import RuleSettings
     from scripts import environment
     from scripts.signals import stop_on_signals
     from web.service import run_web
     from web.settings import WebSettings
 
-    web, limits, url = environment.read(WebSettings), environment.read(Thresholds), environment.database_url()
+    web, thresholds = environment.read(WebSettings), environment.read(RuleSettings).thresholds()
+    url = environment.database_url()
 
     async def serve() -> None:
-        await run_web(url, web, limits, _version(), stop_on_signals())
+        await run_web(url, web, thresholds, _version(), stop_on_signals())
 
     asyncio.run(serve())
 
@@ -164,11 +168,12 @@ def migrate(
     """
     _configure_logs(log_format, log_level)
     from migrations import upgrade
+    from rules.registry import NAMES as RULE_NAMES
     from scripts import environment
 
     url = environment.direct_url()
     if check:
-        found = upgrade.preview(url)
+        found = upgrade.preview(url, RULE_NAMES)
         lines = [*found.pending, *[f"Note: {each}" for each in found.notes]]
         lines += [f"Problem: {each}" for each in found.problems]
         typer.echo("\n".join(lines if found.pending or found.problems else ["The schema is up to date.", *lines]))
@@ -231,20 +236,34 @@ def backfill(
 ) -> None:
     """Generates alerts and insights for every tutor, from history. Can be run again, and beside listeners."""
     _configure_logs(log_format, log_level)
-    from rules.settings import Thresholds
+    from rules.settings import RuleSettings
     from scripts import environment
     from scripts.backfill import Options
     from scripts.backfill import backfill as run_backfill
 
-    limits = environment.read(Thresholds)
+    thresholds = environment.read(RuleSettings).thresholds()
     options = Options(tuple(dict.fromkeys(tutor or ())), limit, dry_run, batch_size)
 
     async def work(engine: "AsyncEngine") -> None:
-        summary = await run_backfill(engine, limits, options, out=sys.stdout)
+        summary = await run_backfill(engine, thresholds, options, out=sys.stdout)
         if summary.failed:
             raise CommandError(f"Failed for {len(summary.failed)} tutors: {', '.join(map(one_line, summary.failed))}")
 
     _with_engine(work)
+
+
+@app.command()
+def explain(
+    tutor: Annotated[str, typer.Argument(callback=_checked_text, help="The tutor's id.", metavar="TUTOR")],
+    as_json: Json = False,
+) -> None:
+    """Prints how the rules see a tutor now: each rule's value, its threshold and where that comes from, the verdict."""
+    from rules.settings import RuleSettings
+    from scripts import environment
+    from scripts.explain import print_explanation
+
+    thresholds = environment.read(RuleSettings).thresholds()
+    _with_engine(lambda engine: print_explanation(engine, tutor, thresholds, as_json=as_json))
 
 
 @app.command()

@@ -53,7 +53,7 @@ def _events(batch: Batch) -> Iterator[tuple[str, str, str]]:
     for insight in batch.generated.insights:
         kind = insight.kind.replace("_", " ")
         yield "insight", insight.tutor_id, f"{insight.category} ({kind}): {insight.text}"
-    for faded in batch.generated.faded:
-        yield "insight", faded.tutor_id, f"{faded.category} is deactivated: it no longer holds"
+    for ended in batch.generated.ended:
+        yield "insight", ended.tutor_id, f"{ended.category} is deactivated: it no longer holds"
     for failure in batch.failed:
         yield "FAILED", failure.tutor_id, f"attempt {failure.attempts}: {failure.last_error}"

@@ -17,7 +17,7 @@ from pydantic_settings import BaseSettings
 from database.connections import DatabaseSettings
 from database.urls import DatabaseUrl
 from listener.settings import ListenerSettings
-from rules.settings import Thresholds
+from rules.settings import RuleSettings
 from scripts.errors import UsageError
 from web.settings import WebSettings
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 PREFIX = "TUTORWATCH_"
 FILE_SUFFIX = "_FILE"
-SETTINGS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, Thresholds)
+SETTINGS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, RuleSettings)
 FOR_THE_COMMAND_LINE = {
     "TUTORWATCH_LOG_FORMAT": "How logs are written: auto, text or json",
     "TUTORWATCH_LOG_LEVEL": "The least level that is logged: debug, info, warning or error",

@@ -18,7 +18,7 @@ from database.one_line import one_line
 from listener.service import run_listener
 from listener.settings import ListenerSettings
 from migrations import upgrade
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from scripts import environment
 from scripts.accounts import one_time_link
 from scripts.console import Console

@@ -19,7 +19,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.connections import open_engine
 from migrations import rights, upgrade
 from migrations.sql import read_sql
-from rules.settings import Thresholds
+from rules.settings import thresholds
+from rules.thresholds import Thresholds
 from tests.faults.scale import IS_SOAK
 from tests.migrations.revision_0017 import make_revision_0017
 from tests.platform import Platform
@@ -212,4 +213,4 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 @pytest.fixture
 def limits() -> Thresholds:
     """The default thresholds."""
-    return Thresholds()
+    return thresholds()

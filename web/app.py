@@ -9,7 +9,7 @@ import jinja2
 from aiohttp import web
 
 from database.outages import Outage
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from web.auth.access import authorize, identify
 from web.auth.audit import LATELY_NOTED, LatelyNoted
 from web.auth.openid.provider import provider_context
@@ -19,7 +19,7 @@ from web.http.observation import HTTP_METRICS, HttpMetrics, observe
 from web.http.problems import OUTAGE, answer_errors
 from web.http.responses import complete, keep_cookies
 from web.http.static_files import StaticFiles
-from web.keys import DATABASE_URL, ENGINE, LIMITS, PASSWORDS, SETTINGS, STATEMENTS, VERSION
+from web.keys import DATABASE_URL, ENGINE, PASSWORDS, SETTINGS, STATEMENTS, THRESHOLDS, VERSION
 from web.live.condition import condition_context
 from web.live.hub import HUB, close_streams, hub_context
 from web.live.kept import Kept
@@ -36,13 +36,13 @@ LARGEST_BODY = 256 * 1024
 """Bytes of a request's body: the longest text in any script, encoded for a form."""
 
 
-def create_app(database_url: str, settings: WebSettings, limits: Thresholds, *, version: str) -> web.Application:
+def create_app(database_url: str, settings: WebSettings, thresholds: Thresholds, *, version: str) -> web.Application:
     """The dashboard; it opens its connections when it is started, and closes them when it is stopped."""
     app = web.Application(
         middlewares=[observe, keep_cookies, answer_errors, identify, authorize],
         client_max_size=LARGEST_BODY,
     )
-    app[DATABASE_URL], app[SETTINGS], app[LIMITS], app[VERSION] = database_url, settings, limits, version
+    app[DATABASE_URL], app[SETTINGS], app[THRESHOLDS], app[VERSION] = database_url, settings, thresholds, version
     app[HTTP_METRICS], app[PASSWORDS] = HttpMetrics(), Passwords()
     app[OUTAGE] = Outage()
     app[LATELY_NOTED] = LatelyNoted()

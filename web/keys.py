@@ -4,7 +4,7 @@ from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.condition_keeper import ConditionKeeper
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from web.auth.passwords import Passwords
 from web.settings import WebSettings
 
@@ -13,7 +13,7 @@ STATEMENTS = web.AppKey("statements", AsyncEngine)
 """The same connections, each statement by itself: without the round trips of a transaction. Committed all the same
 (`begin()`): behind a pooler there is none outside of one."""
 SETTINGS = web.AppKey("settings", WebSettings)
-LIMITS = web.AppKey("limits", Thresholds)
+THRESHOLDS = web.AppKey("thresholds", Thresholds)
 VERSION = web.AppKey("version", str)
 """The program's own version, for the system page and /metrics."""
 DATABASE_URL = web.AppKey("database_url", str)

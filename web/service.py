@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from database.serving import HSTS, Runner, ServerLog
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from web.app import create_app
 from web.http.observation import AccessLog
 from web.live.hub import LISTENING
@@ -44,7 +44,7 @@ class AddressError(Exception):
 async def run_web(
     database_url: str,
     settings: WebSettings,
-    limits: Thresholds,
+    thresholds: Thresholds,
     version: str,
     stop: asyncio.Event,
     *,
@@ -57,7 +57,7 @@ async def run_web(
     Serves without the database, too: pages then say so. Raises SchemaMismatchError once the schema is seen
     not to be the one this program needs, and AddressError for a port that is taken.
     """
-    app = create_app(database_url, settings, limits, version=version)
+    app = create_app(database_url, settings, thresholds, version=version)
     runner = runner_of(app, settings, access_log=logger, shutdown_timeout=GRACE_SECONDS)
     operators = Runner(_metrics_app(app), access_log=None, **SERVING)
     try:

@@ -1,12 +1,13 @@
 """The checks of the platform: its schema fits, and our roles see all of its rows."""
 
 from database.platform import read_comparison, read_hidden_rows
+from rules.registry import NAMES as RULE_NAMES
 from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
 
 
 def platform(context: DoctorContext) -> Finding:
     """Its schema is as rules, triggers and pages need it; what is off without a table or label is named."""
-    found = read_comparison(context.connection)
+    found = read_comparison(context.connection, RULE_NAMES)
     if found.differences:
         named = "; ".join(map(str, found.differences))
         return trouble("platform", f"{named}: change it back, or install a version that knows it")

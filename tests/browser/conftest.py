@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener.service import run_listener
 from listener.settings import ListenerSettings
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.browser.people import PASSWORD, Person
 from tests.platform import Platform
 from tests.roles import LISTENER, WEB
@@ -147,7 +147,7 @@ async def insert_alert(platform: Platform, tutor: str, title: str = "Tutor no-sh
     values: dict[str, Any] = {
         "alert_type": "no_show_pattern",
         "severity": "critical",
-        "description": "2 no-shows in 30 days (limit 2)",
+        "description": "2 no-shows in 30 days (threshold 2)",
     }
     await platform.insert("alerts", tutor_id=tutor, title=title, **(values | more))
 

@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import TestServer, unused_port
 from playwright.async_api import expect
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.browser.conftest import ServedAsUsual, Visitor
 from tests.roles import WEB
 from tests.web.openid import OwnProvider, let_sign_in, openid_settings, serving_provider

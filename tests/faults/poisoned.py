@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from rules import generation
-from rules.decisions import alerts
+from rules import decisions, generation
 from scripts.cli import main
 
 
@@ -30,7 +29,7 @@ HARMS: dict[str, Callable[[str], None]] = {"raise": raise_error, "hang": hang, "
 
 def poison(harm: str, tutor_ids: str) -> None:
     """Puts the harm before the first rule, for these tutors; `*` is every tutor."""
-    decide = alerts.decide_alerts
+    decide = decisions.decide_alerts
     poisoned = tutor_ids.split(",")
 
     def decide_alerts(tutor: Any, limits: Any) -> Any:

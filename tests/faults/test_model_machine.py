@@ -32,7 +32,8 @@ from listener.signals import Signals
 from listener.watch import PlatformWatch
 from listener.worker import Worker
 from rules.life import Outcome, acknowledge, resolve
-from rules.settings import Thresholds
+from rules.settings import thresholds
+from rules.thresholds import Thresholds
 from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
 from tests.faults.scale import IS_SOAK, either
@@ -854,7 +855,7 @@ def _columns(audio: model.Audio) -> dict[str, Any]:
 
 @cache
 def _limits() -> Thresholds:
-    return Thresholds()
+    return thresholds()
 
 
 @cache

@@ -16,7 +16,7 @@ from listener.batch import Batch
 from listener.service import run_listener
 from listener.settings import ListenerSettings
 from rules.generation import LOCK_SEED
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.platform import Platform
 from tests.roles import LISTENER
 from tests.scripts.command import eventually
@@ -53,7 +53,7 @@ async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
     service = run_listener(
         LISTENER.url(url),
         ListenerSettings(**{"canary_seconds": 0} | settings),
-        Thresholds(),
+        thresholds(),
         version="test",
         stop=stop,
         on_batch=batches.append,

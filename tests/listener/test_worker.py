@@ -26,10 +26,11 @@ from listener.sweep import sweep
 from listener.watch import PlatformWatch
 from listener.worker import Worker
 from rules import generation
-from rules.decisions.alerts import AlertDecision, decide_alerts
-from rules.decisions.statistics import TutorStatistics
-from rules.settings import Thresholds
+from rules.decisions import Decided, decide_alerts
+from rules.rule import AlertRule, Statistics
+from rules.settings import thresholds
 from rules.store import store_insights
+from rules.thresholds import Thresholds
 from tests.listener.surroundings import (
     NEVER,
     alerted,
@@ -58,7 +59,7 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The tutors for whom the alert rules raise; a test adds and removes some."""
     poisoned: set[str] = set()
 
-    def decide_or_raise(tutor: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+    def decide_or_raise(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
         if tutor.tutor_id in poisoned:
             raise ZeroDivisionError(f"poisoned {tutor.tutor_id}")
         return decide_alerts(tutor, limits)
@@ -78,7 +79,7 @@ class Working:
             Context(
                 engine,
                 settings,
-                Thresholds(),
+                thresholds(),
                 PlatformWatch(engine),
                 Markers(),
                 Schedule(settings),
@@ -387,7 +388,7 @@ async def test_row_that_a_client_has_locked_is_waited_for(
 
     assert at_work.failed == []
     assert await platform.rows("SELECT cardinality(session_ids) FROM tutorwatch.alert_evidence") == [3]
-    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (limit 2)"]
+    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (threshold 2)"]
 
 
 async def test_row_that_stays_locked_holds_up_its_own_tutor_only(
@@ -423,7 +424,7 @@ async def test_tutor_that_fails_in_passing_is_no_failure(
     (tutor,) = await no_shows(platform, 1)
     attempts = 0
 
-    def lose_the_connection_twice(statistics: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+    def lose_the_connection_twice(statistics: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
         nonlocal attempts
         attempts += 1
         if attempts <= 2:

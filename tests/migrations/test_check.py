@@ -13,6 +13,7 @@ from database.schema_version import REVISION
 from migrations import upgrade
 from migrations.needs import estimate_index_bytes
 from migrations.sql import read_sql
+from rules.registry import NAMES as RULE_NAMES
 from tests.migrations.catalog import snapshot
 from tests.migrations.databases import cloned
 from tests.scripts.command import tutorwatch
@@ -97,7 +98,7 @@ def test_what_is_wider_or_needed_by_nothing_keeps_nobody_from_adopting_and_repai
 def test_a_rule_whose_label_is_missing_is_off_and_said_to_be(platform_url: str) -> None:
     run_sql(platform_url, "ALTER TYPE insight_category RENAME VALUE 'low_visual_aids' TO 'a'")
 
-    found = upgrade.preview(platform_url)
+    found = upgrade.preview(platform_url, RULE_NAMES)
 
     assert found.problems == ()
     assert "low_visual_aids is off: the type of tutor_insights.category has no such label" in found.notes

@@ -16,7 +16,7 @@ from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import uninstall
 from rules.generation import generate
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.migrations import partitioned
 from tests.migrations.catalog import snapshot
 from tests.migrations.databases import check, cloned

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.connections import open_engine
 from rules.generation import Generated, generate
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.platform import NOW
 from tests.platform_changes.changes import Change, type_changes
 from tests.platform_changes.test_ddl_passes import PASSED, outcome
@@ -39,9 +39,9 @@ async def found_after(engine: AsyncEngine, before: Sequence[str], between: Seque
     """What two generations find, the statements `before` the first and `between` them; all is rolled back."""
     async with engine.connect() as conn:
         await run(conn, before)
-        first = await generate(conn, ["tutor", "other"], NOW, Thresholds())
+        first = await generate(conn, ["tutor", "other"], NOW, thresholds())
         await run(conn, between)
-        second = await generate(conn, ["tutor", "other"], NOW, Thresholds())
+        second = await generate(conn, ["tutor", "other"], NOW, thresholds())
         assert second == Generated(), "nothing is opened, found or ended a second time"
         stands = await conn.execute(
             text(

@@ -216,7 +216,7 @@ def memory(tutor: model.Tutor, existing: Collection[UUID] | None = None) -> tupl
             None if insight.confirmed_at == insight.found_at else _naive(insight.confirmed_at),
             _naive(insight.faded_at),
         )
-        for category, insight in [*tutor.insights.items(), *tutor.faded]
+        for category, insight in [*tutor.insights.items(), *tutor.ended]
     ]
     return sorted(alerts, key=lambda alert: (alert[0] is not None, alert[0])), sorted(insights, key=str)
 

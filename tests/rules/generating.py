@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.generation import Generated, generate
 from rules.life import Outcome, resolve
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.platform import NOW, Platform
 
 
@@ -23,7 +23,7 @@ class Generation:
     async def __call__(self, *tutor_ids: str, now: datetime = NOW, **limits: Any) -> Generated:
         """Brings the tutors ("tutor" unless named) up to date, with the default thresholds unless given."""
         async with self.engine.begin() as conn:
-            return await generate(conn, tutor_ids or ("tutor",), now, Thresholds(**limits))
+            return await generate(conn, tutor_ids or ("tutor",), now, thresholds(**limits))
 
     async def resolve(self, alert_type: str, *, tutor: str = "tutor", now: datetime = NOW) -> UUID:
         """The tutor's open alert of that type, resolved; returns its id."""

@@ -98,7 +98,7 @@ class Tutor:
 
     alerts: list[Alert] = field(default_factory=list)
     insights: dict[str, Insight] = field(default_factory=dict)
-    faded: list[tuple[str, Insight]] = field(default_factory=list)
+    ended: list[tuple[str, Insight]] = field(default_factory=list)
     ledger: dict[tuple[str, UUID], set[int]] = field(default_factory=dict)
     """By type and session, the keys of the alerts that it was evidence of, deleted ones included."""
     _ledgers: list[dict[tuple[str, UUID], set[int]]] = field(default_factory=list, repr=False)
@@ -145,7 +145,7 @@ class Tutor:
 
     def _keep_insights(self, found: dict[str, Insight], now: datetime) -> None:
         for category in sorted(self.insights.keys() - found.keys()):
-            self.faded.append((category, replace(self.insights.pop(category), faded_at=now)))
+            self.ended.append((category, replace(self.insights.pop(category), faded_at=now)))
         for category, insight in found.items():
             if active := self.insights.get(category):
                 self.insights[category] = replace(insight, found_at=active.found_at, confirmed_at=now)

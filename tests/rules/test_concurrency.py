@@ -15,10 +15,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from database import transactions
 from database.errors import TransientError
 from database.transactions import in_transaction
-from rules.decisions.alerts import AlertDecision, decide_alerts
-from rules.decisions.statistics import TutorStatistics
+from rules.decisions import Decided, decide_alerts
 from rules.generation import Generated, generate, generate_each
-from rules.settings import Thresholds
+from rules.rule import AlertRule, Statistics
+from rules.settings import thresholds
+from rules.thresholds import Thresholds
 from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
 from tests.rules.waiting import running, until_blocked
@@ -114,7 +115,7 @@ async def test_overlapping_batches_in_opposite_order_wait_instead_of_deadlocking
 
     # Once more than a deadlock needs, and with a lock held until all batches queue.
     async with engine.connect() as conn:
-        await generate(conn, ["tutor-5"], NOW, Thresholds())
+        await generate(conn, ["tutor-5"], NOW, thresholds())
         async with running(asyncio.wait_for(_all(generation, batches), 20)) as together:
             await until_blocked(platform, waiting=len(batches))
             await conn.rollback()
@@ -141,7 +142,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the alert rules raise this error for these tutors."""
 
     def fail(*tutors: str, error: Exception) -> None:
-        def decide(tutor: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+        def decide(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
             if tutor.tutor_id in tutors:
                 raise error
             return decide_alerts(tutor, limits)
@@ -254,7 +255,7 @@ async def test_row_that_a_client_holds_is_a_transient_error_soon(
 @pytest.fixture
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries again almost at once."""
-    monkeypatch.setattr(transactions, "FIRST_DELAY_SECONDS", 0.001)
+    monkeypatch.setattr(transactions, "FIRST_RETRY_SECONDS", 0.001)
 
 
 async def _terminate(platform: Platform, conn: AsyncConnection) -> bool:
@@ -316,7 +317,7 @@ async def test_batch_whose_connection_is_killed_in_the_middle_is_done_again(
     await write_struggling(platform, "a", "b")
     killed: list[Any] = []
 
-    def decide(tutor: TutorStatistics, limits: Thresholds) -> list[AlertDecision]:
+    def decide(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
         if len(killed) < kills:
             with psycopg.connect(database_url) as connection:
                 killed.extend(

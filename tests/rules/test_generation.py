@@ -3,7 +3,7 @@
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.generation import generate
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.platform import NOW, Platform
 
 
@@ -16,7 +16,7 @@ async def test_second_tutor_no_show_opens_a_critical_alert(
         generated = await generate(conn, ["tutor"], NOW, limits)
 
     assert [(a.alert_type, a.severity, a.description) for a in generated.alerts] == [
-        ("no_show_pattern", "critical", "2 no-shows in 30 days (limit 2)")
+        ("no_show_pattern", "critical", "2 no-shows in 30 days (threshold 2)")
     ]
     assert await platform.rows("SELECT session_ids FROM tutorwatch.alert_evidence") == [sessions]
 
@@ -30,5 +30,5 @@ async def test_generating_again_changes_nothing(platform: Platform, engine: Asyn
     async with engine.begin() as conn:
         again = await generate(conn, ["tutor"], NOW, limits)
 
-    assert (again.alerts, again.insights, again.faded) == ([], [], [])
+    assert (again.alerts, again.insights, again.ended) == ([], [], [])
     assert await platform.open_alerts() == ["no_show_pattern"]

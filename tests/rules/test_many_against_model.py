@@ -8,7 +8,7 @@ from random import Random
 from typing import TypeVar
 from uuid import UUID
 
-from rules.decisions.insights import InsightCategory
+from rules.registry import INSIGHT_RULES
 from tests.platform import NOW, Platform, naive
 from tests.rules import model
 from tests.rules.comparing import difference, write_many, write_prior_alert
@@ -134,7 +134,7 @@ async def test_batch_of_tutors_gets_what_the_model_says_as_time_passes(
             tutors[tutor_id].resolve(alert_type, now)
 
     assert opened == {*model.COUNTING, *model.AVERAGING}
-    assert found == {category.value for category in InsightCategory}
+    assert found == set(INSIGHT_RULES)
     reopened = {
         alert.alert_type
         for tutor in tutors.values()

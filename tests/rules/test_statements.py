@@ -13,8 +13,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.connections import open_engine
 from rules.generation import generate
-from rules.settings import Thresholds
+from rules.insights.high_engagement import ENGAGEMENT
 from rules.statistics import load_statistics
+from rules.thresholds import Thresholds
 from tests.conftest import _clone
 from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
@@ -189,7 +190,7 @@ async def test_generation_reads_no_large_table_from_beginning_to_end(
             read[statement[0]] = {node["Relation Name"] for node in nodes(plan, "Seq Scan")}
     await engine.dispose()
 
-    assert tutor.engagement.count > 5
+    assert tutor[ENGAGEMENT].count > 5
     assert generated.alerts
     assert generated.insights
     large = {"users", "sessions", "session_audio_metrics", "session_video_metrics"}

@@ -151,7 +151,7 @@ async def test_insight_shows_the_latest_three_sessions_and_is_confirmed(
 
 
 @every_insight
-async def test_insight_fades_as_its_window_moves_on_and_comes_back_as_a_new_row(
+async def test_insight_ends_as_its_window_moves_on_and_comes_back_as_a_new_row(
     kind: Kind, platform: Platform, generation: Generation
 ) -> None:
     await kind.write(platform, "tutor", [NOW - timedelta(hours=hours) for hours in range(kind.least)])
@@ -159,7 +159,7 @@ async def test_insight_fades_as_its_window_moves_on_and_comes_back_as_a_new_row(
 
     much_later = NOW + kind.window
     faded = await generation(now=much_later)
-    assert kind.rule in [insight.category for insight in faded.faded]
+    assert kind.rule in [insight.category for insight in faded.ended]
     assert kind.rule not in await platform.active_insights()
 
     moments = [much_later - timedelta(hours=hours) for hours in range(kind.least)]
@@ -360,7 +360,7 @@ async def test_session_without_talk_ratio_is_neither_above_nor_below(
 
     assert await generation.evidence("high_talk_ratio", tutor="enough") == talking
     assert await generation.description("high_talk_ratio", tutor="enough") == (
-        "Talk ratio above 65% in 5 of the 5 latest sessions of 30 days: 100% (limit 70%)"
+        "Talk ratio above 65% in 5 of the 5 latest sessions of 30 days: 100% (threshold 70%)"
     )
     assert "high_talk_ratio" in await platform.active_insights("enough")
     assert "high_talk_ratio" not in await platform.open_alerts("too_few")
@@ -640,7 +640,7 @@ async def test_confirmed_insight_gets_new_text_value_and_samples(platform: Platf
     ]
 
 
-async def test_insight_fades_when_its_least_data_is_gone(platform: Platform, generation: Generation) -> None:
+async def test_insight_ends_when_its_least_data_is_gone(platform: Platform, generation: Generation) -> None:
     ids = [await platform.session(days_ago=days, audio=_audio(student_engagement_score="9.0")) for days in range(1, 6)]
     await generation()
     await platform.rows("DELETE FROM sessions WHERE id = %s RETURNING id", ids[0])
@@ -648,7 +648,7 @@ async def test_insight_fades_when_its_least_data_is_gone(platform: Platform, gen
 
     generated = await generation(now=later)
 
-    assert [(insight.tutor_id, insight.category) for insight in generated.faded] == [("tutor", "high_engagement")]
+    assert [(insight.tutor_id, insight.category) for insight in generated.ended] == [("tutor", "high_engagement")]
     assert await platform.rows("SELECT is_active, resolved_at, sample_sessions FROM tutor_insights") == [
         (False, naive(later), ids[:3])
     ]
@@ -663,7 +663,7 @@ async def test_insight_turns_into_its_opposite(platform: Platform, generation: G
 
     generated = await generation()
 
-    assert [insight.category for insight in generated.faded] == ["high_visual_aids"]
+    assert [insight.category for insight in generated.ended] == ["high_visual_aids"]
     assert [insight.category for insight in generated.insights] == ["low_visual_aids"]
     assert await platform.active_insights() == ["low_visual_aids"]
 

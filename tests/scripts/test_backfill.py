@@ -16,7 +16,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from scripts.backfill import Options, Summary, backfill
 from scripts.errors import CommandError
 from tests.listener.surroundings import (
@@ -101,7 +101,7 @@ async def snapshot(platform: Platform) -> list[Any]:
 async def run(engine: AsyncEngine, **options: Any) -> tuple[str, Summary]:
     """A backfill in this process: its output, and its summary."""
     out = io.StringIO()
-    summary = await backfill(engine, Thresholds(), Options(**options), out=out)
+    summary = await backfill(engine, thresholds(), Options(**options), out=out)
     return out.getvalue(), summary
 
 
@@ -371,7 +371,7 @@ async def test_database_that_goes_away_is_told_with_what_to_do(
                 return out.write(line)
 
         with pytest.raises(CommandError, match=r"went away after 2 tutors \(.*\); run the backfill again to go on"):
-            await backfill(engine, Thresholds(), Options(batch_size=2), out=Unplugging())
+            await backfill(engine, thresholds(), Options(batch_size=2), out=Unplugging())
         await engine.dispose()
     assert out.getvalue() == "".join(FIRST_RUN.splitlines(keepends=True)[:3])
     assert await alerted(four_tutors) == ["b"]

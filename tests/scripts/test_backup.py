@@ -10,7 +10,7 @@ from aiohttp import CookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from psycopg import sql
 
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.conftest import database_on
 from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.migrations.catalog import snapshot
@@ -113,7 +113,7 @@ async def test_our_own_schema_can_be_put_back_after_an_uninstall(
 
 async def signs_in(url: str) -> bool:
     """Whether the admin's password still opens the dashboard."""
-    server = TestServer(create_app(WEB.url(url), WebSettings(web_port=0), Thresholds(), version="test"))
+    server = TestServer(create_app(WEB.url(url), WebSettings(web_port=0), thresholds(), version="test"))
     async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as browser:
         response = await post(
             browser, "/sign-in", page="/sign-in", email="dana@example.test", password=PASSWORD, next="/"

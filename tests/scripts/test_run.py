@@ -18,8 +18,8 @@ import pytest
 
 from database.connections import open_engine
 from listener.batch import Batch
-from rules.decisions.alerts import AlertType, Severity
 from rules.generation import Generated
+from rules.rule import Severity
 from rules.store import OpenedAlert
 from scripts.console import Console
 from tests.listener.surroundings import has_settled, no_shows
@@ -105,7 +105,7 @@ async def test_newcomer_sees_sessions_and_alerts_and_can_cause_some(folder: Path
 async def cause_alert(everything: Running, url: str, write: Callable[[str, str], object], name: str) -> None:
     """Writes no-shows, and waits for the alert on the screen; then it is in the table, once."""
     await asyncio.to_thread(write, url, NO_SHOWS.format(name=name))
-    await everything.line(rf"ALERT    {name}: no_show_pattern \(critical\): \d no-shows in 30 days \(limit 2\)")
+    await everything.line(rf"ALERT    {name}: no_show_pattern \(critical\): \d no-shows in 30 days \(threshold 2\)")
     with psycopg.connect(url) as connection:
         opened = connection.execute(
             "SELECT count(*) FROM alerts JOIN users ON users.id = tutor_id"
@@ -280,7 +280,7 @@ async def test_deleting_a_tutor_of_the_demo_does_not_end_everything(folder: Path
 async def test_console_without_a_database_prints_ids_instead_of_names(capsys: pytest.CaptureFixture[str]) -> None:
     engine = open_engine("postgresql://127.0.0.1:1/none", application_name="test")
     console = Console(engine)
-    alert = OpenedAlert("tutor-1", AlertType.NO_SHOW_PATTERN, Severity.CRITICAL, "2 no-shows")
+    alert = OpenedAlert("tutor-1", "no_show_pattern", Severity.CRITICAL, "2 no-shows")
     console.batch(Batch(generated=Generated(alerts=[alert])))
     telling = asyncio.create_task(console.run())
     told = ""

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from database.serving import HSTS, SECURITY_HEADERS
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.listener.surroundings import listening
 from tests.platform import Platform
 from tests.roles import WEB

@@ -12,7 +12,7 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from database.serving import SECURITY_HEADERS, TOO_LONG
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB
 from tests.scripts.command import eventually

@@ -14,7 +14,7 @@ from aiohttp.web import BaseRunner
 from sqlalchemy.ext.asyncio import AsyncEngine
 from yarl import URL
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.platform import Platform
 from tests.roles import WEB
 from web.app import create_app
@@ -98,7 +98,7 @@ async def insert_alert(
     **more: Any,
 ) -> None:
     """An open alert, as the listener writes it."""
-    values = {"title": "No-shows", "description": "2 no-shows in 30 days (limit 2)"} | more
+    values = {"title": "No-shows", "description": "2 no-shows in 30 days (threshold 2)"} | more
     if alert_id:
         values["id"] = alert_id
     await platform.insert("alerts", tutor_id=tutor, alert_type=alert_type, severity=severity, **values)

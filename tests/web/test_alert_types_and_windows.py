@@ -6,17 +6,19 @@ from typing import Any
 
 import pytest
 
-from rules.settings import Thresholds
+from rules.registry import THRESHOLDS
+from rules.settings import thresholds
+from rules.thresholds import Thresholds, Unit
 from tests.platform import Platform
 from tests.web.conftest import Browser, SignIn, insert_alert, read_page
 
-WINDOWS = [name for name in Thresholds.model_fields if name.endswith("_days")]
+WINDOWS = [threshold.name for threshold in THRESHOLDS if threshold.unit is Unit.DAYS]
 
 
 @pytest.fixture
 def limits() -> Thresholds:
     """Every window another length than the page's 30 days, and than every other one."""
-    return Thresholds.model_validate({name: 50 + number for number, name in enumerate(WINDOWS)})
+    return thresholds(**{name: 50 + number for number, name in enumerate(WINDOWS)})
 
 
 async def test_every_alert_type_can_be_filtered_by(sign_in: SignIn, platform: Platform) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.roles import WEB
 from tests.web.conftest import Browser, token_on
 from tests.web.database_door import DatabaseDoor

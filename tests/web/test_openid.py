@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer, unused_port
 from joserfc.jwk import ECKey, OKPKey, RSAKey
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from scripts import accounts
 from tests.platform import Platform
 from tests.roles import WEB

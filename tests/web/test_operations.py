@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from database.errors import SchemaMismatchError
 from database.recording import SWITCH_OFF
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.platform import Platform
 from tests.roles import WEB
 from tests.web.conftest import Browser, insert_alert
@@ -197,7 +197,7 @@ async def running(database_url: str, settings: WebSettings) -> AsyncIterator[str
     """The dashboard as a process; its address."""
     stop, serving = asyncio.Event(), asyncio.get_running_loop().create_future()
     running = asyncio.create_task(
-        run_web(WEB.url(database_url), settings, Thresholds(), "9.9", stop, on_serving=serving.set_result)
+        run_web(WEB.url(database_url), settings, thresholds(), "9.9", stop, on_serving=serving.set_result)
     )
     try:
         yield await asyncio.wait_for(serving, timeout=5)
@@ -224,7 +224,7 @@ async def test_process_ends_on_a_schema_that_is_not_its_own(database_url: str, p
 
     with pytest.raises(SchemaMismatchError, match="run `tutorwatch migrate`"):
         async with asyncio.timeout(5):
-            await run_web(WEB.url(database_url), WebSettings(web_port=0), Thresholds(), "9.9", asyncio.Event())
+            await run_web(WEB.url(database_url), WebSettings(web_port=0), thresholds(), "9.9", asyncio.Event())
 
 
 async def test_metrics_have_a_port_of_their_own(database_url: str, caplog: pytest.LogCaptureFixture) -> None:

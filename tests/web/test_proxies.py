@@ -6,7 +6,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.web.conftest import Browser, SignIn, post, token_on
 from web.app import create_app
 from web.auth.cookies import FORM, SIGN_IN
@@ -160,7 +160,7 @@ class TestHttps:
     ],
 )
 async def test_address_is_that_of_the_last_stranger(forwarded: list[str], peer: str, expected: str | None) -> None:
-    app = create_app("", WebSettings(web_trusted_proxies=ELSEWHERE), Thresholds(), version="1")
+    app = create_app("", WebSettings(web_trusted_proxies=ELSEWHERE), thresholds(), version="1")
     request = make_mocked_request("GET", "/", headers=[("X-Forwarded-For", each) for each in forwarded], app=app)
     request.transport.get_extra_info.side_effect = lambda name, *_: (peer, 1234) if name == "peername" else None  # type: ignore[union-attr]
 

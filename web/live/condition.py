@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.condition import Check, Condition, load_condition
 from database.condition_keeper import READ_AGAIN_SECONDS, ConditionKeeper, KnownCondition
+from rules.registry import NAMES as RULE_NAMES
 from web.database import ANSWER_SECONDS, FIRST_ANSWER_SECONDS, in_time
 from web.keys import CONDITION, ENGINE
 from web.live.hub import HUB, Event, EventName, Hub
@@ -38,7 +39,7 @@ async def _load_in_time(engine: AsyncEngine) -> Condition:
 
 async def _load(engine: AsyncEngine) -> Condition:
     async with engine.begin() as conn:
-        return await load_condition(conn)
+        return await load_condition(conn, RULE_NAMES)
 
 
 async def _watch(keeper: ConditionKeeper, hub: Hub) -> None:

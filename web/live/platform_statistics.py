@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 
 from aiohttp import web
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from web import queries
 from web.database import past_stale_plans
-from web.keys import LIMITS
+from web.keys import THRESHOLDS
 from web.live.hub import HUB, Event, EventName
 from web.reading import READS, Reads
 
@@ -46,8 +46,8 @@ class KeptStatistics:
 class StatisticsKeeper:
     """Reads the statistics once for all who ask. Calls `when_late` when they come after somebody has gone without."""
 
-    def __init__(self, reads: Reads, limits: Thresholds, when_late: Callable[[], None] = lambda: None) -> None:
-        self._reads, self._limits, self._when_late = reads, limits, when_late
+    def __init__(self, reads: Reads, thresholds: Thresholds, when_late: Callable[[], None] = lambda: None) -> None:
+        self._reads, self._thresholds, self._when_late = reads, thresholds, when_late
         self._latest: KeptStatistics | None = None
         self._reading: asyncio.Task[KeptStatistics] | None = None
         self._has_sent_away = False
@@ -80,7 +80,7 @@ class StatisticsKeeper:
         async with self._reads.connect() as source:
             conn = source.conn
             await queries.allow_for_long_reading(conn)
-            statistics = await queries.platform_statistics(conn, now, self._limits)
+            statistics = await queries.platform_statistics(conn, now, self._thresholds)
             ranking = queries.rank(await queries.tutor_averages(conn, now))
         return KeptStatistics(statistics, ranking, now, timedelta(seconds=time.monotonic() - started))
 
@@ -103,7 +103,7 @@ PLATFORM_STATISTICS = web.AppKey("platform_statistics", StatisticsKeeper)
 async def statistics_context(app: web.Application) -> AsyncIterator[None]:
     """Keeps the statistics from the application's start to its end; open pages are told when they come late."""
     app[PLATFORM_STATISTICS] = StatisticsKeeper(
-        app[READS], app[LIMITS], lambda: app[HUB].publish(Event(EventName.RESYNC))
+        app[READS], app[THRESHOLDS], lambda: app[HUB].publish(Event(EventName.RESYNC))
     )
     yield
     await app[PLATFORM_STATISTICS].close()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import alerts, users
-from rules.decisions.statistics import Ratio
+from rules.measures import Ratio
 from web.queries.alerts import CriticalSummary, critical_summary
 from web.queries.evidence import Evidence, evidence_of
 from web.queries.expressions import LONGEST_LINE, count_where, cut

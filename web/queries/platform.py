@@ -12,9 +12,10 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.column_types import NaiveUtc
 from database.tables import sessions
-from rules.decisions.statistics import Ratio
-from rules.sessions import completed_since, converted, status
-from rules.settings import Thresholds
+from rules.alerts import high_reschedule_rate, no_show_pattern
+from rules.measures import Ratio
+from rules.sources import completed_since, converted, meets, status
+from rules.thresholds import Thresholds
 from web.queries.expressions import count_where
 
 WINDOW = timedelta(days=30)
@@ -40,6 +41,9 @@ class PlatformStatistics:
     no_shows: Compared
     churn_risk: int
     churn_risk_earlier: int
+    risky_no_shows: int
+    risky_reschedules: int
+    """From so many on, of either kind in 30 days, a tutor is at risk."""
 
 
 async def platform_statistics(conn: AsyncConnection, now: datetime, thresholds: Thresholds) -> PlatformStatistics:
@@ -47,8 +51,8 @@ async def platform_statistics(conn: AsyncConnection, now: datetime, thresholds: 
     values = {
         "recent_start": now - WINDOW,
         "earlier_start": now - 2 * WINDOW,
-        "no_show_threshold": thresholds.no_show_pattern_count,
-        "reschedule_threshold": thresholds.high_reschedule_count,
+        "no_show_threshold": thresholds[no_show_pattern.COUNT],
+        "reschedule_threshold": thresholds[high_reschedule_rate.COUNT],
     }
     row = (await conn.execute(_statistics_query(), values)).one()
     return PlatformStatistics(
@@ -57,6 +61,8 @@ async def platform_statistics(conn: AsyncConnection, now: datetime, thresholds: 
         no_shows=_compared(row, "no_shows", "due"),
         churn_risk=row.recent_churn_risk,
         churn_risk_earlier=row.earlier_churn_risk,
+        risky_no_shows=thresholds[no_show_pattern.COUNT],
+        risky_reschedules=thresholds[high_reschedule_rate.COUNT],
     )
 
 
@@ -118,9 +124,9 @@ def _completed() -> CTE:
 
 def _missed() -> CTE:
     """Per tutor: sessions that fell through because the tutor or the student didn't come or the tutor moved them."""
-    no_show = sessions.c.status == status("no_show_tutor")
+    no_show = meets(no_show_pattern.missed_by_tutor)
     waited = sessions.c.status == status("no_show_student")
-    moved = and_(sessions.c.status == status("rescheduled"), sessions.c.rescheduled_by == "tutor")
+    moved = meets(high_reschedule_rate.rescheduled_by_tutor)
     columns = [
         column
         for half, is_in_half in _halves(sessions.c.scheduled_start).items()

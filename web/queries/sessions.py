@@ -15,7 +15,7 @@ from database.column_types import NaiveUtc
 from database.metric_columns import AUDIO_METRICS, SCREEN_METRICS, VIDEO_METRICS
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import audio, feedback, screen, sessions, subjects, users, video
-from rules.sessions import status
+from rules.sources import status
 from web.http.inputs import LONGEST_TEXT
 from web.queries.expressions import (
     LONGEST_LINE,

@@ -28,8 +28,9 @@ from database.column_types import NaiveUtc
 from database.platform import NOTHING_MISSING, Missing
 from database.platform_needs import Feature
 from database.tables import coaching_notes, failures, feedback, sessions, tutors, users
-from rules.decisions.statistics import Ratio
-from rules.sessions import converted, dated, engagement, status, with_metrics
+from rules.alerts import high_reschedule_rate, no_show_pattern
+from rules.measures import Ratio
+from rules.sources import converted, dated, engagement, meets, status, with_metrics
 from rules.tutors import every_tutor
 from web.auth.identity import Viewer
 from web.http.inputs import LONGEST_TEXT
@@ -244,8 +245,8 @@ def _statistics_query(missing: Missing) -> Select[Any]:
     is_earlier = and_(completed, dated(sessions) < recent_start, dated(sessions) >= earlier_start)
     first = and_(is_recent, sessions.c.session_number == 1)
     was_planned = sessions.c.scheduled_start >= recent_start
-    no_show = and_(sessions.c.status == status("no_show_tutor"), was_planned)
-    moved = and_(sessions.c.status == status("rescheduled"), sessions.c.rescheduled_by == "tutor", was_planned)
+    no_show = and_(meets(no_show_pattern.missed_by_tutor), was_planned)
+    moved = and_(meets(high_reschedule_rate.rescheduled_by_tutor), was_planned)
     score, rating = sessions.c.overall_session_score, if_there(feedback.c.student_satisfaction_rating, missing)
     columns: tuple[ColumnElement[Any], ...] = (
         func.sum(score).filter(is_recent).label("recent_score"),

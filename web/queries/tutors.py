@@ -22,7 +22,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import sessions, tutors, users
-from rules.decisions.statistics import Ratio
+from rules.measures import Ratio
 from web.queries.dashboard import NO_ALERTS, AlertCounts, open_alert_counts
 from web.queries.expressions import (
     LONGEST_LINE,

@@ -18,7 +18,7 @@ from web.http.inputs import (
     without_empty,
 )
 from web.queries.alerts import AlertCursor, AlertFilter, AlertStatus
-from web.views.labels import PlatformAlertType, Severity
+from web.views.labels import AlertType, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class AlertsQuery(Input):
         AlertStatus.UNRESOLVED, description="`unresolved` is open or acknowledged; `open` is not even acknowledged"
     )
     severity: Severity | None = None
-    type: PlatformAlertType | None = None
+    type: AlertType | None = None
     tutor: Annotated[PlainText, Field(max_length=255)] | None = Field(None, description="Part of the tutor's name")
     cursor: CursorText | None = Field(
         None, description="`next` or `previous` of another page; valid for the same filters only"

@@ -1,6 +1,11 @@
 """Names of the platform's closed sets in words: the alert types that can be asked for, and what pages call them."""
 
 from enum import StrEnum
+from typing import Annotated
+
+from pydantic import AfterValidator, WithJsonSchema
+
+from rules.registry import ALERT_RULES, RULES
 
 
 class Severity(StrEnum):
@@ -11,33 +16,27 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-class PlatformAlertType(StrEnum):
-    """The platform's alert types: those that Tutorwatch opens, and two that other clients write."""
+ALERT_TYPES = (*ALERT_RULES, *({"student_frustration_detected", "student_churn_risk"} - ALERT_RULES.keys()))
+"""The platform's alert types: those that Tutorwatch opens, then those that only other clients write."""
 
-    POOR_FIRST_SESSION = "poor_first_session"
-    NO_SHOW_PATTERN = "no_show_pattern"
-    HIGH_TALK_RATIO = "high_talk_ratio"
-    LOW_UNDERSTANDING_CHECKS = "low_understanding_checks"
-    HIGH_RESCHEDULE_RATE = "high_reschedule_rate"
-    DECLINING_PERFORMANCE = "declining_performance"
-    STUDENT_FRUSTRATION_DETECTED = "student_frustration_detected"
-    STUDENT_CHURN_RISK = "student_churn_risk"
 
+def _known_type(name: str) -> str:
+    if name not in ALERT_TYPES:
+        raise ValueError(f"must be one of {', '.join(ALERT_TYPES)}")
+    return name
+
+
+AlertType = Annotated[str, AfterValidator(_known_type), WithJsonSchema({"type": "string", "enum": list(ALERT_TYPES)})]
+"""One of them, in what clients send."""
 
 _LABELS = {
-    "poor_first_session": "Poor first session",
-    "no_show_pattern": "No-show pattern",
-    "high_talk_ratio": "High talk ratio",
-    "low_understanding_checks": "Few understanding checks",
-    "high_reschedule_rate": "High reschedule rate",
-    "declining_performance": "Declining performance",
     "student_frustration_detected": "Student frustration",
     "student_churn_risk": "Student churn risk",
     "no_show_tutor": "Tutor did not show up",
     "no_show_student": "Student did not show up",
     "math": "Mathematics",
     "condition_cleared": "No longer met",
-}
+} | {rule.name: rule.label for rule in RULES}
 
 METRIC_LABELS = {
     "avg_student_response_delay": "Average response delay",
@@ -63,15 +62,3 @@ METRIC_LABELS = {
 def label(name: str) -> str:
     """A member of one of the platform's enums in words; names this program doesn't know read well enough."""
     return _LABELS.get(name) or name.replace("_", " ").capitalize()
-
-
-TELL_ALL = {
-    "no_show_pattern",
-    "high_reschedule_rate",
-    "first_session_expert",
-    "strong_questioning",
-    "high_visual_aids",
-    "low_visual_aids",
-    "positive_reinforcement",
-}
-"""Rules whose own words say what there is to say of a session; its score would only lead astray."""

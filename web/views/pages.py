@@ -11,6 +11,7 @@ from aiohttp import web
 
 from database.platform import Missing
 from database.platform_needs import Feature
+from rules.explanation import explain_tutor
 from rules.life import Outcome
 from web import queries
 from web.auth.identity import IDENTITY
@@ -18,7 +19,7 @@ from web.http.cursors import Parse, decode_cursor, encode_cursor, instant, words
 from web.http.inputs import LONGEST_ID, LONGEST_TEXT, FieldError, InvalidInputError
 from web.http.paths import id_in_path, path_part
 from web.http.rendering import AS_OF, flash_of, render
-from web.keys import CONDITION, ENGINE, LIMITS, SETTINGS
+from web.keys import CONDITION, ENGINE, SETTINGS, THRESHOLDS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_STATISTICS
 from web.queries.alerts import AlertStatus
@@ -27,7 +28,7 @@ from web.queries.paging import Cursor, Page
 from web.reading import reading
 from web.views.alert_requests import parse_alerts_request
 from web.views.charts import Chart, chart
-from web.views.labels import PlatformAlertType, Severity
+from web.views.labels import ALERT_TYPES, Severity
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
@@ -60,7 +61,6 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
         now,
         critical_count=data.summary.total,
         statistics=statistics,
-        limits=request.app[LIMITS],
         data=data,
         sessions_shown=shown,
     )
@@ -89,7 +89,7 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         **_urls(request, page, asked.filter.parts),
         statuses=list(AlertStatus),
         severities=list(Severity),
-        types=list(PlatformAlertType),
+        types=ALERT_TYPES,
     )
 
 
@@ -130,6 +130,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         )
         if overview is None:
             raise web.HTTPNotFound
+        explained = await explain_tutor(conn, tutor_id, now, request.app[THRESHOLDS], missing.off)
         notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
     return _render(
@@ -138,6 +139,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         now,
         critical_count=critical_count,
         tutor=overview,
+        explained=explained,
         charts=_trend_charts(overview, missing),
         notes=notes,
         longest_text=LONGEST_TEXT,

@@ -11,13 +11,15 @@ from markupsafe import Markup, escape
 
 from database.platform import Missing
 from database.platform_needs import Feature
-from rules.decisions.statistics import Ratio, round_half_up
+from rules.measures import Ratio, round_half_up
+from rules.registry import RULES
+from rules.rule import Tells
 from web.http.paths import path_part
 from web.queries.evidence import EvidenceSession
 from web.queries.expressions import Cut
 from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
-from web.views.labels import METRIC_LABELS, TELL_ALL, label
+from web.views.labels import METRIC_LABELS, label
 
 NOTHING = "\N{EN DASH}"
 """What stands where a number isn't known."""
@@ -72,6 +74,7 @@ def register(environment: Environment) -> None:
     environment.tests["cut"] = lambda text: isinstance(text, Cut)
     environment.globals.update(
         Feature=Feature,
+        nothing=NOTHING,
         score_trend=score_trend,
         share_trend=share_trend,
         count_trend=count_trend,
@@ -143,7 +146,7 @@ def without(missing: Missing, feature: Feature) -> str:
 
 def all_without(missing: Missing) -> list[str]:
     """The same of all that is missing."""
-    return [without(missing, each.feature) for each in missing.features]
+    return [without(missing, each.feature) for each in missing.features] + [f"{label}." for label in missing.labels]
 
 
 def whole(row: HasCut, field: str) -> Markup:
@@ -265,21 +268,25 @@ def in_short(session: SessionRow) -> str:
     return f"{measures} · rated {session.rating} of 5" if session.rating else measures
 
 
+_TELLS = {rule.name: rule.tells for rule in RULES}
+
+
 def telling(session: EvidenceSession, rule: str) -> str:
     """What a session says about an alert type or an insight category: `scored 5.8`, `talk ratio 72%`.
 
     Nothing where the rule's own words say it already.
     """
-    if rule in TELL_ALL:
+    tells = _TELLS.get(rule, Tells.SCORE)
+    if tells is Tells.NOTHING:
         return ""
     if session.status != "completed":
         return label(session.status).lower()
-    match rule:
-        case "high_talk_ratio" | "balanced_talk_ratio":
+    match tells:
+        case Tells.TALK_RATIO:
             return f"talk ratio {percent(session.talk_ratio)}"
-        case "low_understanding_checks" | "frequent_understanding_checks" | "infrequent_understanding_checks":
+        case Tells.CHECKS:
             return plural(int(session.checks or 0), "check")
-        case "high_engagement" | "low_engagement":
+        case Tells.ENGAGEMENT:
             return f"engagement {amount(session.engagement)}"
     return f"scored {session.score}" if session.score is not None else "no score"
 

@@ -9,7 +9,7 @@ from aiohttp import CookieJar, web
 from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.platform import Platform
 from web.app import create_app
 from web.auth import store

@@ -4,8 +4,8 @@ from decimal import Decimal
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.decisions.statistics import Ratio
-from rules.settings import Thresholds
+from rules.measures import Ratio
+from rules.thresholds import Thresholds
 from tests.platform import NOW, Platform
 from tests.web.queries.alerts import insert_alert
 from web.queries import (

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from rules.settings import Thresholds
+from rules.thresholds import Thresholds
 from tests.platform import NOW
 from web.live import platform_statistics
 from web.live.platform_statistics import STATISTICS_KEPT, STATISTICS_SHOWN, KeptStatistics, StatisticsKeeper

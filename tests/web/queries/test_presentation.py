@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from rules.decisions.statistics import Ratio
+from rules.measures import Ratio
 from tests.platform import NOW
 from web.queries.platform import Compared
 from web.views.charts import chart

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.settings import Thresholds
+from rules.settings import thresholds
 from tests.platform import NOW, Platform
 from tests.web.queries.alerts import insert_alert
 from web import queries
@@ -43,7 +43,7 @@ async def read_alerts(conn: AsyncConnection) -> None:
         pytest.param(read_alerts, 3, id="alerts"),
         pytest.param(lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, viewer=Viewer.ADMIN), 9, id="tutor"),
         pytest.param(lambda conn: queries.tutors_page(conn, NOW), 3, id="tutors"),
-        pytest.param(lambda conn: queries.platform_statistics(conn, NOW, Thresholds()), 1, id="metrics"),
+        pytest.param(lambda conn: queries.platform_statistics(conn, NOW, thresholds()), 1, id="metrics"),
         pytest.param(lambda conn: queries.recent_sessions(conn, NOW), 1, id="recent sessions"),
         pytest.param(queries.system_state, 3, id="system"),
     ],

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.decisions.statistics import Ratio
+from rules.measures import Ratio
 from rules.tutors import every_tutor
 from tests.platform import NOW, Platform, naive
 from tests.web.queries.alerts import insert_alert

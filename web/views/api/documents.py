@@ -8,8 +8,8 @@ from uuid import UUID
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
 
-from rules.decisions.statistics import Ratio
 from rules.life import Outcome
+from rules.measures import Ratio
 from web import queries
 from web.http.cursors import encode_cursor
 from web.queries import tutor

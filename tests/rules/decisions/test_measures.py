@@ -4,8 +4,8 @@ from decimal import Decimal
 
 import pytest
 
-from rules.decisions.statistics import Ratio, round_half_up
-from tests.rules.decisions.figures import of
+from rules.measures import Ratio, round_half_up
+from tests.rules.decisions.measured import of
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Long statements of generation; `database.sql_files` reads them."""

@@ -183,6 +183,7 @@ alert_evidence = Table(
     Column("threshold", Numeric),
     Column("session_ids", ARRAY(Uuid)),
     Column("refreshed_at", DateTime(timezone=True)),
+    Column("not_met_since", DateTime(timezone=True)),
 )
 
 consumed_sessions = Table(

@@ -54,7 +54,7 @@ async def generate(
         decided
         for tutor in statistics
         for decided in decide_alerts(tutor, thresholds)
-        if decided.verdict.is_met and decided.rule.name not in off.alerts
+        if decided.rule.name not in off.alerts
     ]
     insights = [
         decided
@@ -62,7 +62,8 @@ async def generate(
         for decided in decide_insights(tutor, thresholds)
         if decided.verdict.is_met and decided.rule.name not in off.insights
     ]
-    evidence = await load_alert_sessions(conn, (decided.key for decided in alerts), now, thresholds)
+    met = (decided.key for decided in alerts if decided.verdict.is_met)
+    evidence = await load_alert_sessions(conn, met, now, thresholds)
     samples = await load_insight_samples(conn, (decided.key for decided in insights), now, thresholds)
 
     with_open = [tutor.tutor_id for tutor in statistics if tutor.open_alerts]

@@ -65,7 +65,7 @@ _FINDING = read_sql("rules.sql", "finding")
 
 async def store_alerts(
     conn: AsyncConnection,
-    met: Sequence[Decided[AlertRule]],
+    decided: Sequence[Decided[AlertRule]],
     evidence: SessionsByRule,
     now: datetime,
     *,
@@ -73,7 +73,8 @@ async def store_alerts(
 ) -> list[OpenedAlert]:
     """Refreshes the alerts that are open, opens those that may, and returns the latter.
 
-    `met` are the verdicts of rules whose condition is met. Of several open ones of a tutor and type (other clients
+    `decided` are the verdicts of all rules that are on. An open alert whose condition is no longer met stays open, and
+    says so: only a person resolves. Of several open ones of a tutor and type (other clients
     insert and move alerts) one stays open. `with_open_alerts` are the tutors who have open alerts.
 
     A person may resolve an alert between our reading and our writing, other clients may do anything. So the open ones
@@ -81,22 +82,28 @@ async def store_alerts(
     tutor who has other alerts than were taken into account: that change is on record in the outbox, and the next
     generation knows of it.
     """
-    rows = [(decided, _alert_row(decided, evidence.get(decided.key, []))) for decided in met]
-    of_open = [row for decided, row in rows if decided.tutor.open_alerts]
+    rows = [
+        (each, _alert_row(each, evidence.get(each.key, [])))
+        for each in decided
+        if each.verdict.is_met or each.tutor.open_alerts
+    ]
+    of_open = [row for each, row in rows if each.tutor.open_alerts]
     still_open, ended = await _refresh(conn, of_open, with_open_alerts, now)
     may_open = [
         row
         | {
-            "resolved_alerts": decided.tutor.resolved_alerts + ended[decided.tutor.tutor_id],
-            "open_alerts": decided.tutor.open_alerts - ended[decided.tutor.tutor_id],
+            "resolved_alerts": each.tutor.resolved_alerts + ended[each.tutor.tutor_id],
+            "open_alerts": each.tutor.open_alerts - ended[each.tutor.tutor_id],
         }
-        for decided, row in rows
-        if decided.verdict.decision is Decision.HOLDS and decided.key not in still_open
+        for each, row in rows
+        if each.verdict.decision is Decision.HOLDS and each.key not in still_open
     ]
     return await _open(conn, may_open, now)
 
 
-_REFRESH = text(read_sql("rules.sql", "refresh_alerts", finding=_FINDING)).bindparams(_FINDINGS, _TUTOR_IDS, _TYPES)
+_REFRESH = text(read_sql("rules.sql", "refresh_alerts", finding=_FINDING)).bindparams(
+    _FINDINGS, _TUTOR_IDS, _TYPES, _NOW
+)
 _END_DUPLICATES = text("SELECT tutorwatch.end_duplicate_alerts(:duplicates, :kept, :now)").bindparams(
     bindparam("duplicates", type_=ARRAY(Uuid)), bindparam("kept", type_=ARRAY(Uuid)), _NOW
 )
@@ -110,7 +117,7 @@ async def _refresh(
     """
     if not tutor_ids:
         return set(), Counter()
-    found = list(await conn.execute(_REFRESH, {"findings": findings, "tutor_ids": sorted(tutor_ids)}))
+    found = list(await conn.execute(_REFRESH, {"findings": findings, "tutor_ids": sorted(tutor_ids), "now": now}))
     duplicates = [alert for alert in found if alert.id != alert.kept_id]
     if duplicates:
         ended, kept = ([getattr(alert, name) for alert in duplicates] for name in ("id", "kept_id"))
@@ -164,11 +171,12 @@ def _alert_row(decided: Decided[AlertRule], session_ids: list[UUID]) -> dict[str
             "alert_type": rule.name,
             "severity": rule.severity,
             "title": rule.title,
-            "description": verdict.text,
+            "description": verdict.text if verdict.is_met else verdict.measured,
             "session_id": ids[0] if rule.names_session and ids else None,
         },
         "type": rule.name,
-        "value": str(verdict.value),
+        "is_met": verdict.is_met,
+        "value": None if verdict.value is None else str(verdict.value),
         "threshold": str(verdict.threshold),
         "session_ids": ids,
     }

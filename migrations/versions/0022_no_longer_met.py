@@ -1,0 +1,11 @@
+"""Since when an open alert's condition is no longer met."""
+
+from migrations.sql import execute, read_sql
+
+revision = "0022"
+down_revision = "0021"
+
+
+def upgrade() -> None:
+    """Alerts that are open now are looked at by the next generation of their tutor."""
+    execute(read_sql("revisions/0022_no_longer_met"))

@@ -11,12 +11,12 @@ from collections.abc import AsyncIterator, Hashable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from enum import StrEnum
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from web.auth import store
+from web.auth.audit_actions import Action as Action  # whoever records one needs the rest of this module, too
 from web.auth.identity import IDENTITY
 from web.auth.proxies import client_address
 from web.database import is_database_gone
@@ -30,27 +30,6 @@ COMMAND_LINE = "command line"
 A_MINUTE = timedelta(minutes=1)
 AN_HOUR = timedelta(hours=1)
 """How often the use of a token, or of a sign-in proxy's word, is on record."""
-
-
-class Action(StrEnum):
-    """What is on record when somebody does it."""
-
-    SIGN_IN = "sign_in"
-    SIGN_OUT = "sign_out"
-    SIGN_INS_ENDED = "sign_ins_ended"
-    """Sign-ins in other browsers, by their owner."""
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 # nosec B105
-    ADMIN_CREATED = "admin_created"
-    LINK_CREATED = "link_created"
-    PROVIDER_UNLINKED = "provider_unlinked"
-    TOKEN_CREATED = "token_created"  # noqa: S105 # nosec B105
-    TOKEN_USED = "token_used"  # noqa: S105 # nosec B105
-    TOKEN_REVOKED = "token_revoked"  # noqa: S105 # nosec B105
-    ALERT_ACKNOWLEDGED = "alert_acknowledged"
-    ALERT_RESOLVED = "alert_resolved"
-    NOTE_ADDED = "note_added"
-    TUTORS_RETRIED = "tutors_retried"
-    AUDIT_EXPORTED = "audit_exported"
 
 
 @dataclass(frozen=True, slots=True)

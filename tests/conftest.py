@@ -21,11 +21,11 @@ from migrations import rights, upgrade
 from migrations.sql import read_sql
 from rules.settings import thresholds
 from rules.thresholds import Thresholds
-from tests.faults.scale import IS_SOAK
-from tests.migrations.revision_0017 import make_revision_0017
-from tests.platform import Platform
-from tests.roles import LISTENER, ROLES, WEB
-from tests.servers import folder_for_servers, test_server
+from tests.support.platform import Platform
+from tests.support.revision_0017 import make_revision_0017
+from tests.support.roles import LISTENER, ROLES, WEB
+from tests.support.scale import IS_SOAK
+from tests.support.servers import folder_for_servers, test_server
 
 _numbers = itertools.count(1)
 
@@ -167,7 +167,7 @@ def _clone(server_url: str, worker_id: str, template: str | None) -> Iterator[st
 
 @pytest.fixture
 def database_url(server_url: str, worker_id: str, served_template: str) -> Iterator[str]:
-    """A migrated database of the test's own, as its owner; the services come in as `tests.roles` has them."""
+    """A migrated database of the test's own, as its owner; the services come in as `tests.support.roles` has them."""
     yield from _clone(server_url, worker_id, served_template)
 
 

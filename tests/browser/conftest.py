@@ -18,9 +18,9 @@ from listener.service import run_listener
 from listener.settings import ListenerSettings
 from rules.thresholds import Thresholds
 from tests.browser.people import PASSWORD, Person
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.web.conftest import Served
+from tests.support.browsers import Served
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 from web.app import create_app
 from web.auth import store
 from web.auth.cookies import SIGN_IN, digest, new_token

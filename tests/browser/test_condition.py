@@ -11,9 +11,9 @@ from playwright.async_api import expect
 from migrations import automation
 from tests.browser.conftest import Visitor, insert_alert
 from tests.browser.test_every_page import violations, widths_exceeded
-from tests.platform import Platform
-from tests.roles import LISTENER
-from tests.scripts.command import Running
+from tests.support.command import Running
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER
 
 Act = Callable[[Platform, str], Awaitable[None]]
 

@@ -9,7 +9,7 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import Visitor, insert_alert, newest_session
 from tests.browser.people import Person
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 LONG_NAMES = {
     "latin": ("Maximiliane-Wilhelmine-von-Hohenfels" * 8)[:255],

@@ -4,7 +4,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Visitor, insert_alert
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 
 @pytest.mark.parametrize("user_id", [".", "..", "~.."])

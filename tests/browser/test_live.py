@@ -10,8 +10,8 @@ from playwright.async_api import expect
 
 from tests.browser.conftest import PATIENCE_MS, Visitor, insert_alert
 from tests.browser.people import Person
-from tests.platform import Platform
-from tests.scripts.command import eventually
+from tests.support.command import eventually
+from tests.support.platform import Platform
 from web.live import streams
 from web.live.hub import HUB
 

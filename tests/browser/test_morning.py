@@ -6,7 +6,7 @@ import pytest
 from playwright.async_api import expect
 
 from tests.browser.conftest import Visitor, insert_alert
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 
 async def two_no_shows(platform: Platform, tutor: str) -> None:

@@ -8,8 +8,8 @@ from playwright.async_api import expect
 
 from rules.thresholds import Thresholds
 from tests.browser.conftest import ServedAsUsual, Visitor
-from tests.roles import WEB
-from tests.web.openid import OwnProvider, let_sign_in, openid_settings, serving_provider
+from tests.support.openid import OwnProvider, let_sign_in, openid_settings, serving_provider
+from tests.support.roles import WEB
 from web.app import create_app
 
 

@@ -7,7 +7,7 @@ from playwright.async_api import expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from tests.browser.conftest import Visitor, insert_alert, signed_in
-from tests.platform import Platform
+from tests.support.platform import Platform
 from web.auth.cookies import SIGN_IN
 from web.live import streams
 from web.live.hub import HUB

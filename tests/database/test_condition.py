@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.condition import Check, Condition, load_condition
 from database.connections import open_engine
 from database.recording import SWITCH_OFF
-from tests.platform import Platform
-from tests.roles import LISTENER, ROLES, WEB, Role
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, ROLES, WEB, Role
 
 ALIVE = """
     INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)

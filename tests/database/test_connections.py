@@ -18,7 +18,7 @@ from database import connections
 from database.connections import ListeningConnection, connect, connect_to_listen, open_engine
 from database.errors import met_stale_plan
 from database.session_settings import PINNED
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 PROGRAM = Path(database.__file__).parents[1]
 PACKAGES = ("database", "rules", "listener", "web", "migrations", "scripts")

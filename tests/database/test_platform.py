@@ -18,7 +18,7 @@ from database.platform import (
 from database.platform_needs import INSERTED, NEEDED, Feature
 from database.tables import platform as platform_tables
 from rules.registry import NAMES as RULE_NAMES
-from tests.migrations.databases import cloned
+from tests.support.databases import cloned
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import pytest
 import yaml
 
 from scripts.environment import FOR_THE_COMMAND_LINE, SETTINGS, variable
-from tests.listener.surroundings import has_settled, no_shows
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import PROGRAM, Running, eventually
+from tests.support.command import PROGRAM, Running, eventually
+from tests.support.listening import has_settled, no_shows
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -11,8 +11,8 @@ from _pytest.terminal import TerminalReporter
 
 from tests.faults.own_server import OwnServer
 from tests.faults.record import FaultRecorder, table
-from tests.faults.scale import IS_SOAK
-from tests.servers import folder_for_servers
+from tests.support.scale import IS_SOAK
+from tests.support.servers import folder_for_servers
 
 PATIENCE_MINUTES = 5
 """How long a test may take that doesn't say anything else: several times as long as it needs."""

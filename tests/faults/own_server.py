@@ -13,8 +13,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from migrations import rights, upgrade
-from tests.roles import LISTENER, ROLES, WEB
-from tests.servers import server_user
+from tests.support.roles import LISTENER, ROLES, WEB
+from tests.support.servers import server_user
 
 PORT = 5432
 """Names the socket: no network port is taken."""

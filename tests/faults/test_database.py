@@ -21,12 +21,12 @@ from database.session_settings import STATEMENT_SECONDS
 from tests.faults.own_server import OwnServer, aside
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder
-from tests.faults.scale import RECOVERY_SECONDS, either
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
-from tests.servers import folder_for_servers, server_user
+from tests.support.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
+from tests.support.scale import RECOVERY_SECONDS, either
+from tests.support.servers import folder_for_servers, server_user
 
 
 @asynccontextmanager

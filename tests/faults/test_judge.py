@@ -4,9 +4,9 @@ import psycopg
 import pytest
 
 from tests.faults.traffic import Traffic, Verdict
-from tests.platform import Platform
-from tests.roles import LISTENER
-from tests.scripts.command import Running
+from tests.support.command import Running
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER
 
 WRITES = 60
 

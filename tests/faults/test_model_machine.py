@@ -36,12 +36,9 @@ from rules.settings import thresholds
 from rules.thresholds import Thresholds
 from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
-from tests.faults.scale import IS_SOAK, either
-from tests.platform import NOW, Platform, naive
-from tests.roles import LISTENER, WEB
-from tests.rules import model
-from tests.rules.comparing import memory, memory_difference, write_many
-from tests.rules.kinds import (
+from tests.support import model
+from tests.support.model_comparison import memory, memory_difference, write_many
+from tests.support.model_sessions import (
     EARLIER,
     MICROSECOND,
     STUDENTS,
@@ -57,6 +54,9 @@ from tests.rules.kinds import (
     moments,
     others,
 )
+from tests.support.platform import NOW, Platform, naive
+from tests.support.roles import LISTENER, WEB
+from tests.support.scale import IS_SOAK, either
 
 EXAMPLES = either(200, 2000)
 STEPS = 16

@@ -12,13 +12,13 @@ import aiohttp
 import psycopg
 import pytest
 
-from tests.faults.dashboard import Dashboard, browser, sign_in
 from tests.faults.own_server import OwnServer, aside
 from tests.faults.test_database import platform_on
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.scripts.command import Running, eventually
-from tests.servers import folder_for_servers
+from tests.support.command import Running, eventually
+from tests.support.dashboard_process import Dashboard, browser, sign_in
+from tests.support.platform import Platform
+from tests.support.roles import WEB
+from tests.support.servers import folder_for_servers
 from web import reading
 from web.auth.cookies import FLASH, form_token
 from web.database import open_web_engine

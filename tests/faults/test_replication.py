@@ -11,10 +11,10 @@ from psycopg.conninfo import make_conninfo
 from migrations import automation, upgrade
 from migrations.sql import read_sql
 from tests.faults.own_server import OwnServer, aside
-from tests.migrations import partitioned
-from tests.migrations.recorded import EVERY_TUTOR, client_of, insert_sessions, listening, take, tutors
-from tests.platform import Platform
-from tests.scripts.command import eventually
+from tests.support import partitioned
+from tests.support.command import eventually
+from tests.support.platform import Platform
+from tests.support.recorded import EVERY_TUTOR, client_of, insert_sessions, listening, take, tutors
 
 
 @pytest.fixture(params=["as deployed", "sessions in partitions"])

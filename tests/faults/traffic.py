@@ -14,11 +14,11 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from tests.listener.surroundings import out_of_groups
-from tests.platform import Platform, naive
-from tests.rules import model
-from tests.rules.comparing import difference
-from tests.scripts.command import eventually
+from tests.support import model
+from tests.support.command import eventually
+from tests.support.listening import out_of_groups
+from tests.support.model_comparison import difference
+from tests.support.platform import Platform, naive
 
 logger = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
-from tests.listener.surroundings import NEVER, alerted, has_settled, is_up, listening, no_shows
-from tests.platform import Platform
-from tests.scripts.command import eventually
+from tests.support.command import eventually
+from tests.support.listening import NEVER, alerted, has_settled, is_up, listening, no_shows
+from tests.support.platform import Platform
 
 INSERT = """
     INSERT INTO alerts (tutor_id, alert_type, severity, title, description)

@@ -14,7 +14,7 @@ from database.errors import TransientError
 from database.retries import retry_failing
 from listener import failures
 from listener.failures import Failure, Patience
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 DELAY = 40.0
 

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener import failures, outbox
-from tests.listener.surroundings import alerted, has_settled, listening, no_shows
-from tests.platform import Platform
+from tests.support.listening import alerted, has_settled, listening, no_shows
+from tests.support.platform import Platform
 
 
 @pytest.fixture

@@ -11,7 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.condition import Check, Condition, load_condition
 from database.connections import open_engine
 from listener import watch
-from tests.listener.surroundings import (
+from tests.support.command import eventually, tutorwatch
+from tests.support.listening import (
     alerted,
     has_settled,
     is_up,
@@ -19,9 +20,8 @@ from tests.listener.surroundings import (
     no_shows,
     waiting,
 )
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import eventually, tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 
 ROW_SECURITY_OFF = "-c row_security=off"
 

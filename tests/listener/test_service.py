@@ -20,7 +20,8 @@ from database.channels import CHANGES
 from database.connections import LONGEST_ANSWER_SECONDS
 from database.errors import SchemaMismatchError, single_errors
 from migrations.uninstall import uninstall
-from tests.listener.surroundings import (
+from tests.support.command import Running, eventually, find_psql, psql, run_client, tutorwatch
+from tests.support.listening import (
     NEVER,
     Proxy,
     alerted,
@@ -34,9 +35,8 @@ from tests.listener.surroundings import (
     no_shows,
     waiting,
 )
-from tests.platform import Platform
-from tests.roles import LISTENER
-from tests.scripts.command import Running, eventually, find_psql, psql, run_client, tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER
 
 
 @pytest.fixture(autouse=True)

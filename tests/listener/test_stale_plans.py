@@ -4,8 +4,8 @@ import logging
 
 import pytest
 
-from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows
-from tests.platform import Platform
+from tests.support.listening import alerted, has_settled, is_up, listening, no_shows
+from tests.support.platform import Platform
 
 WARM = 8
 """Generations after which the driver has had every statement prepared."""

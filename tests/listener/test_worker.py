@@ -31,7 +31,8 @@ from rules.rule import AlertRule, Statistics
 from rules.settings import thresholds
 from rules.store import store_insights
 from rules.thresholds import Thresholds
-from tests.listener.surroundings import (
+from tests.support.command import eventually
+from tests.support.listening import (
     NEVER,
     alerted,
     beside,
@@ -42,9 +43,8 @@ from tests.listener.surroundings import (
     no_shows,
     waiting,
 )
-from tests.platform import Platform
-from tests.roles import LISTENER
-from tests.scripts.command import eventually
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER
 
 POISONED = "tutor-0123"
 

@@ -8,8 +8,8 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from tests.conftest import database_on
-from tests.migrations.catalog import snapshot
-from tests.migrations.databases import cloned
+from tests.support.catalog import snapshot
+from tests.support.databases import cloned
 
 
 @pytest.fixture(scope="session")

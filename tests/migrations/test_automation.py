@@ -14,10 +14,10 @@ from database.recording import RECORDED
 from listener.sweep import sweep
 from migrations import automation
 from migrations.automation import Automation
-from tests.migrations.catalog import snapshot
-from tests.migrations.recorded import EVERY_TUTOR, client_of, listening, take, tutors, update
 from tests.migrations.waiting import until
-from tests.platform import Platform
+from tests.support.catalog import snapshot
+from tests.support.platform import Platform
+from tests.support.recorded import EVERY_TUTOR, client_of, listening, take, tutors, update
 
 AT_ONCE_SECONDS = 1.0
 

@@ -14,9 +14,9 @@ from migrations import upgrade
 from migrations.needs import estimate_index_bytes
 from migrations.sql import read_sql
 from rules.registry import NAMES as RULE_NAMES
-from tests.migrations.catalog import snapshot
-from tests.migrations.databases import cloned
-from tests.scripts.command import tutorwatch
+from tests.support.catalog import snapshot
+from tests.support.command import tutorwatch
+from tests.support.databases import cloned
 
 
 def run_sql(database_url: str, *statements: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.migrations.recorded import client_of, insert_sessions, listening, take, tutors, update
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import client_of, insert_sessions, listening, take, tutors, update
 
 LOCK_WAIT_SECONDS = 0.1
 """How long a trigger waits for a lock, as the functions set it."""

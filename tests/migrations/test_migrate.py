@@ -23,9 +23,10 @@ from migrations import automation, deployed_schema, upgrade
 from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
-from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import check, cloned, revision_of
-from tests.migrations.interruptions import (
+from tests.migrations.waiting import terminate, until, until_blocked
+from tests.support.catalog import count_rows, snapshot
+from tests.support.databases import check, cloned, revision_of
+from tests.support.interruptions import (
     INTERRUPTED,
     MIGRATING,
     end_migration,
@@ -33,9 +34,8 @@ from tests.migrations.interruptions import (
     migrate_up_to,
     watch_statements,
 )
-from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
-from tests.migrations.waiting import terminate, until, until_blocked
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import EVERY_TUTOR, client_of, take, tutors
 
 CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
 

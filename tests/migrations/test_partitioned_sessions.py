@@ -17,18 +17,17 @@ from migrations.automation import Automation
 from migrations.uninstall import uninstall
 from rules.generation import generate
 from rules.thresholds import Thresholds
-from tests.migrations import partitioned
-from tests.migrations.catalog import snapshot
-from tests.migrations.databases import check, cloned
-from tests.migrations.interruptions import migrate_up_to
-from tests.migrations.recorded import EVERY_TUTOR, INSERT_SESSIONS, client_of, insert_sessions, take, tutors, update
 from tests.migrations.waiting import until_blocked
-from tests.platform import NOW, Platform
-from tests.roles import LISTENER, WEB
-from tests.rules import model
-from tests.rules.comparing import difference, write_many
 from tests.rules.test_many_against_model import Chance
-from tests.scripts.command import psql
+from tests.support import model, partitioned
+from tests.support.catalog import snapshot
+from tests.support.command import psql
+from tests.support.databases import check, cloned
+from tests.support.interruptions import migrate_up_to
+from tests.support.model_comparison import difference, write_many
+from tests.support.platform import NOW, Platform
+from tests.support.recorded import EVERY_TUTOR, INSERT_SESSIONS, client_of, insert_sessions, take, tutors, update
+from tests.support.roles import LISTENER, WEB
 
 MAY = datetime(2026, 5, 20, 9, 30)  # noqa: DTZ001 - as the platform's columns hold it
 LEAVES = [

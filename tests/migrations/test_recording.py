@@ -13,8 +13,9 @@ import pytest
 from psycopg import sql
 
 from migrations.sql import read_sql
-from tests.migrations.databases import cloned
-from tests.migrations.recorded import (
+from tests.support.databases import cloned
+from tests.support.platform import Platform
+from tests.support.recorded import (
     EVERY_TUTOR,
     Listening,
     client_of,
@@ -24,7 +25,6 @@ from tests.migrations.recorded import (
     tutors,
     update,
 )
-from tests.platform import Platform
 
 COLUMNS: dict[str, dict[str, str]] = {
     table: dict(re.findall(r"^    (\w+) ([\w.]+)", columns, re.MULTILINE))

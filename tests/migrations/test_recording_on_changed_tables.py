@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 from psycopg import sql
 
-from tests.migrations.recorded import client_of, take, tutors, update
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import client_of, take, tutors, update
 
 
 @pytest.mark.parametrize("table", ["session_audio_metrics", "session_video_metrics"])

@@ -14,13 +14,13 @@ from database.tables import own
 from listener.sweep import sweep
 from migrations import automation, manifest, rights, upgrade
 from migrations.automation import Automation
-from tests.migrations.catalog import snapshot
-from tests.migrations.databases import check
-from tests.migrations.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.migrations.waiting import until_blocked
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import find_psql, psql
+from tests.support.catalog import snapshot
+from tests.support.command import find_psql, psql
+from tests.support.databases import check
+from tests.support.platform import Platform
+from tests.support.recorded import EVERY_TUTOR, client_of, take, tutors
+from tests.support.roles import LISTENER, WEB
 
 WRITERS_WAIT_SECONDS = 0.15
 """A try waits for 50 ms; the rest is for the machine, which other tests use, too."""

@@ -4,8 +4,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.migrations.recorded import EVERY_TUTOR, insert_sessions, listening, take, tutors, update
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import EVERY_TUTOR, insert_sessions, listening, take, tutors, update
 
 
 @pytest.fixture

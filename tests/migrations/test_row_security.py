@@ -9,9 +9,9 @@ import pytest
 from migrations import upgrade
 from migrations.installed import find_damage
 from migrations.session import open_session
-from tests.migrations.recorded import client_of, take, tutors, update
 from tests.migrations.test_client_is_never_harmed import Warned
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import client_of, take, tutors, update
 
 
 @pytest.fixture

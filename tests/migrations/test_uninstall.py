@@ -11,14 +11,14 @@ import pytest
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import step_aside, uninstall
-from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import revision_of
-from tests.migrations.interruptions import migrate_up_to
-from tests.migrations.recorded import client_of
 from tests.migrations.waiting import until_blocked
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import find_program, tutorwatch
+from tests.support.catalog import count_rows, snapshot
+from tests.support.command import find_program, tutorwatch
+from tests.support.databases import revision_of
+from tests.support.interruptions import migrate_up_to
+from tests.support.platform import Platform
+from tests.support.recorded import client_of
+from tests.support.roles import LISTENER, WEB
 
 UNINSTALLING = "tutorwatch-uninstall"
 

@@ -13,11 +13,11 @@ from psycopg.conninfo import make_conninfo
 
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
-from tests.migrations.catalog import count_rows, snapshot
-from tests.migrations.databases import check
-from tests.migrations.interruptions import interrupt_everywhere, migrate_up_to
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import psql
+from tests.support.catalog import count_rows, snapshot
+from tests.support.command import psql
+from tests.support.databases import check
+from tests.support.interruptions import interrupt_everywhere, migrate_up_to
+from tests.support.roles import LISTENER, WEB
 from web.auth.passwords import Parameters, compute_key
 
 SERVICES = ("tutorwatch-listen", "tutorwatch-web-listen", "tutorwatch-worker", "tutorwatch-web")

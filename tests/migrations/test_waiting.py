@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from migrations import upgrade, waiting
-from tests.migrations.interruptions import MIGRATING
-from tests.migrations.recorded import client_of
 from tests.migrations.waiting import until, until_blocked
-from tests.scripts.command import PATIENCE_SECONDS, PROGRAM, environment
+from tests.support.command import PATIENCE_SECONDS, PROGRAM, environment
+from tests.support.interruptions import MIGRATING
+from tests.support.recorded import client_of
 
 REPORT = "nightly report"
 

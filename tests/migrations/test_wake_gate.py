@@ -9,9 +9,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.migrations.recorded import INSERT_SESSIONS, client_of, insert_sessions, listening
 from tests.migrations.test_client_is_never_harmed import LOCK_WAIT_SECONDS, Warned
-from tests.platform import Platform
+from tests.support.platform import Platform
+from tests.support.recorded import INSERT_SESSIONS, client_of, insert_sessions, listening
 
 COMPLETES = "UPDATE sessions SET status = 'completed' WHERE tutor_id = %s"
 MODES = (

@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from migrations import upgrade
-from tests.migrations.databases import cloned
+from tests.support.databases import cloned
 
 ROWS = """
     INSERT INTO users (id, email, name, role)

@@ -9,10 +9,10 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
 from tests.rules.test_platform_sample import TABLES, read
-from tests.scripts.command import Running, eventually, tutorwatch
+from tests.support.command import Running, eventually, tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 
 MINUTE = 60.0
 """Within so long each state is to be told."""

@@ -6,10 +6,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.listener.surroundings import alerted, has_settled, is_up, listening
-from tests.platform import Platform
 from tests.platform_changes.drizzle_project import DrizzleProject, drizzle_project
-from tests.scripts.command import eventually, tutorwatch
+from tests.support.command import eventually, tutorwatch
+from tests.support.listening import alerted, has_settled, is_up, listening
+from tests.support.platform import Platform
 
 UNUSED_LABELS = {
     "session_status": "in_progress",

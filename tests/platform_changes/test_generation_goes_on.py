@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 from database.connections import open_engine
 from rules.generation import Generated, generate
 from rules.settings import thresholds
-from tests.platform import NOW
 from tests.platform_changes.changes import Change, type_changes
 from tests.platform_changes.test_ddl_passes import PASSED, outcome
+from tests.support.platform import NOW
 
 TYPICAL = [
     "session_status: re-created as drizzle does it",

@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
 from tests.conftest import _clone
-from tests.platform import Platform
 from tests.rules.generating import Generation
+from tests.support.platform import Platform
 
 _WIPE = b"""
     DELETE FROM public.sessions;

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from rules.generation import Generated, generate
 from rules.life import Outcome, resolve
 from rules.settings import thresholds
-from tests.platform import NOW, Platform
+from tests.support.platform import NOW, Platform
 
 
 @dataclass(frozen=True)

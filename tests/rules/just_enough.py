@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 
 @dataclass(frozen=True)

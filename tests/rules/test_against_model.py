@@ -9,11 +9,10 @@ from uuid import UUID
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from tests.platform import NOW, Platform
-from tests.rules import model
-from tests.rules.comparing import difference, write, write_prior_alert
 from tests.rules.generating import Generation
-from tests.rules.kinds import (
+from tests.support import model
+from tests.support.model_comparison import difference, write, write_prior_alert
+from tests.support.model_sessions import (
     EARLIER,
     MICROSECOND,
     Likeness,
@@ -26,6 +25,7 @@ from tests.rules.kinds import (
     moments,
     others,
 )
+from tests.support.platform import NOW, Platform
 
 ALERT_TYPES = model.COUNTING + model.AVERAGING
 _examples = itertools.count(1)

@@ -13,9 +13,9 @@ from database.connections import open_engine
 from rules.generation import Generated, generate
 from rules.life import AlreadyDoneError, Outcome, UnknownAlertError, acknowledge, resolve
 from rules.settings import thresholds
-from tests.platform import NOW, Platform, naive
 from tests.rules.generating import Generation
-from tests.rules.waiting import running, until_blocked
+from tests.support.platform import NOW, Platform, naive
+from tests.support.waiting import running, until_blocked
 
 LATER = NOW + timedelta(hours=1)
 

@@ -20,9 +20,9 @@ from rules.generation import Generated, generate, generate_each
 from rules.rule import AlertRule, Statistics
 from rules.settings import thresholds
 from rules.thresholds import Thresholds
-from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
-from tests.rules.waiting import running, until_blocked
+from tests.support.platform import NOW, Platform
+from tests.support.waiting import running, until_blocked
 
 STRUGGLING: dict[str, Any] = {
     "score": "4.0",

@@ -7,9 +7,9 @@ from uuid import UUID
 import pytest
 
 from rules.generation import Generated
-from tests.platform import NOW, Platform, naive
 from tests.rules.generating import Generation
 from tests.rules.test_alert_life import LATER, NO_SHOW, TALKS, counting, write
+from tests.support.platform import NOW, Platform, naive
 
 TITLES = """
     SELECT title, resolved, outcome, resolved_by FROM alerts AS a

@@ -4,7 +4,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.generation import generate
 from rules.thresholds import Thresholds
-from tests.platform import NOW, Platform
+from tests.support.platform import NOW, Platform
 
 
 async def test_second_tutor_no_show_opens_a_critical_alert(

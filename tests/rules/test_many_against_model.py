@@ -9,10 +9,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from rules.registry import INSIGHT_RULES
-from tests.platform import NOW, Platform, naive
-from tests.rules import model
-from tests.rules.comparing import difference, write_many, write_prior_alert
 from tests.rules.generating import Generation
+from tests.support import model
+from tests.support.model_comparison import difference, write_many, write_prior_alert
+from tests.support.platform import NOW, Platform, naive
 
 TUTORS = 100
 ROUNDS = (timedelta(0), timedelta(hours=1), timedelta(days=7), timedelta(days=20), timedelta(days=60))

@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
 from tests.rules.just_enough import ALERTS, Kind
+from tests.support.platform import NOW, Platform
 
 
 async def told(platform: Platform, alert_type: str = "no_show_pattern") -> tuple[str, bool]:

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rules.generation import Generated
-from tests.platform import NOW, Platform, naive
-from tests.rules import model
-from tests.rules.comparing import difference
 from tests.rules.generating import Generation
+from tests.support import model
+from tests.support.model_comparison import difference
+from tests.support.platform import NOW, Platform, naive
 
 SAMPLE = Path(__file__).parents[1] / "data" / "platform-sample"
 TABLES = (

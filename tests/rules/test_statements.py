@@ -17,8 +17,8 @@ from rules.insights.high_engagement import ENGAGEMENT
 from rules.statistics import load_statistics
 from rules.thresholds import Thresholds
 from tests.conftest import _clone
-from tests.platform import NOW, Platform
 from tests.rules.generating import Generation
+from tests.support.platform import NOW, Platform
 
 Statement = tuple[str, Any]
 

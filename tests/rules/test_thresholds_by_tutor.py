@@ -10,7 +10,7 @@ from rules.generation import generate
 from rules.settings import thresholds
 from rules.sources import parameters
 from rules.thresholds import Origin, Thresholds
-from tests.platform import NOW, Platform
+from tests.support.platform import NOW, Platform
 
 STRICT: dict[str, Decimal | int] = {
     "no_show_pattern_count": 1,

@@ -9,9 +9,9 @@ from uuid import UUID
 import pytest
 
 from rules.generation import Generated
-from tests.platform import NOW, Platform, naive
 from tests.rules.generating import Generation
 from tests.rules.just_enough import ALERTS, INSIGHTS, Kind
+from tests.support.platform import NOW, Platform, naive
 
 MICROSECOND = timedelta(microseconds=1)
 

@@ -19,7 +19,8 @@ from database.connections import open_engine
 from rules.settings import thresholds
 from scripts.backfill import Options, Summary, backfill
 from scripts.errors import CommandError
-from tests.listener.surroundings import (
+from tests.support.command import PATIENCE_SECONDS, PROGRAM, SECRET, Running, environment, eventually, tutorwatch
+from tests.support.listening import (
     Proxy,
     alerted,
     generation_held_up,
@@ -28,8 +29,7 @@ from tests.listener.surroundings import (
     listening,
     no_shows,
 )
-from tests.platform import Platform
-from tests.scripts.command import PATIENCE_SECONDS, PROGRAM, SECRET, Running, environment, eventually, tutorwatch
+from tests.support.platform import Platform
 
 FIRST_RUN = """\
 Processing 4 tutors...

@@ -12,13 +12,13 @@ from psycopg import sql
 
 from rules.settings import thresholds
 from tests.conftest import database_on
-from tests.listener.surroundings import alerted, has_settled, is_up, listening, no_shows, waiting
-from tests.migrations.catalog import snapshot
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import find_program, psql, tutorwatch
 from tests.scripts.test_doctor import ALIVE, troubles
-from tests.web.conftest import post
+from tests.support.browsers import post
+from tests.support.catalog import snapshot
+from tests.support.command import find_program, psql, tutorwatch
+from tests.support.listening import alerted, has_settled, is_up, listening, no_shows, waiting
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 from web.app import create_app
 from web.settings import WebSettings
 

@@ -19,10 +19,10 @@ from listener.settings import ListenerSettings
 from scripts.doctor import server
 from scripts.doctor.checks import OF_THE_SCHEMA, OF_THE_SERVER, run_checks
 from tests.conftest import database_on
-from tests.listener.surroundings import has_settled, is_up, listening
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import SECRET, Finished, tutorwatch
+from tests.support.command import SECRET, Finished, tutorwatch
+from tests.support.listening import has_settled, is_up, listening
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 
 ALIVE = f"""
     INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)

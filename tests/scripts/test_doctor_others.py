@@ -11,9 +11,9 @@ from psycopg.conninfo import make_conninfo
 
 from rules.generation import LOCK_SEED
 from scripts.doctor import others
-from tests.migrations.recorded import insert_sessions
-from tests.platform import Platform
 from tests.scripts.test_doctor import doctor, healthy_url, run, troubles
+from tests.support.platform import Platform
+from tests.support.recorded import insert_sessions
 
 __all__ = ["healthy_url"]
 

@@ -7,7 +7,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from scripts.environment import SETTINGS, is_secret, variable
-from tests.scripts.command import SECRET, Finished, tutorwatch
+from tests.support.command import SECRET, Finished, tutorwatch
 
 URL = f"postgresql://tim:{SECRET}@127.0.0.1:1/none"
 

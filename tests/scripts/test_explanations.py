@@ -10,9 +10,9 @@ from psycopg.conninfo import make_conninfo
 from database.connections import connect
 from database.errors import CannotEvaluateError, SchemaMismatchError
 from scripts.explanations import explain, explain_all
-from tests.platform import Platform
-from tests.roles import LISTENER
-from tests.scripts.command import tutorwatch
+from tests.support.command import tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER
 
 WRITING = [
     ["automation", "off"],

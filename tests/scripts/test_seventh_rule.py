@@ -9,9 +9,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.faults.dashboard import browser, sign_in
-from tests.platform import Platform
-from tests.scripts.command import NO_EMBEDDED_DATABASE, Finished, Running, environment
+from tests.support.command import NO_EMBEDDED_DATABASE, Finished, Running, environment
+from tests.support.dashboard_process import browser, sign_in
+from tests.support.platform import Platform
 
 FOLDER = Path(__file__).parent / "seventh"
 PROGRAM = (sys.executable, FOLDER / "tutorwatch.py")

@@ -1,5 +1,5 @@
 """Fixtures: those of the dashboard's tests."""
 
-from tests.web.conftest import admin, nobody, open_browser, people, server, settings, sign_in, subscribed
+from tests.support.browsers import admin, nobody, open_browser, people, server, settings, sign_in, subscribed
 
 __all__ = ["admin", "nobody", "open_browser", "people", "server", "settings", "sign_in", "subscribed"]

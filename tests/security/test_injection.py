@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 from sqlalchemy import event
 
-from tests.platform import Platform
-from tests.web.conftest import ALERT, SESSION, Browser, SignIn, token_on
+from tests.support.browsers import ALERT, SESSION, Browser, SignIn, token_on
+from tests.support.platform import Platform
 from web.keys import ENGINE
 
 SCRIPT = """'"></textarea></title><x-injected onload="x()"></x-injected><script>x()</script>{{7*7}}javascript:x()"""

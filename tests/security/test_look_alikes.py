@@ -3,8 +3,8 @@
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.platform import Platform
-from tests.web.conftest import Browser, post
+from tests.support.browsers import Browser, post
+from tests.support.platform import Platform
 from web.auth import slowdown, store
 
 KELVIN = "\N{KELVIN SIGN}im@example.test"

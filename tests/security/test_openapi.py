@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.web.conftest import ALERT
+from tests.support.browsers import ALERT
 from web.views.api.endpoints import DOCUMENT
 
 SETTINGS: dict[str, Any] = {

@@ -20,11 +20,9 @@ from aiohttp import web
 from aiohttp.test_utils import unused_port
 from joserfc.jwk import RSAKey
 
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.scripts.command import Running
-from tests.web.conftest import Browser, Opener
-from tests.web.openid import (
+from tests.support.browsers import Browser, Opener
+from tests.support.command import Running
+from tests.support.openid import (
     CLIENT_ID,
     CLIENT_SECRET,
     KEY,
@@ -40,6 +38,8 @@ from tests.web.openid import (
     serving_provider,
     sign_in,
 )
+from tests.support.platform import Platform
+from tests.support.roles import WEB
 from web.auth import slowdown
 from web.auth.cookies import SIGN_IN, digest
 from web.auth.openid import provider as openid_provider

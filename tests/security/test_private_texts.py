@@ -13,8 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.life import Outcome, acknowledge, resolve
 from scripts import accounts
-from tests.platform import NOW, Platform, naive
-from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, insert_alert, read_page
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, insert_alert, read_page
+from tests.support.platform import NOW, Platform, naive
 from tests.web.test_access import address, token_of
 from web.keys import ENGINE
 from web.queries.texts import SOURCES

@@ -20,10 +20,10 @@ from migrations import rights, upgrade
 from migrations.sql import read_sql
 from scripts import accounts
 from tests.conftest import database_on
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB, Role
-from tests.scripts.command import find_psql, tutorwatch
 from tests.security import privileges
+from tests.support.command import find_psql, tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB, Role
 from web.auth import store
 from web.auth.cookies import digest
 from web.auth.passwords import new_password

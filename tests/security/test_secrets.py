@@ -8,10 +8,10 @@ import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.scripts.command import Running, eventually, tutorwatch
-from tests.web.conftest import ALERT, insert_alert
+from tests.support.browsers import ALERT, insert_alert
+from tests.support.command import Running, eventually, tutorwatch
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 from web.auth import store
 from web.auth.cookies import digest, form_token
 

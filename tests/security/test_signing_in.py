@@ -13,8 +13,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.platform import Platform
-from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, post, token_on
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, post, token_on
+from tests.support.platform import Platform
 from web.auth.cookies import SIGN_IN, form_token, new_token
 from web.http.redirects import local_path
 from web.routes import ROUTES

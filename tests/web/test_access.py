@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.web.conftest import ALERT, SESSION, Browser, Opener, SignIn, token_on
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, token_on
 from web.auth.access import Rule
 from web.auth.cookies import SIGN_IN, form_token
 from web.auth.identity import Access

@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.platform import Platform
-from tests.web.conftest import Browser, Opener, SignIn, post, read_page
+from tests.support.browsers import Browser, Opener, SignIn, post, read_page
+from tests.support.platform import Platform
 from web.auth import passwords, slowdown
 from web.auth.cookies import BROWSER
 from web.auth.passwords import Passwords, TooBusyError, WeakPasswordError, check_password

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
 from scripts.errors import CommandError
-from tests.platform import Platform
+from tests.support.platform import Platform
 from web.auth.passwords import Parameters, WeakPasswordError, compute_key
 
 PASSWORD = "correct horse battery"

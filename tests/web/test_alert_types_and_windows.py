@@ -9,8 +9,8 @@ import pytest
 from rules.registry import THRESHOLDS
 from rules.settings import thresholds
 from rules.thresholds import Thresholds, Unit
-from tests.platform import Platform
-from tests.web.conftest import Browser, SignIn, insert_alert, read_page
+from tests.support.browsers import Browser, SignIn, insert_alert, read_page
+from tests.support.platform import Platform
 
 WINDOWS = [threshold.name for threshold in THRESHOLDS if threshold.unit is Unit.DAYS]
 

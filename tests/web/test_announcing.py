@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from listener.sweep import sweep
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 
 @pytest.fixture

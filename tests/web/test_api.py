@@ -12,8 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
 from scripts.errors import UsageError
-from tests.platform import Platform, naive
-from tests.web.conftest import ALERT, SESSION, Browser, Opener, insert_alert, token_on
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, insert_alert, token_on
+from tests.support.platform import Platform, naive
 from web.auth.identity import Scope
 from web.live.hub import HUB
 from web.routes import ROUTES

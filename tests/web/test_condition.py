@@ -9,10 +9,10 @@ from aiohttp.test_utils import TestServer
 
 from database import condition_keeper
 from database.condition import Check
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.scripts.command import eventually
-from tests.web.conftest import Browser, SignIn, read_page
+from tests.support.browsers import Browser, SignIn, read_page
+from tests.support.command import eventually
+from tests.support.platform import Platform
+from tests.support.roles import WEB
 from web.keys import CONDITION
 from web.live import condition
 

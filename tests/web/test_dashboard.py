@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime, timedelta
 
-from tests.platform import Platform
-from tests.web.conftest import Browser, read_page
+from tests.support.browsers import Browser, read_page
+from tests.support.platform import Platform
 
 YESTERDAY = datetime.now(UTC) - timedelta(days=1)
 

@@ -12,8 +12,8 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from rules.thresholds import Thresholds
-from tests.roles import WEB
-from tests.web.conftest import Browser, token_on
+from tests.support.browsers import Browser, token_on
+from tests.support.roles import WEB
 from tests.web.database_door import DatabaseDoor
 from web.app import create_app
 from web.database import FIRST_ANSWER_SECONDS

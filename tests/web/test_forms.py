@@ -7,8 +7,8 @@ import aiohttp
 import pytest
 
 from rules.life import Outcome
-from tests.platform import Platform
-from tests.web.conftest import ALERT, Browser, SignIn, insert_alert, post, read_page, token_on
+from tests.support.browsers import ALERT, Browser, SignIn, insert_alert, post, read_page, token_on
+from tests.support.platform import Platform
 from web.settings import WebSettings
 
 ACKNOWLEDGE = f"/alerts/{ALERT}/acknowledge"

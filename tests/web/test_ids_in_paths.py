@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from tests.platform import Platform
-from tests.security.raw import request, send
-from tests.web.conftest import Browser, SignIn, insert_alert, post
+from tests.support.browsers import Browser, SignIn, insert_alert, post
+from tests.support.platform import Platform
+from tests.support.raw_requests import request, send
 from web.auth.cookies import SIGN_IN
 from web.http.paths import id_in_path, path_part
 

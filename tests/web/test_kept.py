@@ -9,8 +9,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from rules.life import Outcome
-from tests.platform import Platform
-from tests.web.conftest import ALERT, Browser, SignIn, post
+from tests.support.browsers import ALERT, Browser, SignIn, post
+from tests.support.platform import Platform
 from web import queries
 from web.live.hub import HUB
 from web.live.kept import Kept

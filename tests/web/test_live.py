@@ -11,8 +11,8 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestServer
 
-from tests.platform import Platform
-from tests.web.conftest import Browser, SignIn, insert_alert, post
+from tests.support.browsers import Browser, SignIn, insert_alert, post
+from tests.support.platform import Platform
 from web.live import hub as live
 from web.live import streams
 from web.live.hub import HUB, MOST_PENDING, Client, Event, EventName

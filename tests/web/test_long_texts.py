@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import String
 
 from database.tables import platform as platform_tables
-from tests.faults.dashboard import browser, dashboard
-from tests.faults.usage import usage
-from tests.platform import Platform
-from tests.web.conftest import ALERT, SESSION, Browser, SignIn, insert_alert
+from tests.support.browsers import ALERT, SESSION, Browser, SignIn, insert_alert
+from tests.support.dashboard_process import browser, dashboard
+from tests.support.platform import Platform
+from tests.support.usage import usage
 from web.queries.texts import SLICE, SOURCES
 
 LENGTH = SLICE + 1000

@@ -7,9 +7,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 
 from migrations import rights
-from tests.platform import Platform
-from tests.roles import LISTENER, WEB
-from tests.web.conftest import ALERT, SESSION, Browser, SignIn, post, read_page
+from tests.support.browsers import ALERT, SESSION, Browser, SignIn, post, read_page
+from tests.support.platform import Platform
+from tests.support.roles import LISTENER, WEB
 from web.keys import CONDITION
 from web.live.hub import HUB
 

@@ -15,11 +15,9 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.thresholds import Thresholds
 from scripts import accounts
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.scripts.command import SECRET, tutorwatch
-from tests.web.conftest import Browser, Opener, post, read_page
-from tests.web.openid import (
+from tests.support.browsers import Browser, Opener, post, read_page
+from tests.support.command import SECRET, tutorwatch
+from tests.support.openid import (
     CLIENT_ID,
     AnyKey,
     OwnProvider,
@@ -33,6 +31,8 @@ from tests.web.openid import (
     serving_provider,
     sign_in,
 )
+from tests.support.platform import Platform
+from tests.support.roles import WEB
 from web.app import create_app
 from web.auth.cookies import SIGN_IN
 from web.auth.openid import provider as openid_provider

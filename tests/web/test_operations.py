@@ -14,9 +14,9 @@ from pydantic import SecretStr
 from database.errors import SchemaMismatchError
 from database.recording import SWITCH_OFF
 from rules.settings import thresholds
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.web.conftest import Browser, insert_alert
+from tests.support.browsers import Browser, insert_alert
+from tests.support.platform import Platform
+from tests.support.roles import WEB
 from web.service import run_web
 from web.settings import WebSettings
 

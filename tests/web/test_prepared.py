@@ -4,8 +4,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 from sqlalchemy import text
 
-from tests.platform import Platform
-from tests.web.conftest import Browser
+from tests.support.browsers import Browser
+from tests.support.platform import Platform
 from web.keys import ENGINE
 from web.live.hub import HUB
 

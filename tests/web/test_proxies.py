@@ -7,7 +7,7 @@ from aiohttp.test_utils import make_mocked_request
 from pydantic import ValidationError
 
 from rules.settings import thresholds
-from tests.web.conftest import Browser, SignIn, post, token_on
+from tests.support.browsers import Browser, SignIn, post, token_on
 from web.app import create_app
 from web.auth.cookies import FORM, SIGN_IN
 from web.auth.proxies import client_address

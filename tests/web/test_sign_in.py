@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.platform import Platform
-from tests.web.conftest import Browser, Opener, SignIn, post, read_page
+from tests.support.browsers import Browser, Opener, SignIn, post, read_page
+from tests.support.platform import Platform
 from web.auth import passwords, slowdown, store
 from web.auth.cookies import SIGN_IN, digest, new_token
 from web.auth.passwords import COST, Cost, NewPassword, Parameters, compute_key

@@ -6,8 +6,8 @@ import pytest
 from aiohttp.test_utils import TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.platform import Platform
-from tests.web.conftest import Browser, post, token_on
+from tests.support.browsers import Browser, post, token_on
+from tests.support.platform import Platform
 from web.auth import store
 from web.auth.cookies import digest
 from web.auth.identity import Scope

@@ -10,7 +10,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestServer
 from pydantic import SecretStr
 
-from tests.web.conftest import Browser, SignIn
+from tests.support.browsers import Browser, SignIn
 from web.live.hub import HUB
 from web.live.streams import POLL_SECONDS
 from web.settings import WebSettings

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
-from tests.platform import NOW, Platform, naive
+from tests.support.platform import NOW, Platform, naive
 
 
 async def insert_alert(

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.thresholds import Thresholds
-from tests.platform import Platform
+from tests.support.platform import Platform
 from web.app import create_app
 from web.auth import store
 from web.auth.cookies import SIGN_IN, digest, new_token

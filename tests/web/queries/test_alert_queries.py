@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.platform import NOW, Platform, naive
+from tests.support.platform import NOW, Platform, naive
 from tests.web.queries.alerts import insert_alert
 from web.auth.identity import Viewer
 from web.queries import AlertsPage, alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of

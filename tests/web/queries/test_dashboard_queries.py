@@ -6,7 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.measures import Ratio
 from rules.thresholds import Thresholds
-from tests.platform import NOW, Platform
+from tests.support.platform import NOW, Platform
 from tests.web.queries.alerts import insert_alert
 from web.queries import (
     SessionsShown,

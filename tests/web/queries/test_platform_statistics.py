@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.thresholds import Thresholds
-from tests.platform import NOW
+from tests.support.platform import NOW
 from web.live import platform_statistics
 from web.live.platform_statistics import STATISTICS_KEPT, STATISTICS_SHOWN, KeptStatistics, StatisticsKeeper
 from web.reading import Reads

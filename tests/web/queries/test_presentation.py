@@ -6,7 +6,7 @@ from decimal import Decimal
 import pytest
 
 from rules.measures import Ratio
-from tests.platform import NOW
+from tests.support.platform import NOW
 from web.queries.platform import Compared
 from web.views.charts import chart
 from web.views.labels import label

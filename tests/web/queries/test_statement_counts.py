@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.settings import thresholds
-from tests.platform import NOW, Platform
+from tests.support.platform import NOW, Platform
 from tests.web.queries.alerts import insert_alert
 from web import queries
 from web.auth.identity import Viewer

@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from tests.platform import Platform
+from tests.support.platform import Platform
 from web.queries import system_state
 
 

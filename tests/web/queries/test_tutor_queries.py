@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.measures import Ratio
 from rules.tutors import every_tutor
-from tests.platform import NOW, Platform, naive
+from tests.support.platform import NOW, Platform, naive
 from tests.web.queries.alerts import insert_alert
 from web.auth.identity import Viewer
 from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page

@@ -19,8 +19,8 @@ from joserfc.jwk import ECKey, OKPKey, RSAKey
 from pydantic import SecretStr
 
 from migrations import rights
-from tests.roles import LISTENER, WEB
-from tests.web.conftest import Browser
+from tests.support.browsers import Browser
+from tests.support.roles import LISTENER, WEB
 from web.auth.openid.provider import CALLBACK
 from web.settings import WebSettings
 

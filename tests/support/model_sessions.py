@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from hypothesis import strategies as st
 
-from tests.rules import model
+from tests.support import model
 
 STUDENTS = ("ann", "ben", "cleo", "dan")
 

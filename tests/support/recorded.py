@@ -9,7 +9,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 CHANNEL = "tutorwatch_changes"
 

@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from tests.roles import ROLES, Role
-from tests.servers import folder_for_servers, server_user
+from tests.support.roles import ROLES, Role
+from tests.support.servers import folder_for_servers, server_user
 
 PORT = 6432
 """Names the socket: no network port is taken."""

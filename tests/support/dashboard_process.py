@@ -8,10 +8,10 @@ from typing import Any
 
 import aiohttp
 
-from tests.faults.scale import either
-from tests.platform import Platform
-from tests.roles import WEB
-from tests.scripts.command import Running
+from tests.support.command import Running
+from tests.support.platform import Platform
+from tests.support.roles import WEB
+from tests.support.scale import either
 from web.auth.cookies import SIGN_IN, digest, new_token
 
 PAGE_SECONDS = either(test=20.0, soak=5.0)

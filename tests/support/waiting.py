@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from tests.platform import Platform
+from tests.support.platform import Platform
 
 T = TypeVar("T")
 

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from tests.platform import NOW, Platform, naive
-from tests.rules import model
+from tests.support import model
+from tests.support.platform import NOW, Platform, naive
 
 Findings = dict[tuple[str, str], Any]
 """What stands for one tutor: ("alert", type) to evidence and value, ("insight", category) to samples and value."""

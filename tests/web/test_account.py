@@ -225,7 +225,7 @@ async def test_people_see_and_end_their_own_sign_ins(admin: Browser, sign_in: Si
     ids = "SELECT id FROM tutorwatch.sign_ins WHERE user_id = 'omar'"
     [omars] = await platform.rows(ids)
     await post(admin, "/account/sign-ins/end", page="/account", sign_in=str(omars))
-    assert "There was none to end" in await read_page(admin, "/account")
+    assert "No sign-in was ended." in await read_page(admin, "/account")
     await post(admin, "/account/sign-ins/end", page="/account")
 
     statuses = [(await each.get("/alerts", allow_redirects=False)).status for each in (admin, elsewhere, third, omar)]

@@ -417,7 +417,7 @@ class TestWithoutPasswords:
         ):
             async with await post(nobody, path, page="/account", **fields) as response:
                 assert response.status == 403
-                assert "Passwords are switched off here" in await response.text()
+                assert "Sign-in with a password is switched off" in await response.text()
         assert "Current password" not in await read_page(nobody, "/account")
 
         refused = "SELECT DISTINCT action, reason FROM tutorwatch.audit_trail WHERE outcome = 'refused' ORDER BY 1"

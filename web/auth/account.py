@@ -76,7 +76,7 @@ async def end_sign_ins(request: web.Request) -> web.StreamResponse:
             ended = int(await store.delete_one_sign_in(conn, user_id, given.sign_in))
         else:
             ended = await _end_others(request, conn)
-    told = {0: "That sign-in had ended already.", 1: "1 sign-in was ended."}
+    told = {0: "No sign-in was ended.", 1: "1 sign-in was ended."}
     return _back(request, "done", told.get(ended, f"{ended} sign-ins were ended."))
 
 

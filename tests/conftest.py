@@ -1,6 +1,5 @@
 """Fixtures: a real PostgreSQL, and for each test a database of its own, cloned from a migrated template."""
 
-import itertools
 import logging
 import os
 import signal
@@ -13,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 from psycopg import sql
-from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
@@ -21,13 +19,12 @@ from migrations import rights, upgrade
 from migrations.sql import read_sql
 from rules.settings import thresholds
 from rules.thresholds import Thresholds
+from tests.support.databases import cloned, own_database
 from tests.support.platform import Platform
 from tests.support.revision_0017 import make_revision_0017
 from tests.support.roles import LISTENER, ROLES, WEB
 from tests.support.scale import IS_SOAK
 from tests.support.servers import folder_for_servers, test_server
-
-_numbers = itertools.count(1)
 
 
 def pytest_xdist_auto_num_workers() -> int:
@@ -72,36 +69,13 @@ def server_url() -> Iterator[str]:
             yield url
 
 
-def database_on(server_url: str, name: str) -> str:
-    """The URL of one of the server's databases, as libpq and psql take it."""
-    if server_url.startswith("postgres"):
-        head, _, query = server_url.partition("?")
-        return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
-    return make_conninfo(server_url, dbname=name)
-
-
-def _create_database(server_url: str, name: str, template: str | None = None) -> str:
-    statement = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
-    if template:
-        statement += sql.SQL(" TEMPLATE {}").format(sql.Identifier(template))
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(statement)
-    return database_on(server_url, name)
-
-
-def _drop_database(server_url: str, name: str) -> None:
-    with psycopg.connect(server_url, autocommit=True) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @pytest.fixture(scope="session")
 def migrated_template(server_url: str, worker_id: str) -> Iterator[str]:
     """A database with everything in it but rows."""
     name = f"tutorwatch_template_{worker_id}"
-    _drop_database(server_url, name)
-    upgrade.migrate(_create_database(server_url, name))
-    yield name
-    _drop_database(server_url, name)
+    with cloned(server_url, name) as url:
+        upgrade.migrate(url)
+        yield name
 
 
 @pytest.fixture(scope="session")
@@ -129,64 +103,57 @@ def served_template(
 ) -> Iterator[str]:
     """The same, and the services have their rights."""
     name = f"tutorwatch_served_{worker_id}"
-    _drop_database(server_url, name)
-    url = _create_database(server_url, name, migrated_template)
-    with psycopg.connect(url, autocommit=True) as connection:
-        assert rights.give(connection, listener=LISTENER.name, web=WEB.name) == []
-    yield name
-    _drop_database(server_url, name)
+    with cloned(server_url, name, migrated_template) as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            assert rights.give(connection, listener=LISTENER.name, web=WEB.name) == []
+        yield name
 
 
 @pytest.fixture(scope="session")
 def platform_template(server_url: str, worker_id: str) -> Iterator[str]:
     """A database with the platform's tables, as deployed: nothing of ours."""
     name = f"tutorwatch_platform_{worker_id}"
-    _drop_database(server_url, name)
-    with psycopg.connect(_create_database(server_url, name)) as connection:
-        connection.execute(read_sql("platform_tables").encode())
-    yield name
-    _drop_database(server_url, name)
+    with cloned(server_url, name) as url:
+        with psycopg.connect(url) as connection:
+            connection.execute(read_sql("platform_tables").encode())
+        yield name
 
 
 @pytest.fixture(scope="session")
 def revision_0017_template(server_url: str, worker_id: str) -> Iterator[str]:
     """A database as version 0.1.0 left it, without rows."""
     name = f"tutorwatch_0017_{worker_id}"
-    _drop_database(server_url, name)
-    make_revision_0017(_create_database(server_url, name))
-    yield name
-    _drop_database(server_url, name)
-
-
-def _clone(server_url: str, worker_id: str, template: str | None) -> Iterator[str]:
-    name = f"tutorwatch_test_{worker_id}_{next(_numbers)}"
-    _drop_database(server_url, name)
-    yield _create_database(server_url, name, template)
-    _drop_database(server_url, name)
+    with cloned(server_url, name) as url:
+        make_revision_0017(url)
+        yield name
 
 
 @pytest.fixture
 def database_url(server_url: str, worker_id: str, served_template: str) -> Iterator[str]:
     """A migrated database of the test's own, as its owner; the services come in as `tests.support.roles` has them."""
-    yield from _clone(server_url, worker_id, served_template)
+    with own_database(server_url, worker_id, served_template) as url:
+        yield url
 
 
 @pytest.fixture
 def platform_url(server_url: str, worker_id: str, platform_template: str) -> Iterator[str]:
     """A platform database of the test's own that Tutorwatch has not joined yet."""
-    yield from _clone(server_url, worker_id, platform_template)
+    with own_database(server_url, worker_id, platform_template) as url:
+        yield url
 
 
 @pytest.fixture
 def revision_0017_url(server_url: str, worker_id: str, revision_0017_template: str) -> Iterator[str]:
     """A database of the test's own at revision 0017, the last one of version 0.1.0."""
-    yield from _clone(server_url, worker_id, revision_0017_template)
+    with own_database(server_url, worker_id, revision_0017_template) as url:
+        yield url
 
 
 @pytest.fixture
 def empty_url(server_url: str, worker_id: str) -> Iterator[str]:
     """An empty database of the test's own."""
-    yield from _clone(server_url, worker_id, None)
+    with own_database(server_url, worker_id, None) as url:
+        yield url
 
 
 @pytest.fixture

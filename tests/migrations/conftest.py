@@ -7,9 +7,8 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from tests.conftest import database_on
 from tests.support.catalog import snapshot
-from tests.support.databases import cloned
+from tests.support.databases import cloned, database_on
 
 
 @pytest.fixture(scope="session")

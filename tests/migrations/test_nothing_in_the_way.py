@@ -4,7 +4,7 @@ import psycopg
 import pytest
 
 from migrations.manifest import INDEXES
-from tests.conftest import database_on
+from tests.support.databases import database_on
 
 # Whatever depends on something in schema public, and what on: in a database with Tutorwatch more than without.
 _DEPENDING = """

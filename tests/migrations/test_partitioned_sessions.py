@@ -18,9 +18,9 @@ from migrations.uninstall import uninstall
 from rules.generation import generate
 from rules.thresholds import Thresholds
 from tests.migrations.waiting import until_blocked
-from tests.rules.test_many_against_model import Chance
 from tests.support import model, partitioned
 from tests.support.catalog import snapshot
+from tests.support.chance import Chance
 from tests.support.command import psql
 from tests.support.databases import check, cloned
 from tests.support.interruptions import migrate_up_to

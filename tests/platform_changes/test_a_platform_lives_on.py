@@ -9,9 +9,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.rules.test_platform_sample import TABLES, read
 from tests.support.command import Running, eventually, tutorwatch
 from tests.support.platform import Platform
+from tests.support.platform_sample import TABLES, read
 from tests.support.roles import LISTENER, WEB
 
 MINUTE = 60.0

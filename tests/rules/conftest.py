@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
-from tests.conftest import _clone
 from tests.rules.generating import Generation
+from tests.support.databases import own_database
 from tests.support.platform import Platform
 
 _WIPE = b"""
@@ -29,7 +29,8 @@ _WIPE = b"""
 @pytest.fixture(scope="session")
 def rules_database_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
     """A migrated database for all tests of the rules."""
-    yield from _clone(server_url, worker_id, migrated_template)
+    with own_database(server_url, worker_id, migrated_template) as url:
+        yield url
 
 
 @pytest.fixture

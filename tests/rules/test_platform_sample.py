@@ -1,10 +1,7 @@
 """Sessions as the platform itself makes them: generation leaves what the plain model says."""
 
-import csv
-from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import timedelta
 from decimal import Decimal
-from pathlib import Path
 
 import pytest
 
@@ -12,37 +9,8 @@ from rules.generation import Generated
 from tests.rules.generating import Generation
 from tests.support import model
 from tests.support.model_comparison import difference
-from tests.support.platform import NOW, Platform, naive
-
-SAMPLE = Path(__file__).parents[1] / "data" / "platform-sample"
-TABLES = (
-    "users",
-    "subjects",
-    "tutors",
-    "students",
-    "sessions",
-    "session_audio_metrics",
-    "session_video_metrics",
-    "session_screen_metrics",
-    "session_feedback",
-)
-
-EXPORTED_AT = naive(NOW)
-Row = dict[str, str | datetime | None]
-
-
-def read(table: str, *, at: datetime = EXPORTED_AT) -> Iterator[Row]:
-    """The table's rows, as if exported at that instant."""
-    with (SAMPLE / f"{table}.csv").open(newline="") as file:
-        for values in csv.DictReader(file):
-            row: Row = {}
-            for column, value in values.items():
-                if column.endswith("_offset_s"):
-                    offset = timedelta(seconds=int(value)) if value else None
-                    row[column.removesuffix("_offset_s")] = None if offset is None else at + offset
-                else:
-                    row[column] = value or None
-            yield row
+from tests.support.platform import NOW, Platform
+from tests.support.platform_sample import TABLES, read
 
 
 @pytest.fixture

@@ -1,41 +1,22 @@
 """What generation asks of the database: a handful of statements, each through an index."""
 
-import json
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, LiteralString
 
 import psycopg
 import pytest
-from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
 from rules.generation import generate
 from rules.insights.high_engagement import ENGAGEMENT
 from rules.statistics import load_statistics
 from rules.thresholds import Thresholds
-from tests.conftest import _clone
 from tests.rules.generating import Generation
+from tests.support.databases import own_database
 from tests.support.platform import NOW, Platform
-
-Statement = tuple[str, Any]
-
-
-@contextmanager
-def watched(engine: AsyncEngine) -> Iterator[list[Statement]]:
-    """The statements sent through the engine meanwhile, with their parameters."""
-    statements: list[Statement] = []
-
-    def note(_conn: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _executemany: bool) -> None:
-        statements.append((statement, parameters))
-
-    event.listen(engine.sync_engine, "before_cursor_execute", note)
-    try:
-        yield statements
-    finally:
-        event.remove(engine.sync_engine, "before_cursor_execute", note)
+from tests.support.statements import explained, nodes, watched
 
 
 async def write_alerts_and_insights(platform: Platform, tutors: list[str]) -> None:
@@ -115,30 +96,12 @@ _FILL = b"""
 @pytest.fixture
 def large_database_url(server_url: str, worker_id: str, migrated_template: str) -> Iterator[str]:
     """A database of a large platform: a thousand tutors, 100,000 sessions with their metrics over a year."""
-    for url in _clone(server_url, worker_id, migrated_template):
+    with own_database(server_url, worker_id, migrated_template) as url:
         with psycopg.connect(url) as connection:
             connection.execute(_FILL)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
         yield url
-
-
-def nodes(plan: Any, kind: str) -> Iterator[dict[str, Any]]:
-    """All of that kind in a plan."""
-    if isinstance(plan, dict):
-        if plan.get("Node Type") == kind:
-            yield plan
-        plan = list(plan.values())
-    if isinstance(plan, list):
-        for part in plan:
-            yield from nodes(part, kind)
-
-
-async def explained(conn: AsyncConnection, statement: Statement, options: str = "") -> Any:
-    """The plan of the statement with its parameters."""
-    sql, parameters = statement
-    plan = (await conn.exec_driver_sql(f"EXPLAIN ({options} FORMAT JSON) {sql}", parameters)).scalar_one()
-    return plan if isinstance(plan, list) else json.loads(plan)
 
 
 async def explained_statistics(url: str, tutors: list[str], limits: Thresholds, options: str = "") -> Any:

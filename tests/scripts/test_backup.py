@@ -11,11 +11,11 @@ from aiohttp.test_utils import TestClient, TestServer
 from psycopg import sql
 
 from rules.settings import thresholds
-from tests.conftest import database_on
 from tests.scripts.test_doctor import ALIVE, troubles
 from tests.support.browsers import post
 from tests.support.catalog import snapshot
 from tests.support.command import find_program, psql, tutorwatch
+from tests.support.databases import database_on
 from tests.support.listening import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB

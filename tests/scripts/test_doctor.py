@@ -18,8 +18,8 @@ from database.canary import MARKER
 from listener.settings import ListenerSettings
 from scripts.doctor import server
 from scripts.doctor.checks import OF_THE_SCHEMA, OF_THE_SERVER, run_checks
-from tests.conftest import database_on
 from tests.support.command import SECRET, Finished, tutorwatch
+from tests.support.databases import database_on
 from tests.support.listening import has_settled, is_up, listening
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB

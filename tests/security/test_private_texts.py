@@ -13,9 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.life import Outcome, acknowledge, resolve
 from scripts import accounts
-from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, insert_alert, read_page
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, address, insert_alert, read_page, token_of
 from tests.support.platform import NOW, Platform, naive
-from tests.web.test_access import address, token_of
 from web.keys import ENGINE
 from web.queries.texts import SOURCES
 from web.routes import ROUTES

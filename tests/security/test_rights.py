@@ -19,9 +19,9 @@ from database.connections import open_engine
 from migrations import rights, upgrade
 from migrations.sql import read_sql
 from scripts import accounts
-from tests.conftest import database_on
 from tests.security import privileges
 from tests.support.command import find_psql, tutorwatch
+from tests.support.databases import database_on
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB, Role
 from web.auth import store

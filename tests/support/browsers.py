@@ -19,9 +19,10 @@ from tests.support.platform import Platform
 from tests.support.roles import WEB
 from web.app import create_app
 from web.auth import store
-from web.auth.cookies import SIGN_IN, digest, new_token
+from web.auth.cookies import SIGN_IN, digest, form_token, new_token
 from web.keys import SETTINGS
 from web.live.hub import HUB
+from web.routes import Route
 from web.service import SERVING, runner_of
 from web.settings import WebSettings
 
@@ -167,3 +168,22 @@ async def read_page(browser: Browser, path: str) -> str:
     """The text of a page; without what makes it safe for HTML."""
     async with browser.get(path) as response:
         return unescape(await response.text())
+
+
+def address(route: Route) -> tuple[str, str]:
+    """The route with the ids of Ann, her alert and her session in its path."""
+    path = route.path
+    if path.startswith(("/alerts/", "/api/alerts/")):
+        start, end = path.split("/{", 1)[0], path.rsplit("/", 1)[1]
+        return route.method, f"{start}/{ALERT}/{end}"
+    if "/texts/" in path:
+        return route.method, path.format(kind="alert", id=ALERT, field="description")
+    return route.method, path.replace("{id}", str(SESSION) if path.startswith("/sessions/") else "ann")
+
+
+async def token_of(browser: Browser) -> str:
+    """The form token of whoever is signed in, or of a stranger."""
+    for cookie in browser.session.cookie_jar:
+        if cookie.key == SIGN_IN:
+            return form_token(cookie.value)
+    return await token_on(browser)

@@ -1,13 +1,14 @@
-"""Databases and roles beyond what the shared fixtures give a test."""
+"""Databases for tests: cloned from a template, and dropped at the end."""
 
+import itertools
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from migrations import upgrade
-from tests.conftest import database_on
 
 
 def check(database_url: str) -> list[str]:
@@ -25,9 +26,17 @@ def revision_of(database_url: str) -> str | None:
         return str(found[0])
 
 
+def database_on(server_url: str, name: str) -> str:
+    """The URL of one of the server's databases, as libpq and psql take it."""
+    if server_url.startswith("postgres"):
+        head, _, query = server_url.partition("?")
+        return f"{head.rsplit('/', 1)[0]}/{name}" + (f"?{query}" if query else "")
+    return make_conninfo(server_url, dbname=name)
+
+
 @contextmanager
 def cloned(server_url: str, name: str, template: str | None = None, *, owner: str | None = None) -> Iterator[str]:
-    """A database that is dropped at the end."""
+    """The URL of a database that is dropped at the end; one of that name that is there already is replaced."""
     drop = sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     create = sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name))
     if template:
@@ -37,7 +46,18 @@ def cloned(server_url: str, name: str, template: str | None = None, *, owner: st
     with psycopg.connect(server_url, autocommit=True) as connection:
         connection.execute(drop)
         connection.execute(create)
-        try:
-            yield database_on(server_url, name)
-        finally:
+    try:
+        yield database_on(server_url, name)
+    finally:
+        with psycopg.connect(server_url, autocommit=True) as connection:
             connection.execute(drop)
+
+
+_numbers = itertools.count(1)
+
+
+@contextmanager
+def own_database(server_url: str, worker_id: str, template: str | None) -> Iterator[str]:
+    """The URL of a database that no other test uses: a copy of the template, or empty."""
+    with cloned(server_url, f"tutorwatch_test_{worker_id}_{next(_numbers)}", template) as url:
+        yield url

@@ -6,7 +6,7 @@ import psycopg
 
 from migrations.sql import read_sql
 
-BESIDE_ITS_TABLES = Path(__file__).parent / "data/revision_0017.sql"
+BESIDE_ITS_TABLES = Path(__file__).parents[1] / "data/revision_0017.sql"
 """Functions, triggers and indexes of that revision."""
 
 

@@ -8,9 +8,8 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, token_on
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, address, token_of
 from web.auth.access import Rule
-from web.auth.cookies import SIGN_IN, form_token
 from web.auth.identity import Access
 from web.routes import ROUTES, Route
 
@@ -61,17 +60,6 @@ EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("GET", "/readyz"): (200, 200, 200, 200, 200),
     ("GET", "/metrics"): (404, 404, 404, 404, 404),
 }
-
-
-def address(route: Route) -> tuple[str, str]:
-    """The route with the ids of Ann, her alert and her session in its path."""
-    path = route.path
-    if path.startswith(("/alerts/", "/api/alerts/")):
-        start, end = path.split("/{", 1)[0], path.rsplit("/", 1)[1]
-        return route.method, f"{start}/{ALERT}/{end}"
-    if "/texts/" in path:
-        return route.method, path.format(kind="alert", id=ALERT, field="description")
-    return route.method, path.replace("{id}", str(SESSION) if path.startswith("/sessions/") else "ann")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path.split('{id:')[0]}")
@@ -154,14 +142,6 @@ async def ask(browser: Browser, method: str, path: str) -> Any:
     async with browser.request(method, path, allow_redirects=False, **sent) as response:
         location = response.headers.get("Location", "").partition("?")[0]
         return f"{response.status} to {location}" if location else response.status
-
-
-async def token_of(browser: Browser) -> str:
-    """The form token of whoever is signed in, or of a stranger."""
-    for cookie in browser.session.cookie_jar:
-        if cookie.key == SIGN_IN:
-            return form_token(cookie.value)
-    return await token_on(browser)
 
 
 async def test_student_is_offered_no_page_of_their_own(sign_in: SignIn) -> None:

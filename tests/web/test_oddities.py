@@ -9,10 +9,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 from yarl import URL
 
-from tests.support.browsers import ALERT, SESSION, Browser, SignIn
+from tests.support.browsers import ALERT, SESSION, Browser, SignIn, token_of
 from tests.support.platform import Platform
 from tests.support.raw_requests import request, send
-from tests.web.test_access import token_of
 from web.auth.cookies import FLASH, FORM, SIGN_IN
 from web.http.cursors import encode_cursor
 from web.queries.alerts import AlertFilter

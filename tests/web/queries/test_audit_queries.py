@@ -5,8 +5,8 @@ from datetime import UTC, date, datetime
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-from tests.rules.test_statements import explained, nodes, watched
 from tests.support.platform import Platform
+from tests.support.statements import explained, nodes, watched
 from web.auth.audit import Action
 from web.queries import audit_page
 from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Every command starts processes, the tests hundreds: compiled modules are kept, whatever the surroundings prefer.
+# Every command starts processes, the tests hundreds: compiled modules are kept, whatever the environment says.
 unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: run test soak check browser setup bench lock clean

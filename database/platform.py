@@ -90,7 +90,7 @@ class Missing:
         return next((each for each in self.features if each.feature is feature), None)
 
     def lacks(self, table: str, column: str) -> bool:
-        """Whether the column can't be read."""
+        """Return whether the column can't be read."""
         return any((table, column) in each.columns for each in self.features)
 
     @property

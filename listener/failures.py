@@ -171,7 +171,7 @@ async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception
 
 
 def _is_transient(error: Exception) -> bool:
-    """Whether something else than the tutor's own changes may cure it: then nobody is dead-lettered for it."""
+    """Return whether something else than the tutor's own changes may cure it: then nobody is dead-lettered for it."""
     return isinstance(error, TransientError) or is_about_schema(error)
 
 

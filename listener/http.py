@@ -97,7 +97,7 @@ def _app(engine: AsyncEngine, keeper: ConditionKeeper, listening: Listening) -> 
 
 
 def can_evaluate(known: KnownCondition) -> bool:
-    """Whether nothing is known that keeps listeners from evaluating; False where nothing is known."""
+    """Return whether nothing is known that keeps listeners from evaluating; False where nothing is known."""
     return known.checks is not None and known.checks <= STILL_READY
 
 

@@ -40,7 +40,7 @@ class Schedule:
         return max(self._polled_at + min(0.001 * 2.0 ** min(doublings, 10), LONGEST_GAP_SECONDS) - now, 0.0)
 
     def sweep_is_due(self, now: float) -> bool:
-        """Whether it is time to see if a sweep over all tutors is due."""
+        """Return whether it is time to see if a sweep over all tutors is due."""
         return now >= self._sweep_due_at
 
     def swept(self, now: float) -> None:
@@ -61,7 +61,7 @@ class Schedule:
         self._long_at = now if self.is_full(claim) else now + self._pace.expected(len(claim.tutor_ids))
 
     def is_full(self, claim: Claim) -> bool:
-        """Whether the claim got as much as it could: there may be more, which a second batch can begin with at once."""
+        """Return whether the claim got as much as it could: a second batch can begin with the rest at once."""
         return claim.changes >= self._settings.batch_size
 
     def long_in(self, now: float) -> float | None:

@@ -110,7 +110,7 @@ class PlatformWatch:
 
     @property
     def allows_claims(self) -> bool:
-        """Whether anything may be evaluated: also as a trial, if only that can show whether it goes again."""
+        """Return whether anything may be evaluated: also as a trial, if only that can show whether it goes again."""
         return self.blocked is None or (not self.blocked.is_explained and self.pause == 0.0)
 
     def as_json(self) -> dict[str, Any]:

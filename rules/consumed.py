@@ -27,7 +27,7 @@ from rules.sources import TUTOR_IDS
 
 
 def is_of_ours() -> ColumnElement[bool]:
-    """Whether an alert is of a type that Tutorwatch opens; as text, since the platform's enum may lack one of them."""
+    """Return whether an alert is of a type that Tutorwatch opens; as text: the platform's enum may lack some of them."""
     return cast(alerts.c.alert_type, Text).in_([_literal(alert_type) for alert_type in ALERT_RULES])
 
 
@@ -67,7 +67,7 @@ def consumed(*sources: FromClause) -> CTE:
 
 
 def is_consumed(alert_type: str, session: Any, *, among: CTE) -> ColumnElement[bool]:
-    """Whether the session (`id`, `tutor_id`, `at`) opens no alert of the type any more.
+    """Return whether the session (`id`, `tutor_id`, `at`) opens no alert of the type any more.
 
     Another alert was based on it: one that was resolved, deleted or moved, or another tutor's open one. A resolved
     alert from before Tutorwatch, which has no evidence, consumed all that is dated up to its resolution. `among` is

@@ -33,7 +33,7 @@ class Explained:
 
     @property
     def is_alert(self) -> bool:
-        """Whether it is an alert's rule, not an insight's."""
+        """Return whether it is an alert's rule, not an insight's."""
         return isinstance(self.rule, AlertRule)
 
     @property
@@ -54,7 +54,7 @@ class Explained:
 
     @property
     def holds(self) -> bool:
-        """Whether the rule holds, and speaks."""
+        """Return whether the rule holds, and speaks."""
         return self.verdict.decision is Decision.HOLDS and not self.is_off
 
 

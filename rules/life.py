@@ -116,12 +116,12 @@ def _keep_resolution(alert_id: UUID, resolution: dict[str, Any]) -> Insert:
 
 
 def is_its_evidence() -> ColumnElement[bool]:
-    """Whether the row of `alert_evidence` is the alert's: evidence follows an alert that a client moves."""
+    """Return whether the row of `alert_evidence` is the alert's: evidence follows an alert that a client moves."""
     return alert_evidence.c.alert_id == alerts.c.id
 
 
 def is_its_resolution() -> ColumnElement[bool]:
-    """Whether the row of `alert_resolutions` is about the alert's resolution as it stands, not about an earlier one."""
+    """Return whether the row of `alert_resolutions` is about the alert's present resolution, not an earlier one."""
     return and_(
         alert_resolutions.c.alert_id == alerts.c.id,
         alerts.c.resolved,

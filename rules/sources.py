@@ -153,7 +153,7 @@ def with_metrics(session: FromClause = sessions) -> FromClause:
 
 
 def meets(where: Condition) -> ColumnElement[bool]:
-    """Whether a row of `sessions` meets a rule's condition that needs no threshold."""
+    """Return whether a row of `sessions` meets a rule's condition that needs no threshold."""
     found: ColumnElement[bool] = where(Columns(sessions), Batch(frozenset()))
     return found
 
@@ -214,7 +214,7 @@ def _dated(at: ColumnElement[datetime]) -> Select[Any]:
 
 
 def converted(session: FromClause) -> ColumnElement[bool]:
-    """Whether the session's student has a later session with the same tutor that isn't cancelled."""
+    """Return whether the session's student has a later session with the same tutor that isn't cancelled."""
     later = sessions.alias("later")
     return exists().where(
         later.c.tutor_id == session.c.tutor_id,

@@ -38,7 +38,7 @@ class Verdict:
 
     @property
     def is_met(self) -> bool:
-        """Whether the rule's condition is met, be it by consumed sessions only."""
+        """Return whether the rule's condition is met, be it by consumed sessions only."""
         return self.decision in (Decision.HOLDS, Decision.CONSUMED)
 
 

@@ -9,7 +9,7 @@ DAYS = Threshold("high_reschedule_days", 30, Unit.DAYS, "Window of high_reschedu
 
 
 def rescheduled_by_tutor(session: Session, _thresholds: Compared) -> object:
-    """Whether it is the tutor who moved the session."""
+    """Return whether it is the tutor who moved the session."""
     return (session.status == "rescheduled") & (session.rescheduled_by == "tutor")
 
 

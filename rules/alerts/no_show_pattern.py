@@ -9,7 +9,7 @@ DAYS = Threshold("no_show_pattern_days", 30, Unit.DAYS, "Window of no_show_patte
 
 
 def missed_by_tutor(session: Session, _thresholds: Compared) -> object:
-    """Whether it is the tutor who didn't come."""
+    """Return whether it is the tutor who didn't come."""
     return session.status == "no_show_tutor"
 
 

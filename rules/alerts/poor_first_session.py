@@ -12,7 +12,7 @@ LEAST = Threshold("poor_first_session_least", 1, Unit.COUNT, "Poor first session
 
 
 def is_poor(session: Session, thresholds: Compared) -> object:
-    """Whether the session's score is too low."""
+    """Return whether the session's score is too low."""
     return session.overall_session_score < thresholds[BELOW]
 
 

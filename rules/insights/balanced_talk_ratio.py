@@ -13,7 +13,7 @@ SHARE = Threshold("insight_balanced_talk_share", Decimal("0.70"), Unit.SHARE, "b
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the session's talk ratio is balanced."""
+    """Return whether the session's talk ratio is balanced."""
     return (session.tutor_talk_ratio >= thresholds[FROM]) & (session.tutor_talk_ratio <= thresholds[TO])
 
 

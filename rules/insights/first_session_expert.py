@@ -14,7 +14,7 @@ CONVERSIONS = Share("conversions", FIRST_SESSIONS, where="converted")
 
 
 def shows(session: Session, _thresholds: Compared) -> object:
-    """Whether it is a first session, and converted."""
+    """Return whether it is a first session, and converted."""
     return (session.session_number == 1) & session.converted
 
 

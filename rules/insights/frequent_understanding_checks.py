@@ -12,7 +12,7 @@ CHECKS = Average("checks", COMPLETED, of="tutor_checks_understanding_count")
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the session has many checks by itself."""
+    """Return whether the session has many checks by itself."""
     return session.tutor_checks_understanding_count > thresholds[ABOVE]
 
 

@@ -12,7 +12,7 @@ SHARE = Threshold("insight_high_talk_share", Decimal("0.70"), Unit.SHARE, "high_
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the tutor talks too much in the session."""
+    """Return whether the tutor talks too much in the session."""
     return session.tutor_talk_ratio > thresholds[ABOVE]
 
 

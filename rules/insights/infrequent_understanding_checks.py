@@ -12,7 +12,7 @@ CHECKS = Average("checks", COMPLETED, of="tutor_checks_understanding_count")
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the session has few checks by itself."""
+    """Return whether the session has few checks by itself."""
     return session.tutor_checks_understanding_count < thresholds[BELOW]
 
 

@@ -12,7 +12,7 @@ ENGAGEMENT = Average("engagement", COMPLETED, of="engagement")
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the session's engagement is low by itself."""
+    """Return whether the session's engagement is low by itself."""
     return session.engagement < thresholds[BELOW]
 
 

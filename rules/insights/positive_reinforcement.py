@@ -12,7 +12,7 @@ REINFORCEMENT = Average("reinforcement", COMPLETED, of="tutor_positive_reinforce
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether the session has much encouragement by itself."""
+    """Return whether the session has much encouragement by itself."""
     return session.tutor_positive_reinforcement_count > thresholds[ABOVE]
 
 

@@ -12,7 +12,7 @@ SESSIONS = Holding("questioned_sessions", COMPLETED, metric="questions")
 
 
 def shows(session: Session, thresholds: Compared) -> object:
-    """Whether open questions prevail in the session itself."""
+    """Return whether open questions prevail in the session itself."""
     return session.open_ended_questions > thresholds[SHARE] * session.questions
 
 

@@ -1,4 +1,4 @@
-"""Connections to the platform's database: the one place that opens any, so that all of them are alike."""
+"""Connections to the platform's database. No other module opens any, so that all of them have our settings."""
 
 import asyncio
 import logging
@@ -27,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 
 class DatabaseSettings(BaseSettings):
-    """Where the platform's database is. Read from the environment, prefix TUTORWATCH_."""
+    """The platform's database. Read from the environment, prefix TUTORWATCH_."""
 
     model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
@@ -89,7 +89,7 @@ def connect(
 
 
 def connect_as_others(database_url: str) -> psycopg.Connection:
-    """A connection with the settings that any client of this role has, to look at those."""
+    """A connection with the settings that any client of this role gets, for checking those."""
     return psycopg.connect(database_url, connect_timeout=5, client_encoding="UTF8")
 
 
@@ -108,7 +108,7 @@ async def connect_as_client(database_url: str) -> psycopg.AsyncConnection[Any]:
 
 
 class ListeningConnection(psycopg.AsyncConnection[Any]):
-    """Makes our settings anew with every statement, where a pooler keeps them from being the session's."""
+    """A connection that makes our settings with every statement, where a pooler keeps them from being the session's."""
 
     local_settings = b""
     """Empty: the session has them."""
@@ -132,8 +132,8 @@ async def connect_to_listen(
 ) -> AnyConnection:
     """A connection in autocommit mode for LISTEN and what belongs to it. It keeps no plans.
 
-    Raises PooledError where a pooler refuses what we ask for. One that drops it may still give a session: whether
-    notifications arrive is what shows it, and nothing is set that might stay behind: each statement has its own.
+    Raises PooledError where a pooler refuses our settings. A pooler that drops them may still give a session: only
+    the arrival of notifications shows it. Then each statement sets them for itself, so that none stays behind.
     """
     options = connection_options(application_name, database_url)
     with _refusal_as_pooled_error():
@@ -178,9 +178,9 @@ class AnsweredConnection(psycopg.AsyncConnection[Any]):
 class ConnectionFactory:
     """Opens connections: directly or, as the first one shows, through a pooler.
 
-    A pooler that gives out a connection to the server for a transaction at a time passes no `options` on: it refuses
-    them, or drops them without a word. Nothing may stay behind on such a connection either, neither settings nor
-    prepared statements. So settings are made anew in every transaction, for that transaction.
+    A pooler that lends connections to the server for a transaction at a time refuses `options`, or drops them silently.
+    Nothing may stay behind on such a connection, neither settings nor prepared statements. So every transaction sets
+    them for itself.
     """
 
     def __init__(
@@ -201,7 +201,7 @@ class ConnectionFactory:
         return connection
 
     def give_up(self) -> None:
-        """Gives up every connection there is: where one has fallen silent, the others may have, and new ones be had."""
+        """Gives up all connections: if one has fallen silent, others may have, too; new ones can be opened."""
         for connection in tuple(self._connections):
             connection.give_up()
 
@@ -314,7 +314,7 @@ def engine_from(connections: ConnectionFactory, *, keep_connections: int = 0) ->
 
 
 def sync_engine(open_connection: Callable[[], psycopg.Connection]) -> Engine:
-    """An engine that takes its connections from there, for Alembic; it keeps none."""
+    """An engine that opens its connections with this function, for Alembic; it keeps none."""
     return create_engine("postgresql+psycopg://", creator=open_connection, poolclass=NullPool)
 
 
@@ -326,8 +326,8 @@ def _note_kept(_connection: Any, record: Any) -> None:
 
 
 def _drop_stale_plans(context: ExceptionContext) -> None:
-    """Counts a connection as lost whose kept plans the platform's DDL may have overtaken, and with it all that are
-    kept: the work is tried again on a new one, where an error that has nothing to do with plans comes again.
+    """Treats a connection as lost, and all kept ones with it, if the platform's DDL may have made its plans stale: the
+    work is tried again on a new connection, where an error that has nothing to do with plans comes again.
     """
     error = context.original_exception
     if context.connection is None or context.is_disconnect or not is_of_kept_plan(error):

@@ -96,7 +96,7 @@ _LOST_CODES = {"57P01", "57P02", "57P03"}  # terminated, crashed, starting or st
 
 
 def _is_lost(error: BaseException) -> bool:
-    """Return of a transient error whether it means that there is no connection."""
+    """Return whether a transient error means that there is no connection."""
     original: Any = getattr(error, "orig", None) or error
     code = getattr(original, "sqlstate", None)
     return code is None or code.startswith("08") or code in _LOST_CODES

@@ -127,14 +127,14 @@ def _labelled(
 
 
 def _of_condition(condition: Condition) -> Iterator[Metric]:
-    troubled = {problem.check for problem in condition.problems}
+    failing_checks = {problem.check for problem in condition.problems}
     yield _labelled(
         "tutorwatch_condition_ok",
         "Whether a check of the condition of Tutorwatch finds nothing wrong: 1 or 0",
         ("check",),
-        (((check.value,), check not in troubled) for check in Check),
+        (((check.value,), check not in failing_checks) for check in Check),
     )
-    if Check.SCHEMA in troubled:
+    if Check.SCHEMA in failing_checks:
         return  # the rest isn't known
     dead_lettered = condition.dead_lettered
     yield _gauge("tutorwatch_changes_waiting", "Recorded changes that no listener has processed yet", condition.waiting)
@@ -150,7 +150,7 @@ def _of_condition(condition: Condition) -> Iterator[Metric]:
 
 
 def _of_canary(canary: Canary) -> Iterator[Metric]:
-    """Without values where nothing was tried, or what was found says nothing any more."""
+    """The canary's gauges, without values where nothing was tested or the result is out of date."""
     for name, meaning, value_of in (
         ("tutorwatch_canary_ok", "Whether the latest test change was recorded, and answered: 1 or 0", canary.is_ok),
         ("tutorwatch_canary_seconds", "How long the latest test change took, by what was tried", canary.seconds),
@@ -160,13 +160,13 @@ def _of_canary(canary: Canary) -> Iterator[Metric]:
 
 
 def _of_recording(recording: Row[Any], condition: Condition) -> Metric:
-    troubled = {problem.check for problem in condition.problems}
+    failing_checks = {problem.check for problem in condition.problems}
     parts = {
         "switch": recording.switch,
         "triggers": recording.triggers,
         "functions": recording.functions,
-        "platform_schema": Check.PLATFORM not in troubled,
-        "rows": Check.ROWS not in troubled,
+        "platform_schema": Check.PLATFORM not in failing_checks,
+        "rows": Check.ROWS not in failing_checks,
     }
     return _labelled(
         "tutorwatch_recording_ok",

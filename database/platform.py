@@ -86,7 +86,7 @@ class Missing:
     labels: tuple[MissingLabel, ...] = ()
 
     def of(self, feature: Feature) -> MissingFeature | None:
-        """Why the feature is missing; None: it isn't."""
+        """Return the feature as missing, with the reason; None if it isn't."""
         return next((each for each in self.features if each.feature is feature), None)
 
     def lacks(self, table: str, column: str) -> bool:

@@ -60,7 +60,7 @@ class _Server(web.Server):
 
 
 class _Connection(web.RequestHandler):
-    """One connection; whatever is answered on it passes here, but for streams, which have begun before they end."""
+    """One connection. It sees each answer before it is sent, except those of streams, which have begun by then."""
 
     __slots__ = ("_headers",)
 

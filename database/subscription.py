@@ -178,7 +178,7 @@ class _Subscription:
         return conn
 
     async def receive(self, connections: _Connections) -> None:
-        """Passes notifications on until a connection is lost."""
+        """Hands notifications to the handler until a connection is lost."""
         logger.debug("Listening on %s", self.channel)
         self.handler.connected()
         while True:

@@ -50,7 +50,7 @@ class Metrics:
         self.alerts_opened.update(alert.alert_type for alert in batch.generated.alerts)
 
     def as_json(self) -> dict[str, Any]:
-        """By the names under which /metrics knows them."""
+        """The counts by their names in /metrics."""
         return {
             "batches": self.batches,
             "generations": self.generations,
@@ -61,7 +61,7 @@ class Metrics:
 
 
 def log_last_attempt(begun: Failure) -> None:
-    """Before it is made: should it end its listener, too, nothing could be logged afterwards."""
+    """Logs a tutor's last attempt before it is made: if it ends the listener, too, nothing can be logged afterwards."""
     logger.error(
         "Generating tutor %s for the last time (attempt %d): the listener ended in the middle of the one before. Unless"
         " it succeeds, it gives up on the tutor; correct the cause, then run `tutorwatch retry`",
@@ -131,7 +131,7 @@ def _log_summary(summary: Metrics, seconds: float) -> None:
 
 
 def _log_batch(batch: Batch, level: int) -> None:
-    """One line for the batch, one for each alert it opened, one for each tutor that failed."""
+    """Writes a line for the batch, for each alert that it opened, and for each tutor that failed."""
     generated = batch.generated
     logger.log(
         level,

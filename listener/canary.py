@@ -1,4 +1,4 @@
-"""Tries whether recording and waking work: with a session that is never committed, and a change of nobody's."""
+"""Tests whether recording and waking work, with a session that is never committed and a change that concerns nobody."""
 
 import asyncio
 import logging
@@ -21,13 +21,13 @@ from database.errors import TransientError, first_line, sqlstate_of, translating
 logger = logging.getLogger(__name__)
 
 TRY_SECONDS = 3
-"""How long a test of recording may take: longer, and it is in the platform's way, not the other way round."""
+"""How long a test of recording may take, so that it never keeps the platform waiting for long."""
 AGAIN_SECONDS = 30.0
 """When to try again after a test that failed: once recording is repaired, that is soon seen."""
 KEPT_MARKERS = 20
-"""So many of the latest markers stay on record."""
+"""How many of the latest markers stay on record."""
 ANNOUNCED_MARKERS = 20
-"""Of so many a listener remembers that a notification announced them."""
+"""How many announced markers a listener remembers."""
 PAYLOAD = "canary "
 """The beginning of the payload of a marker's notification; its id follows."""
 CANCELLED = "57014"
@@ -104,7 +104,7 @@ _STORE = text("""
 
 
 async def take_if_due(conn: AsyncConnection, *, every_seconds: float) -> float | None:
-    """None where a test is due, and ours from now on: the first of all listeners that sees it takes it. Else the
+    """Return None if a test is due; then it is ours: the first listener that sees it takes it. Otherwise return the
     seconds until it is due.
     """
     found = (await conn.execute(_TAKE_IF_DUE, {"every": every_seconds})).one()
@@ -117,8 +117,8 @@ async def store(conn: AsyncConnection, tried: Tried) -> None:
     await conn.execute(_STORE, values | {"again": AGAIN_SECONDS})
 
 
-# One that still waits is the better witness: another behind it would tell nothing more. One that is neither answered
-# nor in the outbox, somebody has deleted there.
+# A marker that still waits stays: another one behind it would show nothing more. One that is neither answered nor in
+# the outbox has been deleted there.
 _FORGET_MARKERS = text(f"""
     DELETE FROM tutorwatch.canary_markers AS marker
     WHERE marker.answered_at IS NULL AND NOT EXISTS (
@@ -154,14 +154,14 @@ async def send_marker(conn: AsyncConnection) -> UUID:
 
 
 async def send_marker_unless_one_waits(conn: AsyncConnection) -> None:
-    """The same for who doesn't wait for the answer."""
+    """Adds a marker, for a caller that doesn't wait for its answer, unless one is waiting already."""
     await conn.execute(_FORGET_MARKERS)
     if not (await conn.execute(_ONE_WAITS)).scalar_one():
         await send_marker(conn)
 
 
 async def withdraw_marker(conn: AsyncConnection, marker: UUID) -> None:
-    """Takes a marker back that nobody is about to answer."""
+    """Takes back a marker that no listener is answering."""
     await conn.execute(_WITHDRAW, {"id": marker})
 
 
@@ -187,7 +187,7 @@ class Markers:
 
 
 class Canary:
-    """Tries recording now and then, and sends a marker; whichever of several listeners comes first."""
+    """Tests recording at intervals, and sends a marker; of several listeners the first one does it."""
 
     def __init__(self, engine: AsyncEngine, *, every_seconds: float, is_blocked: Callable[[], bool]) -> None:
         self._engine = engine
@@ -197,7 +197,7 @@ class Canary:
         self._has_failed = False
 
     async def run(self) -> None:
-        """Until cancelled. Whatever goes wrong stops nothing else, and is tried again."""
+        """Runs until cancelled. A failure stops nothing else, and is tried again."""
         while True:
             pause = await self._try_if_due()
             await asyncio.sleep(pause)
@@ -220,7 +220,7 @@ class Canary:
         return pause
 
     def _tell_failure(self, error: Exception) -> None:
-        """Once, until it succeeds again."""
+        """Logs it once, until a test succeeds again."""
         level = logging.DEBUG if self._has_failed else logging.ERROR
         logger.log(
             level, "The canary failed; nothing else is affected", exc_info=error, extra={"action": "canary_failed"}
@@ -240,7 +240,7 @@ class Canary:
         return min(self._every_seconds, AGAIN_SECONDS) if tried.outcome is Outcome.UNRECORDED else self._every_seconds
 
     def _tell(self, tried: Tried) -> None:
-        """Once for each change of the outcome."""
+        """Logs each change of the outcome once."""
         before, self._latest = self._latest, tried.outcome
         is_new = before is not tried.outcome
         extra = {"action": f"canary_{tried.outcome}", "duration_ms": round(tried.seconds * 1000)}

@@ -39,7 +39,7 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How often a failing tutor is tried before it is dead-lettered, and how long it waits after its first failure."""
+    """The number of attempts before a failing tutor is dead-lettered, and the delay after its first failure."""
 
     most_attempts: int
     delay_seconds: float
@@ -104,7 +104,7 @@ _SET_ASIDE = text("""
 
 
 async def set_aside(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
-    """Has these tutors generated alone, at once: they are failing, or were in a batch that ended unfinished."""
+    """Puts these tutors on record as due now, each alone: they are failing, or their batch ended unfinished."""
     await conn.execute(_SET_ASIDE, {"tutor_ids": list(tutor_ids)})
 
 
@@ -142,7 +142,7 @@ async def begin_attempt(conn: AsyncConnection, patience: Patience) -> Failure | 
 
 
 def _begun(due: Row[*tuple[Any, ...]], held_by: str | None) -> str:
-    """Return what is true of an attempt until its outcome is known, even if that never comes."""
+    """Return the text for an attempt whose outcome isn't known yet, and may never be."""
     if held_by:
         return f"No outcome yet: when the attempt began, somebody else had the tutor's lock: {held_by}"
     if due.unfinished:
@@ -171,7 +171,7 @@ async def attempt_failed(conn: AsyncConnection, begun: Failure, error: Exception
 
 
 def _is_transient(error: Exception) -> bool:
-    """Return whether something else than the tutor's own changes may cure it: then nobody is dead-lettered for it."""
+    """Return whether something other than the tutor's changes may cure it: then no tutor is dead-lettered for it."""
     return isinstance(error, TransientError) or is_about_schema(error)
 
 

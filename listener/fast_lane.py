@@ -1,4 +1,4 @@
-"""The fast lane: the newest changes needn't wait for a long batch (an import, a tutor with very many sessions)."""
+"""The fast lane: the newest changes don't wait for a long batch (an import, a tutor with very many sessions)."""
 
 import asyncio
 import time
@@ -10,14 +10,14 @@ from listener.schedule import FOLLOW_UP_SECONDS
 
 
 class FastLane:
-    """Processes the newest changes while a long batch is in flight; at other times they are next anyhow."""
+    """Processes the newest changes while a long batch is in flight; at other times the next batch has them."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
         self._schedule, self._signals = context.schedule, context.signals
 
     async def run(self) -> None:
-        """Polls for the newest when there are new ones; and once more, for whoever committed at the same moment."""
+        """Polls when there are new changes, and once more for those that were committed at the same moment."""
         while not self._signals.is_stopping:
             await self._signals.newest.wait()
             self._signals.newest.clear()

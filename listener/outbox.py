@@ -1,4 +1,4 @@
-"""The outbox: what has changed and not been generated yet."""
+"""The outbox: changes that have not been processed yet."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ LOOK_AHEAD = 20
 """How far beyond its oldest changes a claim looks for more of the same tutors: so many batches."""
 
 FEW_CHANGES = 10
-"""How many of the newest changes are taken past a backlog at a time: a generation of so few takes milliseconds."""
+"""How many changes the fast lane takes at a time: a generation of so few takes milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Claim:
 
     @property
     def age_seconds(self) -> float:
-        """Of its oldest change; 0 for an empty claim."""
+        """The age of its oldest change; 0 for an empty claim."""
         return max((self.now - self.oldest_at).total_seconds(), 0.0) if self.oldest_at else 0.0
 
 
@@ -60,7 +60,7 @@ _OLDEST = """
         FROM tutorwatch.outbox ORDER BY id LIMIT :batch_size FOR UPDATE SKIP LOCKED
     )
 """
-# Without those whose tutor is being generated: only the others wait for that one.
+# Without those whose tutor is being generated: a claim would wait for that generation.
 _NEWEST = """
     newest AS MATERIALIZED (
         SELECT id, tutor_id FROM tutorwatch.outbox ORDER BY id DESC LIMIT :batch_size
@@ -121,7 +121,7 @@ _CLAIM_OLDEST, _CLAIM_NEWEST = (
 async def claim(conn: AsyncConnection, batch_size: int, *, own: Collection[str] = ()) -> Claim:
     """Claims the oldest changes that no other listener holds, with later ones of their tutors; empty if there are none.
 
-    `own` are transactions that the caller itself gave up, alive: what they had is not set apart for that.
+    `own` are transactions that the caller itself rolled back: their changes aren't set apart for that.
     """
     values = {"batch_size": batch_size, "look_ahead": LOOK_AHEAD * batch_size, "own": list(own)}
     row = (await conn.execute(_CLAIM_OLDEST, values)).one()
@@ -129,7 +129,7 @@ async def claim(conn: AsyncConnection, batch_size: int, *, own: Collection[str] 
 
 
 async def claim_newest(conn: AsyncConnection, *, own: Collection[str] = ()) -> Claim:
-    """The same with the few newest changes, whatever lies before them; never waits for another generation."""
+    """Claims the few newest changes, however many are older; never waits for another generation."""
     values = {"batch_size": FEW_CHANGES, "look_ahead": 0, "lock_seed": LOCK_SEED, "own": list(own)}
     row = (await conn.execute(_CLAIM_NEWEST, values)).one()
     return Claim(**row._mapping)  # noqa: SLF001 - Row's API
@@ -159,8 +159,8 @@ _GIVE_BACK = text("""
 
 
 async def give_back(conn: AsyncConnection, own: Collection[str]) -> None:
-    """Makes changes that these transactions gave up look as if they had never been claimed.
+    """Makes changes that these transactions gave back look as if they had never been claimed.
 
-    Else another listener would take them for what killed this one, and set their tutors apart.
+    Otherwise another listener would suspect that they killed this one, and set their tutors apart.
     """
     await conn.execute(_GIVE_BACK, {"own": list(own)})

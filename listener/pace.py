@@ -15,7 +15,7 @@ class Pace:
         self._seconds = FIRST_SECONDS
 
     def note(self, tutors: int, seconds: float) -> None:
-        """A batch of so many tutors took so long."""
+        """Takes note of how long a batch of so many tutors took."""
         self._seconds *= STEP if seconds > self.expected(tutors) else 1 / STEP
 
     def expected(self, tutors: int) -> float:

@@ -45,7 +45,7 @@ class Context:
 
     @property
     def patience(self) -> Patience:
-        """With failing tutors."""
+        """The patience with failing tutors."""
         return Patience(self.settings.failure_attempts, self.settings.failure_delay_seconds)
 
     async def commit(self, work: Callable[[AsyncConnection], Awaitable[T]]) -> T:
@@ -75,7 +75,7 @@ class Context:
 
 
 async def process(context: Context, *, newest: bool = False) -> tuple[Claim, Batch | None]:
-    """Return a claim, of the oldest changes or the newest few, and what came of it; no batch of an empty claim.
+    """Return a claim, of the oldest changes or the newest few, and the batch made of it; None for an empty claim.
 
     If a tutor fails, it begins anew to find out who. Raises TransientError, and CannotEvaluateError if the failure
     isn't about single tutors; then nothing stays claimed, and nobody is booked a failure.

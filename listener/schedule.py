@@ -1,4 +1,4 @@
-"""When the outbox is polled next, and which loops of the worker have something to do; without a clock of its own."""
+"""The times of the next polls, and which loops of the worker have something to do; without a clock of its own."""
 
 from listener.batch import Batch
 from listener.outbox import Claim
@@ -9,8 +9,8 @@ RECHECK_SECONDS = 1.0
 """When to poll again for changes that another listener holds: should it die, they are free again."""
 
 FOLLOW_UP_SECONDS = (0.025, 0.25, 1.0)
-"""When to poll again after changes were found: whoever committed at the same moment as their writer left the waking to
-it (migrations/sql/functions/wake_listeners.sql)."""
+"""When to poll again after changes were found: a writer that committed at the same moment left the notification to the
+other (migrations/sql/functions/wake_listeners.sql)."""
 
 VAIN_POLLS_AT_ONCE = 2
 LONGEST_GAP_SECONDS = 0.25
@@ -44,19 +44,19 @@ class Schedule:
         return now >= self._sweep_due_at
 
     def swept(self, now: float) -> None:
-        """The next time is a poll later."""
+        """Sets the next time, a poll later."""
         self._sweep_due_at = now + self._settings.poll_seconds
 
     def poll_begins(self, now: float) -> None:
-        """A poll is under way: what is done before its claim may take long, too."""
+        """Takes note of a poll: what is done before its claim may take long, too."""
         self._vain_polls += 1
         self._long_at = now + self._pace.expected(0)
 
     def claimed(self, claim: Claim, now: float) -> None:
-        """A batch begins: a full one is a long one from the start, another once it takes longer than its like.
+        """Takes note of a batch that begins. A full one is a long batch at once, others if they take longer than usual.
 
-        Not sooner: what is processed beside a batch slows it down, and where there is just much to do, larger batches
-        are the faster way.
+        Not sooner, because what is processed beside a batch slows it down: many changes are processed faster in larger
+        batches.
         """
         self._long_at = now if self.is_full(claim) else now + self._pace.expected(len(claim.tutor_ids))
 
@@ -73,14 +73,14 @@ class Schedule:
         self._pace.note(batch.tutors, batch.seconds)
 
     def rests(self) -> None:
-        """No batch is in flight."""
+        """Takes note that no batch is in flight."""
         self._long_at = None
 
     def polled(self, claim: Claim, batch: Batch | None, now: float, *, is_connected: bool) -> float:
-        """Return the seconds until the next poll, unless something is heard before.
+        """Return the seconds until the next poll, unless a notification comes first.
 
-        A claim that got less than it could have had is the last: what was committed since wakes the worker, or is found
-        by the next poll.
+        After a claim that got less than it could there is no backlog: what was committed since wakes the worker, or is
+        found by the next poll.
         """
         self.attempts_are_due = bool(claim.apart) or _is_due(claim.attempt_in_seconds)
         self._polled_at = now

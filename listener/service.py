@@ -51,7 +51,7 @@ async def run_listener(
 
 
 class _Listener:
-    """Its parts, and how they run beside each other."""
+    """The parts of a listener, run beside each other."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class _Listener:
         return self._context.metrics.as_json() | heartbeat | self._watch.as_json()
 
     async def run(self, stop: asyncio.Event) -> None:
-        """Until `stop` is set."""
+        """Runs until `stop` is set."""
         try:
             with watchdog(self._settings.hang_seconds):
                 async with self._serving(), asyncio.TaskGroup() as tasks:
@@ -129,11 +129,11 @@ class _Listener:
         try:
             await Worker(self._context).run()
         except* DBAPIError:
-            await self._check()  # a schema that is gone or changed explains it better
+            await self._check()  # if the schema is gone or has changed, that is the better explanation
             raise
 
     async def _try(self) -> None:
-        """The canary, where it isn't switched off."""
+        """Runs the canary, unless it is switched off."""
         every_seconds = self._settings.canary_seconds
         if every_seconds:
             await self._schema_is_right.wait()
@@ -143,7 +143,7 @@ class _Listener:
             await canary.run()
 
     async def _first_check(self) -> None:
-        """Waits for the database; the subscription, which waits for it too, says so."""
+        """Waits for the database. The subscription, which waits for it too, logs that."""
         async for attempt in AsyncRetrying(
             retry=retry_if_exception_type(TransientError),
             wait=wait_exponential_jitter(multiplier=FIRST_DELAY_SECONDS, max=LONGEST_DELAY_SECONDS),
@@ -152,7 +152,7 @@ class _Listener:
                 await self._check()
 
     async def _check(self) -> None:
-        """On a connection of its own: after an outage one that was kept may be dead, and not know it for long."""
+        """Checks the schema, on a new connection: after an outage a kept one may be dead without noticing."""
         with translating_errors():
             async with self._fresh.connect() as conn:
                 await check_schema(conn)
@@ -161,7 +161,7 @@ class _Listener:
     async def _stop_in_order(
         self, stop: asyncio.Event, working: asyncio.Task[None], *others: asyncio.Task[None]
     ) -> None:
-        """The worker is given time for the batches in flight; the subscription tells meanwhile that it is alive."""
+        """Gives the worker time for the batches in flight; meanwhile the subscription's heartbeats go on."""
         await stop.wait()
         self._signals.stop()
         if self._schema_is_right.is_set():

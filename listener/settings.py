@@ -7,7 +7,7 @@ from database.liveness import HEARTBEAT_SECONDS
 
 
 class ListenerSettings(ServiceSettings):
-    """How the listener listens, claims and retries. Read from the environment, prefix TUTORWATCH_."""
+    """The listener. Read from the environment, prefix TUTORWATCH_."""
 
     listener_host: str = Field("127.0.0.1", description="Address of the listener's own port")
     listener_port: int | None = Field(

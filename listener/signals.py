@@ -23,7 +23,7 @@ class Signals:
         self.changed.set()
 
     def wake_for_newest(self) -> None:
-        """Has the outbox polled, and the newest changes taken past a long batch."""
+        """Has the outbox polled, and the newest changes processed in the fast lane."""
         self.changed.set()
         self.newest.set()
 

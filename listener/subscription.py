@@ -1,4 +1,4 @@
-"""The listener's side of its LISTEN connection: wake-ups, and heartbeats that tell everybody that it is alive."""
+"""The listener's side of its LISTEN connection: wake-ups, and heartbeats that show that it is alive."""
 
 import json
 import logging
@@ -45,24 +45,24 @@ class Subscription(NotificationHandler):
         await self._check()
 
     def connected(self) -> None:
-        """Something may have been missed: the outbox is polled."""
+        """Has the outbox polled, because notifications may have been missed."""
         logger.info("Listening for changes", extra={"action": "listening"})
         self._signals.is_connected = True
         self._signals.wake()
 
     def notified(self, payload: str) -> None:
-        """The outbox says which tutors are concerned; the notification is only the wake-up."""
+        """Wakes the worker; the outbox says which tutors are concerned."""
         self._markers.announced(payload)
         self._signals.wake_for_newest()
 
     def lost(self) -> None:
-        """From now on only polling finds changes."""
+        """Takes note that from now on only polling finds changes."""
         self._signals.is_connected = False
         self._signals.times_lost += 1
         self._signals.wake()
 
     def silent(self) -> None:
-        """Whoever waits for an answer begins anew."""
+        """Gives up all connections, so that whoever waits for an answer tries again."""
         self._give_up()
 
     async def heartbeat(self, conn: Connection, channel: str) -> None:
@@ -84,5 +84,5 @@ class Subscription(NotificationHandler):
         )
 
     async def leaving(self, conn: Connection) -> None:
-        """Removes this listener's row: it has stopped."""
+        """Removes this listener's row, because it has stopped."""
         await conn.execute("DELETE FROM tutorwatch.listeners WHERE listener_id = %s", [self._listener_id])

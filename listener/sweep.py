@@ -1,5 +1,5 @@
-"""What no notification announces: the daily sweep over all tutors, one for changes that were not recorded, and old
-entries of the audit trail.
+"""The work that no notification announces: the daily sweep over all tutors, one for unrecorded changes, and removing
+old entries of the audit trail.
 """
 
 import logging
@@ -36,10 +36,10 @@ _CLAIM_DUE = text("""
        OR swept_at > clock_timestamp()  -- the clock was set back
        OR partitions_seen <> (SELECT leaves FROM attached)
 """)
-# A change that could not be recorded becomes visible when its transaction commits, which may be later than it is
-# noted: hence a second sweep when all transactions have ended that may have noted what the first one saw. Those in its
-# snapshot aren't all of them: the sequence is read as it is later. But each has a number below the one that this
-# transaction is given only now, when the row has been found to differ.
+# A change that could not be recorded is noted before its transaction commits, so it may not be visible yet. Hence a
+# second sweep, when all transactions have ended that may have noted what the first one saw. These aren't only those in
+# its snapshot, because a sequence is read later than that. But all have numbers below the one that this transaction is
+# given here, when the row has been found to differ.
 _CLAIM_UNRECORDED = text("""
     WITH noted AS MATERIALIZED (SELECT last_value AS seen FROM tutorwatch.unrecorded WHERE is_called)
     UPDATE tutorwatch.sweep
@@ -47,7 +47,7 @@ _CLAIM_UNRECORDED = text("""
         again_after = CASE WHEN unrecorded_seen <> (SELECT seen FROM noted) THEN pg_current_xact_id() END
     WHERE unrecorded_seen <> (SELECT seen FROM noted) OR again_after <= pg_snapshot_xmin(pg_current_snapshot())
 """)
-# Only there to be announced (see migrations/sql/functions/wake_dashboards.sql); of very much, a part at a time.
+# They are only there to be announced (see migrations/sql/functions/wake_dashboards.sql); a part at a time.
 _FORGET_ANNOUNCED = text("""
     DELETE FROM tutorwatch.announcements WHERE id IN (SELECT id FROM tutorwatch.announcements LIMIT 100000)
 """)
@@ -134,7 +134,7 @@ class Upkeep:
             await self._remove_audit_batch()
 
     async def _remove_audit_batch(self) -> None:
-        """Whatever stands in its way, tutors are evaluated all the same."""
+        """Removes a batch of old entries; a failure doesn't keep tutors from being evaluated."""
         try:
             has_more = await self._context.commit(partial(keep_audit_trail, days=self._context.settings.audit_days))
         except (DBAPIError, psycopg.Error) as error:

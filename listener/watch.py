@@ -1,4 +1,4 @@
-"""Whether tutors can be evaluated at all: watches the platform's schema, and holds claims up while it doesn't fit."""
+"""The watch over the platform's schema: claims are held up while it keeps tutors from being evaluated."""
 
 import logging
 import time
@@ -41,7 +41,7 @@ LONGEST_TRIAL_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Blocked:
-    """Why nothing is evaluated, and since when. Unless the schema explains it, only another try shows its end."""
+    """The reason why nothing is evaluated. Unless it is the schema's, only another try shows that it is over."""
 
     message: str
     since: datetime
@@ -50,7 +50,7 @@ class Blocked:
 
 
 async def explain(conn: AsyncConnection) -> tuple[str, Comparison]:
-    """Why no tutor can be evaluated by our role, or an empty string; and the comparison with the platform's schema.
+    """The reason why our role can evaluate no tutor, or an empty string; and the comparison of the platform's schema.
 
     Raises SchemaMismatchError if our own schema isn't this program's.
     """
@@ -93,7 +93,7 @@ def raise_unexplained(error: Exception) -> NoReturn:
 
 
 class PlatformWatch:
-    """Whether changes may be claimed; logged once when that changes."""
+    """Decides whether changes may be claimed; logs it once when that changes."""
 
     def __init__(self, engine: AsyncEngine) -> None:
         self._engine = engine
@@ -110,11 +110,11 @@ class PlatformWatch:
 
     @property
     def allows_claims(self) -> bool:
-        """Return whether anything may be evaluated: also as a trial, if only that can show whether it goes again."""
+        """Return whether anything may be evaluated: also as a trial, if only that can show that it works again."""
         return self.blocked is None or (not self.blocked.is_explained and self.pause == 0.0)
 
     def as_json(self) -> dict[str, Any]:
-        """Return what a listener's heartbeat says of it."""
+        """Return the part of a listener's heartbeat that says whether it is blocked."""
         if self.blocked is None:
             return {}
         return {"blocked": {"message": self.blocked.message, "since": self.blocked.since.isoformat()}}
@@ -140,7 +140,7 @@ class PlatformWatch:
             raise_unexplained(error)
 
     def hold(self, error: CannotEvaluateError) -> None:
-        """No more claims, for an error that the schema doesn't explain; logged once."""
+        """Ends claims until the next trial, for an error that the schema doesn't explain; logged once."""
         if self.blocked and self.blocked.is_explained:
             return
         self._distance = min(self._distance * 2, LONGEST_TRIAL_SECONDS) if self.blocked else FIRST_TRIAL_SECONDS
@@ -150,7 +150,7 @@ class PlatformWatch:
         self._block(Blocked(str(error), datetime.now(UTC), is_explained=False, error_kinds=kinds))
 
     async def has_evaluated(self) -> None:
-        """Something was evaluated, or nothing is left to be: there is no reason any more to hold claims up."""
+        """Allows claims again: a tutor was evaluated, or none is left."""
         if self.blocked and not self.blocked.is_explained:
             await self._unblock(self.blocked)
 
@@ -194,7 +194,7 @@ class PlatformWatch:
             logger.info("%d tutors that failed for that reason are tried again", freed, extra={"action": "freed"})
 
     async def _take(self, comparison: Comparison) -> None:
-        """Rules whose label has come, or gone, concern every tutor."""
+        """Has all tutors re-evaluated if a rule's label has come or gone."""
         before, self.comparison = self.comparison, comparison
         if self._has_compared and before.off != comparison.off:
             with translating_errors():

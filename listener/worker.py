@@ -82,7 +82,7 @@ class Worker:
             self._signals.wake()  # for failing tutors, and whatever else it left
 
     def _log_outage(self, error: TransientError) -> None:
-        """Once for each outage: while it lasts, the subscription goes on saying so, if it is away for that, too."""
+        """Logs an outage once, and not at all where the lost subscription logs it already."""
         is_logged = self._outage_is_logged or (isinstance(error, UnreachableError) and not self._signals.is_connected)
         logger.log(
             logging.DEBUG if is_logged else logging.WARNING,

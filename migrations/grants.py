@@ -1,4 +1,4 @@
-"""What the two services may do in the database, and nothing else, column by column: `tutorwatch rights` grants it, and
+"""The rights of the two services in the database, and no others, column by column: `tutorwatch rights` grants them, and
 the doctor asks for it. A new table or function is nobody's until it is named here.
 """
 

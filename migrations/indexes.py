@@ -24,7 +24,7 @@ class Step:
     """Whether it only removes what is left over."""
 
     def as_script(self) -> str:
-        """The same for psql."""
+        """The step as a script for psql."""
         if self.is_concurrent:
             return "\n".join(["SET lock_timeout = 0;", *self.statements])
         return "\n".join(["BEGIN;", "SET LOCAL lock_timeout = '500ms';", *self.statements, "COMMIT;"])
@@ -41,14 +41,14 @@ def build(index: Index, partitions: Iterable[Partition]) -> Iterator[Step]:
 
 
 def drop(name: str, table: str, *, has_parts: bool) -> Step:
-    """The step that drops an index of ours, both with their schemas. One with parts goes with them, in a moment."""
+    """The step that drops an index of ours, both with their schemas. One with parts goes with them."""
     concurrently = "" if has_parts else "CONCURRENTLY "
     return Step((f"DROP INDEX {concurrently}IF EXISTS {name};",), table, is_concurrent=not has_parts, is_removal=True)
 
 
 def _by_partition(index: Index, partitions: Iterable[Partition]) -> Iterator[Step]:
-    """First an index of the table that has no part yet, and which every partition that clients add meanwhile gets its
-    part of; then each partition's, concurrently; the whole becomes valid with the last.
+    """The steps for a partitioned table: first its index without parts, of which every partition that clients add from
+    then on gets its part; then each partition's part, concurrently. The index becomes valid with the last one.
     """
     whole_of = {index.table: f"public.{index.name}"}
     yield Step((index.sql_without_parts(),), index.table)
@@ -65,5 +65,5 @@ def _by_partition(index: Index, partitions: Iterable[Partition]) -> Iterator[Ste
 
 
 def _digest(name: str) -> str:
-    """Keeps the names of a partition's indexes short enough, and apart."""
+    """The part of an index's name that tells a partition's from another's, short enough for any name."""
     return hashlib.sha256(name.encode()).hexdigest()[:8]

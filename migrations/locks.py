@@ -25,7 +25,7 @@ _HOLDER = """
       AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
     ORDER BY mode = 'AccessShareLock', xact_start LIMIT 1
 """
-"""Readers are in the way only of what drops a trigger. Since when is hidden from a role that isn't the holder's."""
+"""Readers block only the dropping of a trigger. Other roles than the holder's can't see since when a lock is held."""
 
 
 def change_briefly(connection: psycopg.Connection, statements: Sequence[str], *, table: str) -> None:

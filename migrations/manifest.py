@@ -1,7 +1,7 @@
 """The parts of Tutorwatch in a database beside its own tables: functions, triggers, indexes on the platform's tables.
 
 `migrate` makes a database have all of this and nothing else of ours; the doctor compares with it. Only plain indexes
-and plain triggers are on the platform's tables: whatever the platform alters, they are in nobody's way.
+and plain triggers are on the platform's tables: whatever the platform alters, they don't get in its way.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ class Function:
     file: str = ""
     """Of its body, if not its own name: `migrations/sql/functions/<file>.sql`."""
     columns: tuple[str, ...] = ()
-    """What the body has in place of `{columns}`."""
+    """The columns that the body has in place of `{columns}`."""
     lock_timeout: str | None = None
     row_security: str | None = None
     is_definer: bool = True
@@ -127,7 +127,7 @@ SEQUENCES = ("automation_off", "unrecorded")
 """What triggers read and count with. A new one starts anew: on, and nothing unrecorded."""
 
 VIEWS = {"wake_gate": "CREATE OR REPLACE VIEW tutorwatch.wake_gate AS SELECT true AS no_row;"}
-"""What is only there to be locked: VACUUM passes a view by, so that neither ever waits for the other."""
+"""A view that is only there to be locked: VACUUM ignores views, so that neither ever waits for the other."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Tables that the platform has partitioned: what of ours has to be on each partition.
 
-A statement fires the triggers of the table it names: one that writes straight to a partition passes the whole table's
-by. And an index of a partitioned table can't be built concurrently in one go.
+A statement fires the triggers of the table it names: one that writes straight to a partition doesn't fire the whole
+table's. And an index of a partitioned table can't be built concurrently in one go.
 """
 
 from dataclasses import dataclass

@@ -222,7 +222,7 @@ def _catch_up(connection: psycopg.Connection, repaired: list[Damage]) -> int:
 
 
 def _give_rights_again(connection: psycopg.Connection) -> None:
-    """New tables and functions are nobody's until the services' roles are given them."""
+    """Gives the services' roles their rights to new tables and functions, which are nobody's until then."""
     roles = rights.recorded(connection)
     if roles is None:
         return

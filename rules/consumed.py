@@ -27,7 +27,7 @@ from rules.sources import TUTOR_IDS
 
 
 def is_of_ours() -> ColumnElement[bool]:
-    """Return whether an alert is of a type that Tutorwatch opens; as text: the platform's enum may lack some of them."""
+    """Return whether an alert is of a type that Tutorwatch opens; as text: the platform's enum may lack some."""
     return cast(alerts.c.alert_type, Text).in_([_literal(alert_type) for alert_type in ALERT_RULES])
 
 
@@ -36,7 +36,7 @@ def _literal(alert_type: str) -> ColumnElement[str]:
 
 
 def alert_counts() -> CTE:
-    """How many alerts of our types each tutor has, resolved ones and open ones."""
+    """Each tutor's numbers of resolved and of open alerts, of our types."""
     return (
         select(
             alerts.c.tutor_id,

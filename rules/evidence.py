@@ -1,4 +1,4 @@
-"""Which sessions are behind an alert or an insight: read only for those that hold."""
+"""The sessions behind an alert or an insight, read only for those that hold."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

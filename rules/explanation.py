@@ -1,4 +1,4 @@
-"""How the rules see a tutor now: every rule's verdict, its measured value, and what that was compared with."""
+"""Every rule's present verdict on a tutor, with its measured value and the threshold it was compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +61,7 @@ class Explained:
 async def explain_tutor(
     conn: AsyncConnection, tutor_id: str, now: datetime, thresholds: Thresholds, off: RuleNames = NO_RULES
 ) -> Sequence[Explained]:
-    """Every rule's verdict on the tutor at `now`, alerts first: what a generation of that moment works with.
+    """Every rule's verdict on the tutor at `now`, alerts first, as a generation at that time would use it.
 
     Reads only, three statements at most. Rules that are `off` decide, and say so.
     """

@@ -19,7 +19,7 @@ from rules.thresholds import Thresholds
 
 @dataclass(frozen=True, slots=True)
 class Generated:
-    """What one generation changed, beyond refreshing what stood already."""
+    """The changes of one generation, beyond refreshing what was there."""
 
     alerts: list[OpenedAlert] = field(default_factory=list)
     insights: list[NewInsight] = field(default_factory=list)
@@ -110,9 +110,9 @@ LOCK_SEED = 7_310_118_242
 """Sets our advisory locks apart from other programs' (an arbitrary number)."""
 
 WRITE_LOCK_WAIT = "500ms"
-"""How long our writes wait for a client's row lock: half of `deadlock_timeout` (1 s by default), so that of a deadlock
-with a client it is we who give up. But a client looks for one, once, when it has waited for that long: one that has
-waited for us for between half and all of it when we begin to wait finds the deadlock first, and its statement fails."""
+"""How long our writes wait for a client's row lock: half of `deadlock_timeout` (1 s by default), so that in a deadlock
+with a client it is we who give up. The exception: a client checks for deadlocks once, when it has waited that long. One
+that has waited for us for at least half of that when we begin to wait finds the deadlock first, and fails."""
 
 FEW_TUTORS = 10
 """Up to so many tutors a kept plan, made for about ten, serves well and saves the planning (more than half of one

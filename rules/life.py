@@ -14,7 +14,7 @@ from database.tables import alert_evidence, alert_resolutions, alerts, coaching_
 
 
 class Outcome(StrEnum):
-    """What came of an alert, as the person says who resolves it."""
+    """The outcome of an alert, as stated by the person who resolves it."""
 
     COACHED = "coached"
     NOT_ACTIONABLE = "not_actionable"
@@ -107,7 +107,7 @@ async def add_note(
 
 
 def _keep_resolution(alert_id: UUID, resolution: dict[str, Any]) -> Insert:
-    """Another client may have reopened the alert: then the resolution before is on record, and is replaced."""
+    """The statement that records a resolution. It replaces an earlier one, if another client has reopened the alert."""
     return (
         insert(alert_resolutions)
         .values(alert_id=alert_id, **resolution)

@@ -1,4 +1,4 @@
-"""What a rule measures of a tutor: counts, averages and shares, exact."""
+"""The measures that rules take of a tutor: counts, averages and shares, exact."""
 
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal
@@ -38,7 +38,7 @@ class Ratio:
 
 @dataclass(frozen=True, slots=True)
 class Counted:
-    """How many sessions a counting alert rests on, and how many of them no other alert of the type has consumed."""
+    """The number of sessions that a counting alert rests on, and of those that no alert of its type has consumed."""
 
     count: int = 0
     unconsumed: int = 0

@@ -16,7 +16,7 @@ AnyRule = TypeVar("AnyRule", bound=Rule)
 
 
 class RuleError(TutorwatchError):
-    """A rule's file is incomplete or contradicts another's: mend the file that it names."""
+    """A rule's file is incomplete or contradicts another's: correct the file that the message names."""
 
 
 def find_rules(package: ModuleType, kind: type[AnyRule]) -> Mapping[str, AnyRule]:

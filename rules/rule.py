@@ -1,4 +1,4 @@
-"""What a rule is made of. Each is one file of `rules.alerts` or `rules.insights`, pure: no database, no clock.
+"""The parts of a rule. Each rule is one file of `rules.alerts` or `rules.insights`, pure: no database, no clock.
 
 A rule says which sessions it measures by conditions over the columns of a source: `session.tutor_talk_ratio >
 thresholds[ABOVE]`. `rules.sources` says what each source holds; the same conditions make the statistics, and find the
@@ -35,7 +35,7 @@ Condition = Callable[[Session, Compared], Any]
 
 
 class Kind(StrEnum):
-    """Which sessions a source holds."""
+    """The kinds of sessions that a source holds."""
 
     COMPLETED = "completed"
     FIRST = "first"
@@ -70,7 +70,7 @@ def recent(metric: str) -> Source:
 
 @dataclass(frozen=True, slots=True)
 class Statistic(Generic[Measure]):
-    """Something measured over the sessions of a source that lie in the window; two of one name are the same.
+    """A measure over the sessions of a source that lie in the window; two of one name are the same.
 
     Of an averaging alert's evidence (`AlertRule.evidence`), sessions that another alert of the type has consumed are
     left out.
@@ -83,7 +83,7 @@ class Statistic(Generic[Measure]):
 
 @dataclass(frozen=True, slots=True)
 class Count(Statistic[Counted]):
-    """How many sessions meet the condition; as an alert's evidence, with how many of them are unconsumed."""
+    """The number of sessions that meet the condition; as an alert's evidence, also of those that are unconsumed."""
 
     where: Condition | None = None
 
@@ -115,7 +115,7 @@ class Quotient(Statistic[Ratio]):
 
 @dataclass(frozen=True, slots=True)
 class Holding(Statistic[int]):
-    """How many sessions have the metric."""
+    """The number of sessions that have the metric."""
 
     metric: str = ""
 
@@ -144,24 +144,24 @@ class Statistics:
 
 
 class Severity(StrEnum):
-    """How soon an admin should look."""
+    """The urgency of an alert."""
 
     CRITICAL = "critical"
     WARNING = "warning"
 
 
 class InsightKind(StrEnum):
-    """What an insight is good for: praise, or coaching."""
+    """The kinds of insights: for praise, or for coaching."""
 
     STRENGTH = "strength"
     GROWTH_AREA = "growth_area"
 
 
 class Tells(StrEnum):
-    """What a page says of a session that is evidence."""
+    """The detail that a page shows of a session that is evidence."""
 
     NOTHING = "nothing"
-    """The rule's own words say it already; the session's score would only lead astray."""
+    """The rule's text says it already, and the session's score would mislead."""
     SCORE = "score"
     TALK_RATIO = "talk_ratio"
     CHECKS = "checks"
@@ -173,7 +173,7 @@ Decide = Callable[[Statistics, Thresholds], Verdict]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What alert and insight rules have in common."""
+    """The parts that alert and insight rules have in common."""
 
     name: str
     """The platform's label: of its enum of alert types or insight categories."""
@@ -184,14 +184,14 @@ class Rule:
     thresholds: tuple[Threshold[Decimal] | Threshold[int], ...]
     """All of its own, that one included."""
     statistics: tuple[Statistic[Any], ...]
-    """All that `decide` looks at."""
+    """All that `decide` uses."""
     decide: Decide
     tells: Tells = Tells.NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRule(Rule):
-    """When an alert opens, what it says, and which sessions are its evidence."""
+    """A rule that opens an alert, with its words and its evidence."""
 
     severity: Severity
     title: str
@@ -204,7 +204,7 @@ class AlertRule(Rule):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InsightRule(Rule):
-    """When an insight is active, what it says, and which sessions show it."""
+    """A rule that makes an insight active, with its words and the sessions that show it."""
 
     kind: InsightKind
     shows: Condition

@@ -23,7 +23,7 @@ class _Rules(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="TUTORWATCH_", frozen=True)
 
     def thresholds(self) -> Thresholds:
-        """The thresholds of this installation, and which of them were set."""
+        """The thresholds of this installation, and which of them are settings'."""
         return Thresholds(self.model_dump(), dict.fromkeys(self.model_fields_set, Origin.SETTING))
 
     @model_validator(mode="after")
@@ -34,7 +34,7 @@ class _Rules(BaseSettings):
         if values[RECENT_SESSIONS.name] < least:
             raise ValueError(
                 f"TUTORWATCH_RECENT_SESSIONS ({values[RECENT_SESSIONS.name]}) must be at least the least data of the "
-                f"alerts that look at them ({least}), or they could never open"
+                f"alerts that use them ({least}), or they could never open"
             )
         return self
 
@@ -46,7 +46,7 @@ _FIELDS: dict[str, Any] = {
 RuleSettings: type[_Rules] = create_model(
     "RuleSettings",
     __base__=_Rules,
-    __doc__="""What the rules compare with. Defaults are the platform's (specification, "Generation").
+    __doc__="""The rules' thresholds. Defaults are the platform's (specification, "Generation").
 
     Read from the environment, prefix TUTORWATCH_. Shares are fractions: 0.70 is 70 %.
     """,

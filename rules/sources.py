@@ -1,4 +1,4 @@
-"""What the sources of `rules.rule` are in SQL: which sessions, how they are dated, and how conditions see them.
+"""The sources of `rules.rule` in SQL: their sessions, the sessions' dates, and their columns as conditions see them.
 
 The parameters of the queries built on it come from `parameters`.
 """
@@ -65,7 +65,7 @@ def start_of(window: Threshold[int], *, before: bool = False) -> BindParameter[d
 
 
 def earliest(statistics: Sequence[Statistic[Any]]) -> ColumnElement[datetime]:
-    """Where the longest of these statistics' windows starts."""
+    """The start of the longest of these statistics' windows."""
     starts = {
         (start := start_of(each.window, before=isinstance(each, Average) and each.before)).key: start
         for each in statistics
@@ -124,14 +124,14 @@ class _Label:
     __hash__ = None  # type: ignore[assignment]
 
 
-def engagement(heard: FromClause = audio) -> ColumnElement[Decimal]:
+def engagement(metrics: FromClause = audio) -> ColumnElement[Decimal]:
     """The engagement score; the platform's column has no check and may hold NaN, which is no score."""
-    return func.nullif(heard.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
+    return func.nullif(metrics.c.student_engagement_score, literal_column("'NaN'", Numeric), type_=Numeric)
 
 
-def questions_asked(heard: FromClause = audio) -> ColumnElement[int]:
-    """Open and closed questions together; as bigint, because two integers of a client's may not add up to one."""
-    return cast(heard.c.open_ended_questions, BigInteger) + heard.c.closed_ended_questions
+def questions_asked(metrics: FromClause = audio) -> ColumnElement[int]:
+    """Open and closed questions together; as bigint, because the sum of two integers may exceed an integer."""
+    return cast(metrics.c.open_ended_questions, BigInteger) + metrics.c.closed_ended_questions
 
 
 AUDIO = Columns(audio, engagement=engagement(), questions=questions_asked())
@@ -164,7 +164,7 @@ def status(label: str) -> ColumnElement[str]:
 
 
 def dated(session: FromClause) -> ColumnElement[datetime]:
-    """When a completed session took place; clients may leave `completed_at` out."""
+    """The date of a completed session; clients may leave `completed_at` out."""
     return func.coalesce(session.c.completed_at, session.c.scheduled_start, type_=NaiveUtc)
 
 
@@ -187,8 +187,8 @@ def completed_by_each(start: ColumnElement[datetime], of: FromClause, *, name: s
     each = union_all(
         by_own_date.where(of_the_tutor).correlate(of), by_schedule.where(of_the_tutor).correlate(of)
     ).lateral("each")
-    # OFFSET 0 keeps a limit of the query around it out: with it, the planner may walk through everybody's sessions by
-    # their date and hope to meet the tutor's soon; where there are none, that reads them all, for each tutor.
+    # OFFSET 0 keeps the LIMIT of the enclosing query out of this one. With it, the planner may read everybody's
+    # sessions by date, hoping to meet the tutor's soon; where there are none, that reads all, once for each tutor.
     in_order = select(*each.c).order_by(*latest_first(each)).offset(literal_column("0"))
     return in_order.correlate(of).lateral(name)
 
@@ -239,7 +239,7 @@ def recent_of_each(metric: ColumnElement[Any], *, of: FromClause, name: str) -> 
 
 
 def latest_first(session: FromClause) -> tuple[ColumnElement[Any], ColumnElement[Any]]:
-    """By date, latest first; the id settles ties, so that "the recent ten" are always the same ten."""
+    """By date, latest first; the id breaks ties, so that "the recent ten" are always the same ten."""
     return session.c.at.desc(), session.c.id.desc()
 
 
@@ -262,7 +262,7 @@ def missed_by_the_batch() -> tuple[ColumnElement[bool], ...]:
 
 
 def counts(statistic: Statistic[Any], session: Columns, batch: Batch) -> list[ColumnElement[bool]]:
-    """The conditions that a session of the source is one that the statistic is over, but for having its metric."""
+    """The conditions for a session of the source to be among the statistic's, except that it has the metric."""
     conditions: list[ColumnElement[bool]] = []
     start = start_of(statistic.window)
     if isinstance(statistic, Average) and statistic.before:

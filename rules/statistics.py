@@ -125,9 +125,9 @@ def _part(
 def _aggregates(
     statistic: Statistic[Any], session: Columns, batch: Batch, used: CTE | None
 ) -> list[ColumnElement[Any]]:
-    """What is read of a statistic: a column of its name, and others that begin with it.
+    """The columns that are read for a statistic: one of its name, and others that begin with it.
 
-    Without `used`, of sessions of which the consumed ones are left out already.
+    Without `used`, the consumed sessions have been left out already.
     """
     name, counted = statistic.name, counts(statistic, session, batch)
     unconsumed = counted
@@ -170,44 +170,45 @@ def _scored(batch: Batch, used: CTE) -> CTE:
 
 
 def _measured(held: CTE) -> CTE:
-    """The completed sessions of the window with the metrics that rules look at, null where a session has none."""
+    """The completed sessions of the window with the metrics that rules use, null where a session has none."""
     session = select(held.c.id, held.c.tutor_id, held.c.at).where(held.c.at >= start_of(WINDOW_DAYS)).cte("in_window")
-    heard, seen = _metrics_of(session, audio, AUDIO), _metrics_of(session, video, VIDEO)
-    metrics = [column for each in (heard, seen) for column in each.c if column.name != "session_id"]
+    of_audio, of_video = _metrics_of(session, audio, AUDIO), _metrics_of(session, video, VIDEO)
+    metrics = [column for each in (of_audio, of_video) for column in each.c if column.name != "session_id"]
     return (
         select(*session.c, *metrics)
-        # In full, which is the same here, but never by comparing each with each: of a list the server expects ten rows.
+        # FULL gives the same rows as LEFT here, but never by a nested loop, which the planner would choose because it
+        # expects few rows of a list of keys.
         .select_from(
-            session.outerjoin(heard, heard.c.session_id == session.c.id, full=True).outerjoin(
-                seen, seen.c.session_id == session.c.id, full=True
+            session.outerjoin(of_audio, of_audio.c.session_id == session.c.id, full=True).outerjoin(
+                of_video, of_video.c.session_id == session.c.id, full=True
             )
         )
     ).cte("measured")
 
 
 def _metrics_of(session: CTE, table: Table, metrics: Columns) -> Subquery:
-    """Those of the sessions' metrics that rules look at, found by a list of their keys.
+    """The sessions' metrics that rules use, found by a list of their keys.
 
-    For some hundred tutors the planner would rather read everybody's metrics, of all times, and join them.
+    With a join, for some hundred tutors, the planner would read everybody's metrics of all times.
     """
-    wanted = [getattr(metrics, name).label(name) for name in _metrics_looked_at() if name in metrics]
+    wanted = [getattr(metrics, name).label(name) for name in _metrics_used() if name in metrics]
     keys = func.array(select(session.c.id).scalar_subquery(), type_=ARRAY(Uuid))
     return select(table.c.session_id, *wanted).where(table.c.session_id == any_(keys)).subquery(table.name)
 
 
 @cache
-def _metrics_looked_at() -> tuple[str, ...]:
+def _metrics_used() -> tuple[str, ...]:
     """The names of the metrics in the rules' conditions and statistics over completed sessions."""
-    looked_at = _LookedAt()
+    noting = _NotingColumns()
     for statistic in STATISTICS:
         if statistic.source.kind in (Kind.COMPLETED, Kind.RECENT):
-            getattr(looked_at, statistic.source.metric or "at")
-            _aggregates(statistic, looked_at, Batch(frozenset()), None)
-    return tuple(sorted(looked_at.names - {"id", "tutor_id", "at"}))
+            getattr(noting, statistic.source.metric or "at")
+            _aggregates(statistic, noting, Batch(frozenset()), None)
+    return tuple(sorted(noting.names - {"id", "tutor_id", "at"}))
 
 
-class _LookedAt(Columns):
-    """Notes which columns a condition looks at."""
+class _NotingColumns(Columns):
+    """Columns that note which of them a condition uses."""
 
     def __init__(self) -> None:
         super().__init__()

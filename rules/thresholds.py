@@ -1,4 +1,4 @@
-"""What rules compare with: each threshold as data, and the effective ones of a tutor with where they come from."""
+"""Thresholds as data: those that rules declare, and the effective ones of a tutor with their origins."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ Number = TypeVar("Number", int, Decimal)
 
 
 class Unit(Enum):
-    """What a threshold is a number of."""
+    """The units of thresholds."""
 
     SHARE = "share"
     """A fraction from 0 to 1: 0.70 is 70%."""
@@ -44,7 +44,7 @@ def percent(share: Decimal) -> str:
 
 
 class Origin(StrEnum):
-    """Where an effective threshold comes from; a later one replaces an earlier one."""
+    """The origins of an effective threshold; a later one replaces an earlier one."""
 
     DEFAULT = "default"
     SETTING = "setting"
@@ -66,15 +66,15 @@ class Thresholds:
         return value
 
     def origin(self, threshold: Threshold[Number]) -> Origin:
-        """Where the threshold comes from."""
+        """The threshold's origin."""
         return self.origins.get(threshold.name, Origin.DEFAULT)
 
     def of(self, tutor_id: str) -> "Thresholds":
-        """Those of the tutor."""
+        """The effective thresholds of the tutor."""
         return self.by_tutor.get(tutor_id, self)
 
     def differing(self, tutor_ids: Collection[str]) -> frozenset[str]:
-        """The names of those that aren't the same for all of these tutors."""
+        """The names of the thresholds that aren't the same for all of these tutors."""
         others = [self.by_tutor[tutor_id] for tutor_id in tutor_ids if tutor_id in self.by_tutor]
         return frozenset(name for other in others for name, value in other.values.items() if value != self.values[name])
 

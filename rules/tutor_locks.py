@@ -1,4 +1,4 @@
-"""Who holds a tutor's lock. It is an advisory lock, which any role can hold: the worst is delay, and it is said."""
+"""The sessions that hold tutors' locks. Any role can hold an advisory lock: the worst is delay, and it is reported."""
 
 from collections.abc import Sequence
 

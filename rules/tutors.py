@@ -1,4 +1,4 @@
-"""Who is a tutor."""
+"""The tutors and their names."""
 
 from collections.abc import Sequence
 from typing import Any

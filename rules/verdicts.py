@@ -1,4 +1,4 @@
-"""What a rule says of a tutor: whether it holds, why, and the measured value in either case."""
+"""The verdicts of rules on a tutor: holds or not, why, and the measured value in either case."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Holds = Callable[[Ratio, Decimal], bool]
 
 
 class Decision(StrEnum):
-    """Why a rule speaks or stays silent."""
+    """The decisions of a rule, with the reason."""
 
     HOLDS = "holds"
     CONSUMED = "holds, but only by sessions that another alert of the type has consumed"

@@ -81,7 +81,7 @@ async def link_for_password(engine: AsyncEngine, base_url: str, email: str) -> N
 
 
 async def unlink(engine: AsyncEngine, email: str) -> None:
-    """Takes from a user who they are at providers of OpenID Connect, and ends their sign-ins. Raises CommandError."""
+    """Unlinks a user from their OpenID Connect accounts, and ends their sign-ins. Raises CommandError."""
     async with _transaction(engine) as conn:
         account = await _account(conn, email)
         unlinked = await store.delete_identities_of(conn, account.user_id)

@@ -65,7 +65,7 @@ class Summary:
         ]
 
 
-async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *, out: TextIO) -> Summary:
+async def backfill(engine: AsyncEngine, thresholds: Thresholds, options: Options, *, out: TextIO) -> Summary:
     """Generates tutor by tutor in the order of their names, a line each; goes on when one fails.
 
     Each batch is a transaction of its own, AT_ONCE of them in flight: it can be stopped at any time and run again, and
@@ -80,7 +80,7 @@ async def backfill(engine: AsyncEngine, limits: Thresholds, options: Options, *,
     ids = list(names)
     batches = [ids[start : start + options.batch_size] for start in range(0, len(ids), options.batch_size)]
     with _progress(len(ids), out) as (say, advance):
-        generating = _ahead(batches, lambda batch: _generate(engine, limits, off, batch, summary, options))
+        generating = _ahead(batches, lambda batch: _generate(engine, thresholds, off, batch, summary, options))
         async with aclosing(generating):
             async for batch, (generated, failed) in generating:
                 for line in _report(batch, names, generated, failed, summary):
@@ -127,7 +127,7 @@ async def _ahead(
 
 async def _generate(
     engine: AsyncEngine,
-    limits: Thresholds,
+    thresholds: Thresholds,
     off: RuleNames,
     tutor_ids: Sequence[str],
     done: Summary,
@@ -136,7 +136,9 @@ async def _generate(
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> tuple[Generated, dict[str, Exception]]:
         async with conn.begin_nested() as all_of_it:
             now = datetime.now(UTC)
-            generated, failed = await generate_each(conn, tutor_ids, now, limits, last_attempt=is_last_attempt, off=off)
+            generated, failed = await generate_each(
+                conn, tutor_ids, now, thresholds, last_attempt=is_last_attempt, off=off
+            )
             raise_if_common(failed, len(tutor_ids))
             await failures.succeeded(conn, [tutor_id for tutor_id in tutor_ids if tutor_id not in failed])
             if options.dry_run:

@@ -1,4 +1,4 @@
-"""`tutorwatch canary`: whether a change would be recorded right now, and answered."""
+"""`tutorwatch canary`: tests that a change is recorded and answered right now."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from database.one_line import one_line
 from database.schema_version import check_schema
 from database.tables import canary_markers, listeners
 from listener.canary import Tried, send_marker, store, try_recording, withdraw_marker
-from scripts.doctor.findings import Finding, ok, trouble
+from scripts.doctor.findings import Finding, ok, problem
 
 FIRST_PAUSE_SECONDS = 0.02
 LONGEST_PAUSE_SECONDS = 0.5
@@ -31,7 +31,7 @@ _ANSWER = select(
 
 
 async def print_canary(engine: AsyncEngine, parts: Sequence[Part], *, timeout_seconds: float, as_json: bool) -> bool:
-    """Tries these parts, and prints a line for each as soon as it is known; returns whether nothing has failed."""
+    """Tests these parts, and prints a line for each as soon as it is known; returns whether nothing has failed."""
     async with engine.begin() as conn:
         await check_schema(conn)
     results = []
@@ -58,7 +58,7 @@ async def _recording(engine: AsyncEngine) -> tuple[Finding, float | None]:
 def _finding(tried: Tried) -> Finding:
     name = Part.RECORDING.value
     if tried.outcome is Outcome.UNRECORDED:
-        return trouble(name, f"not recorded: {tried.problem}; run `tutorwatch doctor`")
+        return problem(name, f"not recorded: {tried.problem}; run `tutorwatch doctor`")
     messages = {
         Outcome.RECORDED: f"a session and its metrics, taken back: {_duration(tried.seconds)}",
         Outcome.UNTRIED: f"can't be tried: {tried.problem}",
@@ -71,13 +71,13 @@ async def _waking(engine: AsyncEngine, timeout_seconds: float) -> tuple[Finding,
     name = Part.WAKING.value
     async with engine.begin() as conn:
         if not (await conn.execute(_LISTENERS)).scalar_one():
-            return trouble(name, "no listener is alive: start `tutorwatch listen`"), None
+            return problem(name, "no listener is alive: start `tutorwatch listen`"), None
         marker = await send_marker(conn)
     answer = await _wait_for_answer(engine, marker, timeout_seconds)
     if answer is None:
         async with engine.begin() as conn:
             await withdraw_marker(conn, marker)
-        return trouble(name, f"no answer within {timeout_seconds:g} s: look into a listener's log"), None
+        return problem(name, f"no answer within {timeout_seconds:g} s: look into a listener's log"), None
     how = "woken by NOTIFY" if answer.was_woken else "found by a poll: no notification arrived"
     return ok(name, f"answered by {answer.answered_by} after {_duration(answer.seconds)}, {how}"), answer.seconds
 

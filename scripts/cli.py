@@ -409,7 +409,7 @@ def set_password(
 def unlink(
     email: Annotated[str, typer.Argument(callback=_checked_text, help="E-mail address of an admin or tutor.")],
 ) -> None:
-    """Unlinks a user from who they are at a provider of OpenID Connect, and signs them out everywhere.
+    """Unlinks a user from their account at a provider of OpenID Connect, and signs them out everywhere.
 
     Whoever signs in there next with their verified e-mail address is linked anew.
     """

@@ -1,4 +1,4 @@
-"""`tutorwatch explain`: how the rules see a tutor now."""
+"""`tutorwatch explain`: every rule's present verdict on a tutor."""
 
 import json
 from collections.abc import Iterable

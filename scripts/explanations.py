@@ -89,7 +89,7 @@ def _answers(error: BaseException) -> Iterator[psycopg.Error]:
 
 
 def _was_interrupted(error: BaseException) -> bool:
-    """Return whether it was, also where a library has put an error of its own in the interruption's place."""
+    """Return whether somebody interrupted it, also where a library has replaced that error by one of its own."""
     at: BaseException | None = error
     while at is not None:
         if isinstance(at, KeyboardInterrupt):

@@ -9,11 +9,11 @@ from scripts.environment import FILE_SUFFIX, FOR_THE_COMMAND_LINE, RENAMED, SETT
 
 HEAD = """# Settings
 
-Environment variables, read and checked at start; a mistake or a misspelled name ends the command with exit
-code 2 and a line each. This page is the output of `tutorwatch settings`.
+Environment variables, read and checked at start. Mistakes and misspelled names are reported, a line each, and end the
+command with exit code 2. This page is the output of `tutorwatch settings`.
 
-What may hold a password or token can be given in a file, too, named by the variable with `_FILE` at its end:
-`TUTORWATCH_DATABASE_URL_FILE=/run/secrets/tutorwatch`. A line break at the file's end doesn't count. libpq's own ways
+A setting that may hold a password or token can be read from a file instead, named by the variable with `_FILE` at its
+end: `TUTORWATCH_DATABASE_URL_FILE=/run/secrets/tutorwatch`. A line break at the file's end is ignored. libpq's files
 work as well: `PGPASSFILE` (or `~/.pgpass`) for the password alone, `PGSERVICEFILE` and `service=NAME` as the URL.
 """
 
@@ -32,7 +32,7 @@ def settings_page() -> str:
 
 def _renamed() -> str:
     rows = [f"| `{old}` | `{new}` |" for old, new in RENAMED.items()]
-    head = ["## Deprecated names, which go on working\n", "| variable | is called now |", "|---|---|"]
+    head = ["## Deprecated names, which still work\n", "| variable | new name |", "|---|---|"]
     return "\n".join([*head, *rows, ""])
 
 

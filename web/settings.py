@@ -15,7 +15,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 class WebSettings(ServiceSettings):
-    """How the dashboard is served and who may sign in how. Read from the environment, prefix TUTORWATCH_."""
+    """The dashboard, and how people sign in. Read from the environment, prefix TUTORWATCH_."""
 
     web_host: str = Field("127.0.0.1", description="Address the dashboard is served on")
     web_port: int = Field(8080, ge=0, le=65535, description="Port of the dashboard (0: any free one)")

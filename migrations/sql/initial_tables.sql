@@ -136,7 +136,7 @@ CREATE TABLE tutorwatch.sign_in_links (
 );
 
 -- Failed attempts, by address and by account, which slow down the next ones. An attempt is noted before the
--- password is looked at, so that many at once can't all be the first.
+-- password is checked, so that many at once can't all be the first.
 CREATE TABLE tutorwatch.sign_in_failures (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     -- A digest: what somebody typed as an account may be a password.

@@ -10,5 +10,5 @@ down_revision = "0018"
 
 
 def upgrade() -> None:
-    """What evidence had counted is consumed; of several rows of an alert that moved, the latest stays."""
+    """Makes counted evidence consumed evidence; of several rows of an alert that moved, the latest stays."""
     execute(read_sql("revisions/0019_keyed_by_alert"))

@@ -1,4 +1,4 @@
-"""Who gets in, what they may do, and what is on record of it."""
+"""Sign-ins, what people may do, and the audit trail."""
 
 from migrations.sql import execute, read_sql
 

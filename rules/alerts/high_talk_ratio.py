@@ -12,7 +12,7 @@ LEAST = Threshold("high_talk_ratio_least", 5, Unit.COUNT, "Least sessions for hi
 
 
 def talks_too_much(session: Session, thresholds: Compared) -> object:
-    """Return whether the tutor's part of the talking is too large."""
+    """Return whether the tutor's share of the talking is too large."""
     return session.tutor_talk_ratio > thresholds[ABOVE]
 
 

@@ -12,7 +12,7 @@ VISUAL_AIDS = Share("visual_aids", COMPLETED, where="tutor_uses_visual_aids", am
 
 
 def shows(session: Session, _thresholds: Compared) -> object:
-    """Return whether the tutor does without visual aids in the session."""
+    """Return whether the tutor uses no visual aids in the session."""
     return ~session.tutor_uses_visual_aids
 
 

@@ -238,7 +238,7 @@ async def _insert(conn: psycopg.AsyncConnection[Any], row: Row) -> None:
 
 
 def _drawn_step(rng: random.Random) -> Step:
-    """A session of any tutor, going as that tutor's sessions go, with occasional trouble."""
+    """A session of any tutor, going as that tutor's sessions go, with occasional problems."""
     tutor = rng.choice(TUTORS)
     outcome = _drawn_outcome(tutor.standing, rng)
     may_import = outcome is Outcome.COMPLETED

@@ -11,7 +11,7 @@ from database.errors import PooledError
 from database.one_line import one_line
 from listener.settings import ListenerSettings
 from scripts.doctor import others, platform, rights, schema, server, work
-from scripts.doctor.findings import Check, DoctorContext, Finding, reason, trouble, variable
+from scripts.doctor.findings import Check, DoctorContext, Finding, problem, reason, variable
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
 OF_THE_SCHEMA: tuple[Check, ...] = (
@@ -38,7 +38,7 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
 
 PATIENCE = {"statement_timeout": "3s", "lock_timeout": "1s"}
 
-POOLED = trouble("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
+POOLED = problem("database", "a pooler is between: set TUTORWATCH_LISTEN_URL to a URL that leads past it")
 
 
 def print_checks(
@@ -77,7 +77,7 @@ def run_checks(
         yield POOLED
     except psycopg.OperationalError as error:
         which = f"{variable(listener)}{', with the role of TUTORWATCH_DATABASE_URL,' if listener.listen_url else ''}"
-        yield trouble("database", f"can't be reached ({reason(error)}): is it running, and is {which} right?")
+        yield problem("database", f"can't be reached ({reason(error)}): is it running, and is {which} right?")
 
 
 def _run_all(context: DoctorContext) -> Iterator[Finding]:
@@ -99,4 +99,4 @@ def _run(check: Check, context: DoctorContext) -> Finding:
         if context.connection.closed:
             raise
         name = check.__name__.replace("_", " ")
-        return trouble(name, f"could not be looked at ({reason(error)}): try again, as the role that migrates")
+        return problem(name, f"could not be checked ({reason(error)}): try again, as the role that migrates")

@@ -25,7 +25,7 @@ class Finding:
         return f"{'ok' if self.is_ok else '!!':4}{self.check:15}{self.message}"
 
     def as_json(self) -> dict[str, Any]:
-        """The same for programs."""
+        """The finding as JSON for programs."""
         return asdict(self)
 
 
@@ -55,16 +55,16 @@ class DoctorContext:
 
 
 Check = Callable[[DoctorContext], Finding]
-"""Named by its function; raises psycopg.Error where the database doesn't let it look."""
+"""Named by its function; raises psycopg.Error where the database doesn't let it check."""
 
 
 def ok(check: str, message: str) -> Finding:
-    """Nothing to do."""
+    """The finding that there is nothing to do."""
     return Finding(check, is_ok=True, message=message)
 
 
-def trouble(check: str, message: str) -> Finding:
-    """Somebody must do something: the message says what."""
+def problem(check: str, message: str) -> Finding:
+    """The finding that somebody must do something: the message says what."""
     return Finding(check, is_ok=False, message=message)
 
 

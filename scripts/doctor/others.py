@@ -3,10 +3,10 @@
 import time
 
 from rules.tutor_locks import HELD, SESSION
-from scripts.doctor.findings import DoctorContext, Finding, listed, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, problem
 
 HELD_SECONDS = 1.0
-"""A commit has the lock for milliseconds; one that has it at every look for so long is stuck."""
+"""A commit holds the lock for milliseconds; a session that is seen with it for so long is stuck."""
 LOOK_SECONDS = 0.1
 LONG_HELD_SECONDS = 15
 """How long one generation waits for another of the same tutor."""
@@ -26,13 +26,13 @@ _CREATORS = """
 def schemas(context: DoctorContext) -> Finding:
     """The roles beside the owners that may create objects where ours and the platform's are.
 
-    In `tutorwatch` that is trouble: another function of a name of ours could be called with the owner's rights. In
-    `public` nothing of ours looks (see database/connections.py), so it is only mentioned: other programs may well look.
+    In `tutorwatch` that is a problem: another function of a name of ours could be called with the owner's rights. In
+    `public` nothing of ours looks anything up (see database/connections.py), so it is only mentioned: others may.
     """
     found = context.rows(_CREATORS)
     if ours := [role for schema, role in found if schema == "tutorwatch"]:
         names = ", ".join(ours)
-        return trouble("schemas", f"{names} may create in tutorwatch: REVOKE CREATE ON SCHEMA tutorwatch FROM {names}")
+        return problem("schemas", f"{names} may create in tutorwatch: REVOKE CREATE ON SCHEMA tutorwatch FROM {names}")
     if theirs := [role for _, role in found]:
         names = ", ".join(theirs)
         return ok(
@@ -65,7 +65,7 @@ def waking(context: DoctorContext) -> Finding:
     if not stuck:
         return ok("waking", "no transaction keeps writers from notifying")
     pid, _, session = stuck[0]
-    return trouble(
+    return problem(
         "waking",
         f"listeners learn of changes by polling (every {context.listener.poll_seconds:.0f} s) while {session} is in its"
         f" transaction: have it end, or SELECT pg_terminate_backend({pid})",
@@ -95,7 +95,7 @@ def tutor_locks(context: DoctorContext) -> Finding:
         return ok("tutor locks", "no tutor's lock is held for long")
     pid, session, tutors, waiting = found[0]
     waits = f", a generation waits for {waiting} of them" if waiting else ""
-    return trouble(
+    return problem(
         "tutor locks",
         f"{listed(tutors)} can't be evaluated{waits}: {session} has their lock: have it end, or"
         f" SELECT pg_terminate_backend({pid})",

@@ -2,7 +2,7 @@
 
 from database.platform import read_comparison, read_hidden_rows
 from rules.registry import NAMES as RULE_NAMES
-from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, problem
 
 
 def platform(context: DoctorContext) -> Finding:
@@ -10,7 +10,7 @@ def platform(context: DoctorContext) -> Finding:
     found = read_comparison(context.connection, RULE_NAMES)
     if found.differences:
         named = "; ".join(map(str, found.differences))
-        return trouble("platform", f"{named}: change it back, or install a version that knows it")
+        return problem("platform", f"{named}: change it back, or install a version that knows it")
     without = [*map(str, found.missing_features), *map(str, found.missing_labels)]
     return ok("platform", "; ".join(["its schema fits", *without]))
 
@@ -19,5 +19,5 @@ def rows(context: DoctorContext) -> Finding:
     """No row-level security hides rows from us or from the services."""
     hidden = read_hidden_rows(context.connection)
     if hidden:
-        return trouble("rows", "; ".join(map(str, hidden)))
+        return problem("rows", "; ".join(map(str, hidden)))
     return ok("rows", "none is hidden from a service")

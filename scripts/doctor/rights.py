@@ -3,7 +3,7 @@
 from database.platform import read_comparison
 from database.platform_needs import NEEDED
 from migrations.grants import needed
-from scripts.doctor.findings import DoctorContext, Finding, listed, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, problem
 
 SERVICES = ("listener", "web")
 
@@ -21,7 +21,7 @@ def rights(context: DoctorContext) -> Finding:
         known += unknown
     for role, service in known:
         if lacks := lacking[role, service]:
-            return trouble("rights", f"{role}, as {service}, lacks {listed(lacks)}: {_advice(context)}")
+            return problem("rights", f"{role}, as {service}, lacks {listed(lacks)}: {_advice(context)}")
     able = [f"{role} as {service}" for (role, service), lacks in lacking.items() if not lacks]
     return ok("rights", f"enough for {' and '.join(able)}")
 
@@ -39,7 +39,7 @@ def openid(context: DoctorContext) -> Finding:
     may = dict(context.rows(_MAY_SIGN_IN, roles))
     if refused := [role for role in roles if not may[role]]:
         advice = _advice(context, openid=True)
-        return trouble("openid", f"{', '.join(refused)} may not sign people in with OpenID Connect: {advice}")
+        return problem("openid", f"{', '.join(refused)} may not sign people in with OpenID Connect: {advice}")
     return ok("openid", f"{' and '.join(roles)} may sign people in with OpenID Connect")
 
 
@@ -118,6 +118,6 @@ def tokens(context: DoctorContext) -> Finding:
     )
     ending = [f"{name} {'ended' if is_over else 'ends'} on {day}" for name, is_over, day, matters in rows if matters]
     if ending:
-        return trouble("tokens", f"{listed(ending)}: make another, and revoke the old one")
+        return problem("tokens", f"{listed(ending)}: make another, and revoke the old one")
     in_use = sum(not is_over for _, is_over, *_ in rows)
     return ok("tokens", f"{in_use} in use" if in_use else "none")

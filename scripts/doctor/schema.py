@@ -4,7 +4,7 @@ from database.platform import read_comparison
 from database.schema_version import explain_revision
 from migrations import automation as switch
 from migrations.installed import Damage, Kind, find_damage
-from scripts.doctor.findings import DoctorContext, Finding, ok, trouble
+from scripts.doctor.findings import DoctorContext, Finding, ok, problem
 
 
 def schema(context: DoctorContext) -> Finding:
@@ -13,7 +13,7 @@ def schema(context: DoctorContext) -> Finding:
     if context.row("SELECT to_regclass('tutorwatch.alembic_version') IS NOT NULL")[0]:
         (found,) = context.row("SELECT max(version_num) FROM tutorwatch.alembic_version")
     if message := explain_revision(found):
-        return trouble("schema", message)
+        return problem("schema", message)
     return ok("schema", f"revision {found}, program {context.version}")
 
 
@@ -22,7 +22,7 @@ def tables(context: DoctorContext) -> Finding:
     lost = _damage(context, Kind.TABLE)
     if lost:
         names = ", ".join(each.name for each in lost)
-        return trouble(
+        return problem(
             "tables", f"gone: {names}; restore them from a backup, or `tutorwatch uninstall` and `tutorwatch migrate`"
         )
     return ok("tables", "all there")
@@ -40,7 +40,7 @@ def functions(context: DoctorContext) -> Finding:
         "          AND has_table_privilege(proowner, 'public.sessions', 'SELECT'))"
     )
     for owner, rightful in powerless:
-        return trouble(
+        return problem(
             "functions", f"their owner {owner} may not write the outbox: REASSIGN OWNED BY {owner} TO {rightful}"
         )
     return ok("functions", "as installed")
@@ -58,7 +58,7 @@ def automation(context: DoctorContext) -> Finding:
     since = switch.off_since(context.connection)
     if since is None:
         return ok("automation", "on")
-    return trouble(
+    return problem(
         "automation",
         f"off since {since:%Y-%m-%d %H:%M} UTC: changes wait for the daily sweep; run `tutorwatch automation on`",
     )
@@ -79,4 +79,4 @@ def _damage(context: DoctorContext, kind: Kind) -> list[Damage]:
 def _repaired_by_migrate(check: str, damage: list[Damage]) -> Finding:
     first, *others = [str(each) for each in damage]
     more = f" (and {len(others)} more: `tutorwatch migrate --check`)" if others else ""
-    return trouble(check, f"{first}{more}: run `tutorwatch migrate`")
+    return problem(check, f"{first}{more}: run `tutorwatch migrate`")

@@ -13,7 +13,7 @@ from database.connections import connect, connect_as_others, open_engine
 from database.errors import PooledError
 from database.platform_needs import NEEDED
 from migrations.deployed_schema import OLDEST_SERVER
-from scripts.doctor.findings import DoctorContext, Finding, listed, ok, reason, trouble, variable
+from scripts.doctor.findings import DoctorContext, Finding, listed, ok, problem, reason, variable
 
 NEWEST_TESTED = 18
 MOST_SKEW = timedelta(seconds=2)
@@ -23,7 +23,7 @@ ANSWER_SECONDS = 2.0
 POOLER_SECONDS = 6.0
 """How long a pooler may take: one whose server is away keeps its clients waiting for minutes."""
 PLACE = "SELECT current_database(), extract(epoch FROM pg_postmaster_start_time())::float8"
-"""The same for any two ways to one database."""
+"""The same over whichever URL one database is reached."""
 
 
 def database(context: DoctorContext) -> Finding:
@@ -34,11 +34,11 @@ def database(context: DoctorContext) -> Finding:
     )
     name = f"PostgreSQL {version}"
     if number < OLDEST_SERVER:
-        return trouble("database", f"{name} is too old: upgrade it to {OLDEST_SERVER} or later")
+        return problem("database", f"{name} is too old: upgrade it to {OLDEST_SERVER} or later")
     if is_replica:
-        return trouble("database", f"{name} is a replica, read-only: point {variable(context.listener)} at the primary")
+        return problem("database", f"{name} is a replica, read-only: point {variable(context.listener)} at the primary")
     if is_read_only:
-        return trouble("database", f"{name} is set to read only: set default_transaction_read_only to off for our role")
+        return problem("database", f"{name} is set to read only: set default_transaction_read_only to off for our role")
     untested = f"; newer than {NEWEST_TESTED}, the newest this program is tested with" if number > NEWEST_TESTED else ""
     return ok("database", f"{name}, primary{untested}")
 
@@ -49,11 +49,11 @@ def pooler(context: DoctorContext) -> Finding:
         place = asyncio.run(_place(context.pooled_url or context.url))
     except (psycopg.OperationalError, DBAPIError, OSError) as error:  # a TimeoutError is an OSError
         why = reason(getattr(error, "orig", None) or error)
-        return trouble(
+        return problem(
             "pooler", f"services get no answer by TUTORWATCH_DATABASE_URL ({why}): is it running, and is that right?"
         )
     if place != context.row(PLACE):
-        return trouble(
+        return problem(
             "pooler",
             "TUTORWATCH_DATABASE_URL and TUTORWATCH_LISTEN_URL lead to different databases: correct one of them",
         )
@@ -74,9 +74,9 @@ def clock(context: DoctorContext) -> Finding:
     before = datetime.now(UTC)
     (theirs,) = context.row("SELECT clock_timestamp()")
     after = datetime.now(UTC)
-    skew = max(theirs - after, before - theirs, timedelta(0))  # beyond what the way there and back explains
+    skew = max(theirs - after, before - theirs, timedelta(0))  # beyond what the time of the round trip explains
     if skew > MOST_SKEW:
-        return trouble(
+        return problem(
             "clock", f"this machine's clock and the server's differ by {skew.total_seconds():.0f} s: set both by NTP"
         )
     return ok("clock", "this machine's and the server's agree")
@@ -87,7 +87,7 @@ def time_zone(context: DoctorContext) -> Finding:
     one to its default, it should be UTC as well."""
     ours, theirs = context.row("SHOW timezone")[0], _time_zone_of_clients(context.url)
     if ours != "UTC":
-        return trouble("time zone", f"our sessions get {ours} instead of UTC: the proxy between must pass `options` on")
+        return problem("time zone", f"our sessions get {ours} instead of UTC: the proxy between must pass `options` on")
     others = sorted({theirs, *_time_zones_set(context)} - {"UTC", "Etc/UTC"})
     if not others:
         return ok("time zone", "UTC")
@@ -132,17 +132,17 @@ def notifications(context: DoctorContext) -> Finding:
     if is_replica:
         return ok("notifications", "a replica carries none")
     if used >= FULL_QUEUE:
-        return trouble("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(context)}")
+        return problem("notifications", f"the server's queue is {used:.0%} full: {_who_holds_it_up(context)}")
     try:
         seconds = _notification_seconds(context.listener.listen_url or context.url)
     except PooledError as error:
-        return trouble("notifications", str(error))
+        return problem("notifications", str(error))
     except psycopg.OperationalError as error:
-        return trouble(
+        return problem(
             "notifications", f"can't be listened to ({reason(error)}): is {variable(context.listener)} right?"
         )
     if seconds is None:
-        return trouble(
+        return problem(
             "notifications",
             "they don't arrive: a transaction-pooling proxy is between; set TUTORWATCH_LISTEN_URL to a direct URL",
         )

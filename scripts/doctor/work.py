@@ -4,7 +4,7 @@ from psycopg.rows import dict_row
 
 from database.canary import IS_CHANGE, READ_CANARY, Canary, Outcome, Part, canary_from
 from database.liveness import IS_FRESH
-from scripts.doctor.findings import MOST_NAMED, DoctorContext, Finding, duration, listed, ok, trouble
+from scripts.doctor.findings import MOST_NAMED, DoctorContext, Finding, duration, listed, ok, problem
 
 LONGEST_WAIT_SECONDS = 60
 """A change is processed within moments; after a poll that found it late, within half a minute."""
@@ -21,14 +21,14 @@ def listeners(context: DoctorContext) -> Finding:
     )
     alive = [(who, version, blocked) for who, version, is_fresh, _, blocked in rows if is_fresh]
     silent = [_since_when(who, age) for who, _, is_fresh, age, _ in rows if not is_fresh]
-    silent_ones = f"not heard of {listed(silent)}" if silent else ""
+    silent_ones = f"no heartbeat from {listed(silent)}" if silent else ""
     if not alive:
-        return trouble("listeners", f"none is alive{': ' * bool(silent_ones)}{silent_ones}; start `tutorwatch listen`")
+        return problem("listeners", f"none is alive{': ' * bool(silent_ones)}{silent_ones}; start `tutorwatch listen`")
     if all(blocked for _, _, blocked in alive):
-        return trouble("listeners", f"{len(alive)} alive, but nothing is evaluated, changes wait: {alive[0][2]}")
+        return problem("listeners", f"{len(alive)} alive, but nothing is evaluated, changes wait: {alive[0][2]}")
     others = sorted({version for _, version, _ in alive if version != context.version})
     if others:
-        return trouble(
+        return problem(
             "listeners", f"of version {', '.join(others)}, not {context.version}: install the same and restart them"
         )
     names = listed([who for who, *_ in alive])
@@ -51,7 +51,7 @@ def backlog(context: DoctorContext) -> Finding:
         return ok("backlog", "nothing waits")
     message = f"{waiting} changes wait, the oldest for {duration(oldest)}"
     if oldest > LONGEST_WAIT_SECONDS:
-        return trouble("backlog", f"{message}: look into a listener's log, or start more with `tutorwatch listen`")
+        return problem("backlog", f"{message}: look into a listener's log, or start more with `tutorwatch listen`")
     return ok("backlog", message)
 
 
@@ -60,16 +60,16 @@ def canary(context: DoctorContext) -> Finding:
     found = context.connection.cursor(row_factory=dict_row).execute(READ_CANARY.encode()).fetchone()
     known = canary_from(found or {})
     if found is None or known.due_at is None:
-        return trouble("canary", "its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES")
+        return problem("canary", "its record is gone: INSERT INTO tutorwatch.canary DEFAULT VALUES")
     if known.is_ok(Part.RECORDING) is False:
-        return trouble(
+        return problem(
             "canary",
             f"a test change was not recorded ({known.problem}): `tutorwatch migrate` repairs triggers and functions,"
             " `tutorwatch canary` tries again",
         )
     if known.is_overdue:
         waited = duration(known.age_seconds(Part.WAKING) or 0.0)
-        return trouble("canary", f"a test change has waited for its answer for {waited}: see `listeners`, `backlog`")
+        return problem("canary", f"a test change has waited for its answer for {waited}: see `listeners`, `backlog`")
     return ok("canary", f"{_of_recording(known)}; {_of_waking(known)}")
 
 
@@ -106,7 +106,7 @@ def failures(context: DoctorContext) -> Finding:
     again = f"; {failing} will be tried again" if failing else ""
     if dead_lettered:
         ids = " ".join(dead_lettered[:MOST_NAMED]) if len(dead_lettered) <= MOST_NAMED else "--all"
-        return trouble(
+        return problem(
             "failures",
             f"{len(dead_lettered)} tutors dead-lettered{again}: "
             f"fix what `tutorwatch failures` shows, then `tutorwatch retry {ids}`",
@@ -118,10 +118,10 @@ def sweep(context: DoctorContext) -> Finding:
     """The sweep over all tutors happens: what only time changes is found by nothing else."""
     rows = context.rows("SELECT extract(epoch FROM clock_timestamp() - swept_at)::float8 FROM tutorwatch.sweep")
     if not rows:
-        return trouble("sweep", "its record is gone: INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())")
+        return problem("sweep", "its record is gone: INSERT INTO tutorwatch.sweep (swept_at) VALUES (now())")
     ((age,),) = rows
     if age > 2 * context.listener.sweep_hours * 3600:
-        return trouble("sweep", f"the last one over all tutors was {duration(age)} ago: start `tutorwatch listen`")
+        return problem("sweep", f"the last one over all tutors was {duration(age)} ago: start `tutorwatch listen`")
     return ok("sweep", f"the last one over all tutors was {duration(age)} ago")
 
 
@@ -134,11 +134,11 @@ def outbox(context: DoctorContext) -> Finding:
     )
     message = f"{shown}, {dead} dead rows"
     if not vacuums:
-        return trouble("outbox", f"{message}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
+        return problem("outbox", f"{message}, and autovacuum is off: ALTER SYSTEM SET autovacuum = on, then reload")
     if dead > MOST_DEAD_ROWS:
-        return trouble("outbox", f"{message}: {_who_keeps_vacuum_away(context)}, then VACUUM tutorwatch.outbox")
+        return problem("outbox", f"{message}: {_who_keeps_vacuum_away(context)}, then VACUUM tutorwatch.outbox")
     if size > LARGE_BYTES and waiting < MOST_DEAD_ROWS:
-        return trouble("outbox", f"{message} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
+        return problem("outbox", f"{message} for {waiting} changes: VACUUM FULL tutorwatch.outbox in a quiet moment")
     return ok("outbox", message)
 
 

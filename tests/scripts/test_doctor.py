@@ -104,11 +104,11 @@ DAMAGES = [
     ("DELETE FROM tutorwatch.listeners", r"listeners +none is alive; start `tutorwatch listen`$"),
     (
         "UPDATE tutorwatch.listeners SET seen_at = now() - interval '5 minutes'",
-        r"listeners +none is alive: not heard of host:7 for 5 min; start `tutorwatch listen`$",
+        r"listeners +none is alive: no heartbeat from host:7 for 5 min; start `tutorwatch listen`$",
     ),
     (
         "UPDATE tutorwatch.listeners SET seen_at = now() + interval '1 hour'",
-        r"listeners +none is alive: not heard of host:7 since the clock was set back; start `tutorwatch listen`$",
+        r"listeners +none is alive: no heartbeat from host:7 since the clock was set back; start `tutorwatch listen`$",
     ),
     (
         """UPDATE tutorwatch.listeners SET figures = figures || '{"blocked": {"message": "no right"}}'""",
@@ -472,4 +472,4 @@ async def test_a_listener_at_work_is_alive_for_as_long_as_its_heartbeats_take(
         assert re.search(r"listeners +of version test, not ", listeners().out)  # alive, else it would say so
 
         await platform.rows("UPDATE tutorwatch.listeners SET seen_at = now() - interval '190 s' RETURNING 1")
-        assert re.search(r"listeners +none is alive: not heard of \S+ for 3 min; start", listeners().out)
+        assert re.search(r"listeners +none is alive: no heartbeat from \S+ for 3 min; start", listeners().out)

@@ -7,5 +7,5 @@ down_revision = "0021"
 
 
 def upgrade() -> None:
-    """Alerts that are open now are looked at by the next generation of their tutor."""
+    """Adds the column; alerts that are open now get a value with the next generation of their tutor."""
     execute(read_sql("revisions/0022_no_longer_met"))

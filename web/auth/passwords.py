@@ -31,7 +31,7 @@ class WeakPasswordError(TutorwatchError):
 
 
 class TooBusyError(TutorwatchError):
-    """So many passwords wait to be looked at that one more would wait for too long: try again in a few seconds."""
+    """So many passwords wait to be checked that one more would wait for too long: try again in a few seconds."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -200,7 +200,7 @@ class Hub(NotificationHandler):
 
 HUB = web.AppKey("hub", Hub)
 LISTENING = web.AppKey("listening", asyncio.Task[None])
-"""Ends only by an error that no waiting mends: a schema that isn't this program's."""
+"""Ends only by an error that no waiting cures: a schema that isn't this program's."""
 
 
 async def hub_context(app: web.Application) -> AsyncIterator[None]:

@@ -290,7 +290,7 @@ def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
 
 
 def _is_of_tutor_named(part: str, *, is_of_few: bool) -> ColumnElement[bool]:
-    """Of few alerts, each tutor's name is looked at; else of all users first: students are many, alerts are more."""
+    """The condition on the tutor's name: of few alerts each one's tutor is compared, else users are searched first."""
     is_named = users.c.name.icontains(part, autoescape=True)
     if is_of_few:
         return select(is_named).where(users.c.id == alerts.c.tutor_id).scalar_subquery()

@@ -142,16 +142,6 @@ async def people(platform: Platform, engine: AsyncEngine) -> None:
         await store.store_password(conn, "dana", new_password(PASSWORD))
 
 
-async def insert_alert(platform: Platform, tutor: str, title: str = "Tutor no-shows", **more: Any) -> None:
-    """An open critical alert, as a listener writes it."""
-    values: dict[str, Any] = {
-        "alert_type": "no_show_pattern",
-        "severity": "critical",
-        "description": "2 no-shows in 30 days (threshold 2)",
-    }
-    await platform.insert("alerts", tutor_id=tutor, title=title, **(values | more))
-
-
 async def newest_session(platform: Platform) -> UUID:
     """The id of some session."""
     found: UUID = (await platform.rows("SELECT id FROM sessions ORDER BY scheduled_start DESC LIMIT 1"))[0]

@@ -9,8 +9,9 @@ import pytest
 from playwright.async_api import expect
 
 from migrations import automation
-from tests.browser.conftest import Visitor, insert_alert
+from tests.browser.conftest import Visitor
 from tests.browser.test_every_page import violations, widths_exceeded
+from tests.support.alerts import insert_alert
 from tests.support.command import Running
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER

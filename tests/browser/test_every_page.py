@@ -7,8 +7,9 @@ from typing import Literal
 from axe_playwright_python.async_playwright import Axe  # type: ignore[import-untyped]
 from playwright.async_api import expect
 
-from tests.browser.conftest import Visitor, insert_alert, newest_session
+from tests.browser.conftest import Visitor, newest_session
 from tests.browser.people import Person
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 
 LONG_NAMES = {

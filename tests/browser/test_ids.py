@@ -3,7 +3,8 @@
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Visitor, insert_alert
+from tests.browser.conftest import Visitor
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 
 

@@ -8,8 +8,9 @@ import pytest
 from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 
-from tests.browser.conftest import PATIENCE_MS, Visitor, insert_alert
+from tests.browser.conftest import PATIENCE_MS, Visitor
 from tests.browser.people import Person
+from tests.support.alerts import insert_alert
 from tests.support.command import eventually
 from tests.support.platform import Platform
 from web.live import streams

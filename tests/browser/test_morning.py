@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from playwright.async_api import expect
 
-from tests.browser.conftest import Visitor, insert_alert
+from tests.browser.conftest import Visitor
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 
 
@@ -87,7 +88,7 @@ async def test_note_is_added_without_a_reload(visitor: Visitor) -> None:
 @pytest.mark.parametrize("scripts", [pytest.param(True, id="scripts"), pytest.param(False, id="no scripts")])
 async def test_alerts_are_filtered_and_paged(visitor: Visitor, platform: Platform, scripts: bool) -> None:
     for number in range(60):
-        await insert_alert(platform, "ann", f"Churn {number}", alert_type="student_churn_risk", severity="info")
+        await insert_alert(platform, "ann", title=f"Churn {number}", alert_type="student_churn_risk", severity="info")
     await insert_alert(platform, "bob")
     dana = await visitor("dana", java_script_enabled=scripts)
     await dana.visit("/alerts")
@@ -115,5 +116,5 @@ async def test_tutor_sees_their_own_page_without_controls(visitor: Visitor, plat
     await expect(ann.page.locator("main form")).to_have_count(0)
     await expect(ann.page.get_by_text("Coaching Notes")).to_have_count(0)
     await ann.live()
-    await insert_alert(platform, "ann", "Another", alert_type="poor_first_session")
+    await insert_alert(platform, "ann", title="Another", alert_type="poor_first_session")
     await expect(ann.row("Another")).to_be_visible()

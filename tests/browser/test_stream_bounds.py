@@ -6,7 +6,8 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import expect
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from tests.browser.conftest import Visitor, insert_alert, signed_in
+from tests.browser.conftest import Visitor, signed_in
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 from web.auth.cookies import SIGN_IN
 from web.live import streams

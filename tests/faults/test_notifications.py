@@ -15,6 +15,7 @@ from psycopg.conninfo import make_conninfo
 
 from tests.faults.own_server import OwnServer
 from tests.faults.record import FaultRecorder
+from tests.support.alerts import insert_alert
 from tests.support.command import Running, eventually
 from tests.support.dashboard_process import browser, dashboard
 from tests.support.listening import has_settled, is_up, no_shows
@@ -119,9 +120,7 @@ async def test_flood_of_alerts_that_are_none_leaves_pages_served_and_told(
         await _is_over(open_pages, platform)
         await platform.user("tutor")
         written = time.monotonic()
-        await platform.insert(
-            "alerts", tutor_id="tutor", alert_type="no_show_pattern", severity="critical", title="t", description="d"
-        )
+        await insert_alert(platform)
         await eventually(lambda: _all("tutor" in page.named for page in open_pages))
         told = time.monotonic() - written
         for task in reading:
@@ -236,13 +235,6 @@ async def test_transaction_commits_though_the_queue_was_filled_after_its_writes(
         if table == "sessions":
             await platform.session()
         else:
-            await platform.insert(
-                "alerts",
-                tutor_id="tutor",
-                alert_type="no_show_pattern",
-                severity="critical",
-                title="t",
-                description="d",
-            )
+            await insert_alert(platform)
         async with filled_queue(small_queue):
             await connection.commit()

@@ -12,6 +12,7 @@ from migrations import automation, upgrade
 from migrations.sql import read_sql
 from tests.faults.own_server import OwnServer, aside
 from tests.support import partitioned
+from tests.support.alerts import insert_alert
 from tests.support.command import eventually
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, insert_sessions, listening, take, tutors
@@ -83,14 +84,7 @@ async def test_what_a_subscription_brings_is_recorded_and_wakes(subscriber_url: 
             assert await listener.next() == ""
 
             await source.session("tutor", score=8, audio={}, video={})
-            await source.insert(
-                "alerts",
-                tutor_id="tutor",
-                alert_type="no_show_pattern",
-                severity="critical",
-                title="t",
-                description="d",
-            )
+            await insert_alert(source)
             await has_come_in(subscriber, source)
             [session] = await source.rows("SELECT id FROM sessions WHERE tutor_id = 'tutor'")
             assert await take(subscriber) == [("tutor", []), ("tutor", []), ("tutor", [session]), ("tutor", [session])]

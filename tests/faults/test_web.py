@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from tests.faults.record import FaultRecorder
+from tests.support.alerts import insert_alert
 from tests.support.command import eventually
 from tests.support.dashboard_process import PAGE_SECONDS, Dashboard, browser, dashboard, sign_in
 from tests.support.listening import NEVER, has_settled, is_up, listening, no_shows
@@ -85,9 +86,7 @@ async def test_many_open_pages_are_all_told_and_cost_a_bounded_amount(
         await asyncio.gather(*(hears(stream, b"resync") for stream in streams))
         await platform.user("ann")
         started = asyncio.get_running_loop().time()
-        await platform.insert(
-            "alerts", tutor_id="ann", alert_type="no_show_pattern", severity="critical", title="t", description="d"
-        )
+        await insert_alert(platform, "ann")
         await asyncio.gather(*(hears(stream, b'"ann"') for stream in streams), served.page(admin))
         told = asyncio.get_running_loop().time() - started
         after = usage(served.process.pid)

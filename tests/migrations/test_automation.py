@@ -15,6 +15,7 @@ from listener.sweep import sweep
 from migrations import automation
 from migrations.automation import Automation
 from tests.migrations.waiting import until
+from tests.support.alerts import insert_alert
 from tests.support.catalog import snapshot
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, listening, take, tutors, update
@@ -67,12 +68,9 @@ async def test_off_records_nothing(platform: Platform, database_url: str) -> Non
 async def write_each(platform: Platform) -> None:
     """Inserts into every recorded table, and updates what it inserted."""
     await platform.session(audio={}, video={})
-    of_the_tutor = {"tutor_id": "tutor"}
+    await insert_alert(platform)
     await platform.insert(
-        "alerts", **of_the_tutor, alert_type="no_show_pattern", severity="critical", title="t", description="d"
-    )
-    await platform.insert(
-        "tutor_insights", **of_the_tutor, insight_type="strength", category="high_engagement", display_text="t"
+        "tutor_insights", tutor_id="tutor", insight_type="strength", category="high_engagement", display_text="t"
     )
     await update(platform, "sessions", "session_number", 5)
     await update(platform, "session_audio_metrics", "open_ended_questions", 5)

@@ -11,6 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 from tests.support.recorded import client_of, insert_sessions, listening, take, tutors, update
 
@@ -60,9 +61,7 @@ async def write_everything(client: Platform) -> UUID:
     kept = await client.session("tutor", audio={}, video={})
     gone = await client.session("tutor", audio={}, video={})
     for alert_type in ("no_show_pattern", "high_talk_ratio"):
-        await client.insert(
-            "alerts", tutor_id="tutor", alert_type=alert_type, severity="critical", title="t", description="d"
-        )
+        await insert_alert(client, alert_type=alert_type)
     await update(client, "sessions", "session_number", 5)
     await update(client, "session_audio_metrics", "open_ended_questions", 5)
     await update(client, "session_video_metrics", "tutor_uses_visual_aids", value=True)

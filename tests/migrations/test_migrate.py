@@ -24,6 +24,7 @@ from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
 from tests.migrations.waiting import terminate, until, until_blocked
+from tests.support.alerts import insert_alert
 from tests.support.catalog import count_rows, snapshot
 from tests.support.databases import check, cloned, revision_of
 from tests.support.interruptions import (
@@ -60,14 +61,6 @@ def run_sql(database_url: str, *statements: str) -> None:
 def query(database_url: str, statement: str) -> list[Any]:
     with psycopg.connect(database_url) as connection:
         return connection.execute(statement.encode()).fetchall()
-
-
-def insert_alert(tutor: str, alert_type: str, triggered: str, **values: str) -> str:
-    """The statement that inserts an open alert with this title: the moment it was triggered."""
-    columns = {"tutor_id": tutor, "alert_type": alert_type, "triggered_date": triggered, "title": triggered}
-    columns |= {"severity": "critical", "description": "why"} | values
-    names, literals = ", ".join(columns), ", ".join(f"'{value}'" for value in columns.values())
-    return f"INSERT INTO alerts ({names}) VALUES ({literals})"
 
 
 INSERT_SESSION = """
@@ -320,9 +313,10 @@ def test_an_almost_empty_database_is_refused_with_a_reason(empty_url: str, obsta
         upgrade.migrate(empty_url)
 
 
-def test_duplicates_are_no_hindrance_and_left_to_the_rules(seeded_url: str, head_snapshot: list[str]) -> None:
-    for day in ("2026-01-01", "2026-01-02"):
-        run_sql(seeded_url, insert_alert("tutor", "no_show_pattern", day))
+async def test_duplicates_are_no_hindrance_and_left_to_the_rules(seeded_url: str, head_snapshot: list[str]) -> None:
+    async with client_of(seeded_url) as client:
+        for _ in range(2):
+            await insert_alert(Platform(client, known_users={"tutor"}))
     before = query(seeded_url, "SELECT a::text FROM alerts AS a ORDER BY 1")
 
     upgrade.migrate(seeded_url)
@@ -522,7 +516,7 @@ async def test_an_open_transaction_only_delays_the_triggers(
         await until_blocked(observer, MIGRATING)
         # This one queues behind the migration, for as long as that waits at a time.
         await other.execute(INSERT_SESSION)
-        await other.execute(insert_alert("other", "no_show_pattern", "2026-01-01").encode())
+        await insert_alert(Platform(other, known_users={"other"}), "other")
         await until(lambda: _logged(caplog, logging.WARNING, f"Waiting for public.{table}"), "it is tried again")
         assert not migrating.done()
         await client.execute("COMMIT")

@@ -13,6 +13,7 @@ import pytest
 from psycopg import sql
 
 from migrations.sql import read_sql
+from tests.support.alerts import insert_alert
 from tests.support.databases import cloned
 from tests.support.platform import Platform
 from tests.support.recorded import (
@@ -490,21 +491,9 @@ OTHER_ALERT_COLUMNS = {
 }
 
 
-async def insert_alert(platform: Platform, session: UUID | None = None, **values: Any) -> None:
-    row = {
-        "tutor_id": "tutor",
-        "alert_type": "no_show_pattern",
-        "severity": "critical",
-        "title": "No-shows",
-        "description": "two",
-        "session_id": session,
-    }
-    await platform.insert("alerts", **row | values)
-
-
 async def test_a_new_alert_records_its_tutor(platform: Platform, session: UUID) -> None:
     """It may be the second open one of its type."""
-    await insert_alert(platform, session)
+    await insert_alert(platform, session_id=session)
 
     assert await take(platform) == tutors("tutor")
 
@@ -513,7 +502,7 @@ async def test_a_new_alert_records_its_tutor(platform: Platform, session: UUID) 
 async def test_an_alert_whose_state_or_owner_changes_records_its_tutor(
     platform: Platform, session: UUID, column: str
 ) -> None:
-    await insert_alert(platform, session)
+    await insert_alert(platform, session_id=session)
     await take(platform)
 
     await update(platform, "alerts", column, ALERT_COLUMNS[column])
@@ -525,7 +514,7 @@ async def test_an_alert_whose_state_or_owner_changes_records_its_tutor(
 
 @pytest.mark.parametrize("column", OTHER_ALERT_COLUMNS)
 async def test_an_alert_that_is_refreshed_records_nothing(platform: Platform, session: UUID, column: str) -> None:
-    await insert_alert(platform, session)
+    await insert_alert(platform, session_id=session)
     await take(platform)
 
     await update(platform, "alerts", column, OTHER_ALERT_COLUMNS[column])
@@ -540,7 +529,7 @@ def test_every_column_of_alerts_is_one_or_the_other() -> None:
 async def test_a_corrected_resolution_time_of_an_alert_without_evidence_records_its_tutor(
     platform: Platform, session: UUID
 ) -> None:
-    await insert_alert(platform, session, resolved=True, resolved_at=datetime(2026, 6, 14))  # noqa: DTZ001
+    await insert_alert(platform, session_id=session, resolved=True, resolved_at=datetime(2026, 6, 14))  # noqa: DTZ001
     await take(platform)
 
     await update(platform, "alerts", "resolved_at", MOMENT)
@@ -552,7 +541,7 @@ async def test_a_corrected_resolution_time_of_an_alert_without_evidence_records_
 async def test_resolved_reopened_and_deleted_alerts_record_each_tutor_once(platform: Platform) -> None:
     for tutor in ("tutor", "other"):
         for alert_type in ("no_show_pattern", "poor_first_session"):
-            await insert_alert(platform, tutor_id=tutor, alert_type=alert_type)
+            await insert_alert(platform, tutor, alert_type=alert_type)
     await take(platform)
 
     await platform.connection.execute("UPDATE alerts SET resolved = true")
@@ -564,7 +553,7 @@ async def test_resolved_reopened_and_deleted_alerts_record_each_tutor_once(platf
 
 
 async def test_deleting_the_session_of_an_alert_records_its_tutor_once(platform: Platform, session: UUID) -> None:
-    await insert_alert(platform, session)
+    await insert_alert(platform, session_id=session)
     await take(platform)
 
     await platform.connection.execute("DELETE FROM sessions")
@@ -729,7 +718,7 @@ async def test_the_notification_comes_at_commit_with_the_tutors_id(
 async def test_each_kind_of_change_notifies(platform: Platform, session: UUID, listener: Listening) -> None:
     await platform.connection.execute("UPDATE session_audio_metrics SET open_ended_questions = 1")
     await platform.connection.execute("UPDATE session_video_metrics SET tutor_uses_visual_aids = true")
-    await insert_alert(platform, session)
+    await insert_alert(platform, session_id=session)
     await platform.connection.execute("UPDATE alerts SET resolved = true")
     await platform.connection.execute("DELETE FROM sessions")
 

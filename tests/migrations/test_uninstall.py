@@ -12,6 +12,7 @@ from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import step_aside, uninstall
 from tests.migrations.waiting import until_blocked
+from tests.support.alerts import insert_alert
 from tests.support.catalog import count_rows, snapshot
 from tests.support.command import find_program, tutorwatch
 from tests.support.databases import revision_of
@@ -33,9 +34,7 @@ async def fill(database_url: str) -> None:
         platform = Platform(connection)
         await platform.session(audio={}, video={}, score=8)
         for alert_type in ("no_show_pattern", "student_churn_risk"):
-            await platform.insert(
-                "alerts", tutor_id="tutor", alert_type=alert_type, severity="critical", title="t", description="d"
-            )
+            await insert_alert(platform, alert_type=alert_type)
         await platform.insert(
             "tutor_insights", tutor_id="tutor", insight_type="strength", category="high_engagement", display_text="d"
         )

@@ -14,6 +14,7 @@ from rules.generation import Generated, generate
 from rules.life import AlreadyDoneError, Outcome, UnknownAlertError, acknowledge, resolve
 from rules.settings import thresholds
 from tests.rules.generating import Generation
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
 from tests.support.waiting import running, until_blocked
 
@@ -512,25 +513,12 @@ async def test_alert_resolved_by_another_client_has_counted_its_evidence(
 # Alerts from before Tutorwatch
 
 
-async def insert_alert(platform: Platform, alert_type: str, **values: Any) -> None:
-    await platform.user("tutor")
-    await platform.insert(
-        "alerts",
-        tutor_id="tutor",
-        alert_type=alert_type,
-        severity="warning",
-        title="From before",
-        description="From before",
-        **values,
-    )
-
-
 @counting
 async def test_resolved_alert_without_evidence_has_counted_up_to_its_resolution(
     alert_type: str, values: dict[str, Any], enough: int, platform: Platform, generation: Generation
 ) -> None:
     resolved_at = NOW - timedelta(days=1)
-    await insert_alert(platform, alert_type, resolved=True, resolved_at=naive(resolved_at))
+    await insert_alert(platform, alert_type=alert_type, resolved=True, resolved_at=naive(resolved_at))
     await write(platform, values, days=range(1, enough + 1))
     await generation()
     assert await platform.open_alerts() == []
@@ -545,7 +533,7 @@ async def test_averages_need_their_least_data_since_a_resolution_without_evidenc
     alert_type: str, values: dict[str, Any], enough: int, platform: Platform, generation: Generation
 ) -> None:
     resolved_at = NOW - timedelta(days=enough)
-    await insert_alert(platform, alert_type, resolved=True, resolved_at=naive(resolved_at))
+    await insert_alert(platform, alert_type=alert_type, resolved=True, resolved_at=naive(resolved_at))
     await write(platform, values, days=range(1, enough + 1))
     await generation()
     assert await platform.open_alerts() == []
@@ -559,14 +547,18 @@ async def test_latest_of_the_resolutions_without_evidence_is_the_line(
     platform: Platform, generation: Generation
 ) -> None:
     for days in (20, 2, 11):
-        await insert_alert(platform, "no_show_pattern", resolved=True, resolved_at=naive(NOW - timedelta(days=days)))
+        await insert_alert(
+            platform, alert_type="no_show_pattern", resolved=True, resolved_at=naive(NOW - timedelta(days=days))
+        )
     await write(platform, NO_SHOW, days=range(2, 6))
     await generation()
     assert await platform.open_alerts() == []
 
 
 async def test_resolution_without_a_date_counts_from_its_trigger(platform: Platform, generation: Generation) -> None:
-    await insert_alert(platform, "no_show_pattern", resolved=True, triggered_date=naive(NOW - timedelta(days=2)))
+    await insert_alert(
+        platform, alert_type="no_show_pattern", resolved=True, triggered_date=naive(NOW - timedelta(days=2))
+    )
     await write(platform, NO_SHOW, days=range(2, 4))
     await generation()
     assert await platform.open_alerts() == []
@@ -586,7 +578,7 @@ async def test_resolution_with_evidence_draws_no_line_in_time(
 
 
 async def test_duplicate_consumes_nothing(platform: Platform, generation: Generation) -> None:
-    await insert_alert(platform, "no_show_pattern", resolved=True, resolved_at=naive(NOW))
+    await insert_alert(platform, alert_type="no_show_pattern", resolved=True, resolved_at=naive(NOW))
     await platform.rows(
         "INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at)"
         " SELECT id, tutor_id, '{}', now() FROM alerts RETURNING alert_id"
@@ -599,7 +591,7 @@ async def test_duplicate_consumes_nothing(platform: Platform, generation: Genera
 async def test_open_alert_from_before_gets_evidence_and_counts_it_once_resolved(
     platform: Platform, generation: Generation
 ) -> None:
-    await insert_alert(platform, "no_show_pattern")
+    await insert_alert(platform, alert_type="no_show_pattern")
     sessions = await write(platform, NO_SHOW, days=range(1, 3))
 
     assert await generation() == Generated()
@@ -615,8 +607,8 @@ async def test_open_alert_from_before_gets_evidence_and_counts_it_once_resolved(
 
 async def test_alerts_of_other_types_are_left_alone(platform: Platform, generation: Generation) -> None:
     for _ in range(2):
-        await insert_alert(platform, "student_churn_risk")
-    await insert_alert(platform, "student_frustration_detected", resolved=True, resolved_at=naive(NOW))
+        await insert_alert(platform, alert_type="student_churn_risk")
+    await insert_alert(platform, alert_type="student_frustration_detected", resolved=True, resolved_at=naive(NOW))
     before = await platform.rows("SELECT id, xmin::text FROM alerts ORDER BY id")
     await write(platform, NO_SHOW, days=range(1, 3))
 
@@ -701,14 +693,16 @@ async def test_alert_that_may_not_open_again_is_left_as_it_was_resolved(
     platform: Platform, engine: AsyncEngine, generation: Generation
 ) -> None:
     await platform.user("ann", role="admin")
-    await insert_alert(platform, "no_show_pattern", resolved=True, resolved_at=naive(NOW))
-    await insert_alert(platform, "no_show_pattern")
+    await insert_alert(platform, alert_type="no_show_pattern", resolved=True, resolved_at=naive(NOW))
+    await insert_alert(platform, alert_type="no_show_pattern")
     await write(platform, NO_SHOW, days=range(1, 3))
     [open_alert] = await platform.rows("SELECT id FROM alerts WHERE NOT resolved")
 
     await _resolve_in_between(engine, platform, generation, open_alert, now=LATER)
 
-    assert await platform.rows("SELECT description FROM alerts WHERE id = %s", open_alert) == ["From before"]
+    assert await platform.rows("SELECT description FROM alerts WHERE id = %s", open_alert) == [
+        "2 no-shows in 30 days (threshold 2)"
+    ]
     assert await platform.rows("SELECT alert_id FROM tutorwatch.alert_evidence") == []
     assert await platform.open_alerts() == []
 

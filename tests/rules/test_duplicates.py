@@ -9,6 +9,7 @@ import pytest
 from rules.generation import Generated
 from tests.rules.generating import Generation
 from tests.rules.test_alert_life import LATER, NO_SHOW, TALKS, counting, write
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
 
 TITLES = """
@@ -18,13 +19,6 @@ TITLES = """
 """
 DUPLICATE = (True, "duplicate", None)
 OPEN = (False, None, None)
-
-
-async def insert_alert(platform: Platform, title: str, *, hours_ago: int, tutor: str = "tutor", **values: Any) -> None:
-    """An open no-show alert, as another client writes it."""
-    row = {"alert_type": "no_show_pattern", "severity": "critical", "description": "theirs"} | values
-    at = naive(NOW - timedelta(hours=hours_ago))
-    await platform.insert("alerts", tutor_id=tutor, title=title, triggered_date=at, created_at=at, **row)
 
 
 async def states(platform: Platform, *titles: str) -> list[tuple[Any, ...]]:
@@ -53,14 +47,14 @@ async def test_of_two_open_alerts_an_acknowledged_one_is_kept_else_the_oldest(
 ) -> None:
     sessions = await write(platform, NO_SHOW, days=range(1, 3))
     await generation()
-    await insert_alert(platform, "theirs", hours_ago=hours_ago, acknowledged=acknowledged)
+    await insert_alert(platform, title="theirs", at=NOW - timedelta(hours=hours_ago), acknowledged=acknowledged)
 
     assert await generation(now=LATER) == Generated()
 
     # What is kept says what is true now: its title is ours from then on.
     [kept_id] = await platform.rows("SELECT id FROM alerts WHERE NOT resolved")
     ended = await platform.rows(
-        "SELECT a.description = 'theirs', resolved_by, outcome, a.resolved_at, action_taken FROM alerts AS a"
+        "SELECT a.title = 'theirs', resolved_by, outcome, a.resolved_at, action_taken FROM alerts AS a"
         " JOIN tutorwatch.alert_resolutions AS r ON r.alert_id = a.id WHERE resolved"
     )
     assert ended == [
@@ -80,14 +74,16 @@ async def test_of_two_open_alerts_an_acknowledged_one_is_kept_else_the_oldest(
 async def test_of_several_open_alerts_from_before_one_is_kept(platform: Platform, generation: Generation) -> None:
     """Where nothing holds: then what is kept stays as its client wrote it."""
     await platform.user("tutor")
-    await insert_alert(platform, "oldest", hours_ago=9)
-    await insert_alert(platform, "acknowledged", hours_ago=5, acknowledged=True)
-    await insert_alert(platform, "acknowledged later", hours_ago=4, acknowledged=True)
-    await insert_alert(platform, "newest", hours_ago=1, action_taken="called twice")
-    await insert_alert(platform, "resolved", hours_ago=8, resolved=True, resolved_at=naive(NOW))
-    await insert_alert(platform, "another type", hours_ago=3, alert_type="high_talk_ratio")
-    await insert_alert(platform, "no type of ours", hours_ago=2, alert_type="student_churn_risk")
-    await insert_alert(platform, "no type of ours either", hours_ago=2, alert_type="student_churn_risk")
+    await insert_alert(platform, title="oldest", at=NOW - timedelta(hours=9))
+    await insert_alert(platform, title="acknowledged", at=NOW - timedelta(hours=5), acknowledged=True)
+    await insert_alert(platform, title="acknowledged later", at=NOW - timedelta(hours=4), acknowledged=True)
+    await insert_alert(platform, title="newest", at=NOW - timedelta(hours=1), action_taken="called twice")
+    await insert_alert(platform, title="resolved", at=NOW - timedelta(hours=8), resolved=True, resolved_at=naive(NOW))
+    await insert_alert(platform, title="another type", at=NOW - timedelta(hours=3), alert_type="high_talk_ratio")
+    await insert_alert(platform, title="no type of ours", at=NOW - timedelta(hours=2), alert_type="student_churn_risk")
+    await insert_alert(
+        platform, title="no type of ours either", at=NOW - timedelta(hours=2), alert_type="student_churn_risk"
+    )
 
     await generation()
 
@@ -109,7 +105,7 @@ async def test_of_several_open_alerts_from_before_one_is_kept(platform: Platform
 async def test_a_duplicate_that_a_client_reopens_ends_again(platform: Platform, generation: Generation) -> None:
     await write(platform, NO_SHOW, days=range(1, 3))
     await generation()
-    await insert_alert(platform, "theirs", hours_ago=-1)
+    await insert_alert(platform, title="theirs", at=NOW - timedelta(hours=-1))
     await generation(now=LATER)
     await platform.rows("UPDATE alerts SET resolved = false, resolved_at = NULL WHERE title = 'theirs' RETURNING 1")
 

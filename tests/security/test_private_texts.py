@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from rules.life import Outcome, acknowledge, resolve
 from scripts import accounts
-from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, address, insert_alert, read_page, token_of
+from tests.support.alerts import insert_alert
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, SignIn, address, read_page, token_of
 from tests.support.platform import NOW, Platform, naive
 from web.keys import ENGINE
 from web.queries.texts import SOURCES
@@ -58,7 +59,7 @@ async def _written(people: None, platform: Platform, engine: AsyncEngine) -> Non
         (RESOLVED_AGAIN, "high_talk_ratio"),
         (DUPLICATE, "no_show_pattern"),
     ):
-        await insert_alert(platform, alert_id=alert_id, alert_type=alert_type)
+        await insert_alert(platform, "ann", alert_id=alert_id, alert_type=alert_type)
     await platform.connection.execute("UPDATE alerts SET session_id = %s", [SESSION])
     act: dict[str, Any] = {"by": ADMIN, "action_taken": "private-action", "outcome": Outcome.NOT_ACTIONABLE}
     async with engine.begin() as conn:

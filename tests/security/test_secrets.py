@@ -8,7 +8,8 @@ import aiohttp
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
-from tests.support.browsers import ALERT, insert_alert
+from tests.support.alerts import insert_alert
+from tests.support.browsers import ALERT
 from tests.support.command import Running, eventually, tutorwatch
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
@@ -94,7 +95,7 @@ async def ask_for_everything(url: str, token: str, platform: Platform) -> list[s
         await ask("/metrics", headers={"Authorization": f"Basic {METRICS}"})
         for path in ("/healthz", "/readyz", "/api/openapi.json"):
             await ask(path)
-        await insert_alert(platform, tutor="bob")
+        await insert_alert(platform, "bob")
         await platform.connection.execute("ALTER TABLE sessions RENAME TO gone")
         for path in ("/", "/tutors/ann", "/api/tutors/ann"):
             assert "Something went wrong on our side" in await ask(path, headers=signed_in)

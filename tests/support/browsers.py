@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from yarl import URL
 
 from rules.thresholds import Thresholds
+from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 from tests.support.roles import WEB
 from web.app import create_app
@@ -86,23 +87,7 @@ async def people(platform: Platform) -> None:
     await platform.user("bob", name="Bob Stone")
     await platform.user("sam", role="student", name="Sam Young")
     await platform.session("ann", student="sam", session_id=SESSION, score="5.1")
-    await insert_alert(platform, alert_id=ALERT)
-
-
-async def insert_alert(
-    platform: Platform,
-    *,
-    tutor: str = "ann",
-    alert_type: str = "no_show_pattern",
-    severity: str = "critical",
-    alert_id: UUID | None = None,
-    **more: Any,
-) -> None:
-    """An open alert, as the listener writes it."""
-    values = {"title": "No-shows", "description": "2 no-shows in 30 days (threshold 2)"} | more
-    if alert_id:
-        values["id"] = alert_id
-    await platform.insert("alerts", tutor_id=tutor, alert_type=alert_type, severity=severity, **values)
+    await insert_alert(platform, "ann", alert_id=ALERT)
 
 
 @pytest.fixture

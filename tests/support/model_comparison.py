@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from tests.support import model
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
 
 Findings = dict[tuple[str, str], Any]
@@ -35,15 +36,12 @@ async def write(platform: Platform, tutor: str, sessions: list[model.TutoringSes
 
 async def write_prior_alert(platform: Platform, tutor: str, alert: model.Alert) -> None:
     """An alert from before Tutorwatch, without evidence."""
-    await platform.user(tutor)
-    await platform.insert(
-        "alerts",
-        tutor_id=tutor,
+    await insert_alert(
+        platform,
+        tutor,
+        at=NOW - timedelta(days=90),
         alert_type=alert.alert_type,
         severity="warning",
-        title="From before",
-        description="From before",
-        triggered_date=naive(NOW - timedelta(days=90)),
         resolved=alert.resolved_at is not None,
         resolved_at=alert.resolved_at and naive(alert.resolved_at),
     )

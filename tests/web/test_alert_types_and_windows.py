@@ -9,7 +9,8 @@ import pytest
 from rules.registry import THRESHOLDS
 from rules.settings import thresholds
 from rules.thresholds import Thresholds, Unit
-from tests.support.browsers import Browser, SignIn, insert_alert, read_page
+from tests.support.alerts import insert_alert
+from tests.support.browsers import Browser, SignIn, read_page
 from tests.support.platform import Platform
 
 WINDOWS = [threshold.name for threshold in THRESHOLDS if threshold.unit is Unit.DAYS]
@@ -27,7 +28,7 @@ async def test_every_alert_type_can_be_filtered_by(sign_in: SignIn, platform: Pl
     types = set(await platform.rows("SELECT unnest(enum_range(NULL::alert_type))::text"))
     assert len(types) >= 8
     for each in types:
-        await insert_alert(platform, alert_type=each)
+        await insert_alert(platform, "ann", alert_type=each)
 
     offered = re.search(r'<select id="type".*?</select>', await read_page(admin, "/alerts"), re.DOTALL)
     assert offered

@@ -12,7 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts
 from scripts.errors import UsageError
-from tests.support.browsers import ALERT, SESSION, Browser, Opener, insert_alert, token_on
+from tests.support.alerts import insert_alert
+from tests.support.browsers import ALERT, SESSION, Browser, Opener, token_on
 from tests.support.platform import Platform, naive
 from web.auth.identity import Scope
 from web.live.hub import HUB
@@ -35,7 +36,7 @@ async def many_alerts(platform: Platform, count: int, **values: Any) -> None:
     for number in range(count):
         at = naive(NOW + timedelta(minutes=number // 2))
         await insert_alert(
-            platform, tutor="bob", alert_type="student_churn_risk", title=f"Alert {number}", triggered_date=at, **values
+            platform, "bob", alert_type="student_churn_risk", title=f"Alert {number}", triggered_date=at, **values
         )
 
 
@@ -43,9 +44,9 @@ async def test_summary_counts_all_and_shows_five_tutors_newest_first(admin: Brow
     for number in range(6):
         await platform.user(f"tutor{number}", name=f"Tutor {number}")
         at = naive(datetime.now(UTC) + timedelta(minutes=number + 1))
-        await insert_alert(platform, tutor=f"tutor{number}", triggered_date=at)
-    await insert_alert(platform, tutor="tutor5", alert_type="poor_first_session", triggered_date=naive(NOW))
-    await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", severity="warning")
+        await insert_alert(platform, f"tutor{number}", triggered_date=at)
+    await insert_alert(platform, "tutor5", alert_type="poor_first_session", triggered_date=naive(NOW))
+    await insert_alert(platform, "bob", alert_type="high_talk_ratio", severity="warning")
 
     summary = await get(admin, "/api/critical-alerts")
 
@@ -108,7 +109,7 @@ async def test_alert_added_meanwhile_moves_no_page(admin: Browser, platform: Pla
     await many_alerts(platform, 4)
     first = await get(admin, "/api/alerts", tutor="bob", limit="2")
 
-    await insert_alert(platform, tutor="bob", triggered_date=naive(NOW + timedelta(days=1)))
+    await insert_alert(platform, "bob", triggered_date=naive(NOW + timedelta(days=1)))
 
     second = await get(admin, "/api/alerts", tutor="bob", limit="2", cursor=first["next"])
     assert len({alert["id"] for alert in first["alerts"] + second["alerts"]}) == 4
@@ -133,10 +134,10 @@ async def test_alert_added_meanwhile_moves_no_page(admin: Browser, platform: Pla
     ],
 )
 async def test_filters(query: dict[str, str], tutors: list[str], admin: Browser, platform: Platform) -> None:
-    await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", severity="warning", acknowledged=True)
+    await insert_alert(platform, "bob", alert_type="high_talk_ratio", severity="warning", acknowledged=True)
     for tutor, resolved in (("dan", True), ("eve", False)):
         await platform.user(tutor)
-        await insert_alert(platform, tutor=tutor, alert_type="poor_first_session", resolved=resolved)
+        await insert_alert(platform, tutor, alert_type="poor_first_session", resolved=resolved)
 
     page = await get(admin, "/api/alerts", **query)
 
@@ -254,7 +255,7 @@ async def test_message_to_the_tutor_is_sent_and_shown(admin: Browser) -> None:
 
 
 async def test_duplicate_that_tutorwatch_has_ended_is_told_as_such(admin: Browser, platform: Platform) -> None:
-    await insert_alert(platform, title="kept")
+    await insert_alert(platform, "ann", title="kept")
     await platform.rows(
         "SELECT tutorwatch.end_duplicate_alerts(ARRAY[%s], array_agg(id), localtimestamp) FROM alerts"
         " WHERE title = 'kept'",

@@ -7,7 +7,8 @@ import aiohttp
 import pytest
 
 from rules.life import Outcome
-from tests.support.browsers import ALERT, Browser, SignIn, insert_alert, post, read_page, token_on
+from tests.support.alerts import insert_alert
+from tests.support.browsers import ALERT, Browser, SignIn, post, read_page, token_on
 from tests.support.platform import Platform
 from web.settings import WebSettings
 
@@ -252,7 +253,7 @@ async def test_retry_needs_one_tutor_or_all(fields: dict[str, str], admin: Brows
 
 
 async def test_alert_of_another_client_is_acted_on_as_well(admin: Browser, platform: Platform) -> None:
-    await insert_alert(platform, tutor="bob", alert_type="student_churn_risk", severity="info")
+    await insert_alert(platform, "bob", alert_type="student_churn_risk", severity="info")
     [alert_id] = await platform.rows("SELECT id FROM alerts WHERE tutor_id = 'bob'")
 
     async with await post(admin, f"/alerts/{alert_id}/resolve", action_taken="Called", outcome="other") as response:

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from tests.support.browsers import Browser, SignIn, insert_alert, post
+from tests.support.alerts import insert_alert
+from tests.support.browsers import Browser, SignIn, post
 from tests.support.platform import Platform
 from tests.support.raw_requests import request, send
 from web.auth.cookies import SIGN_IN
@@ -38,7 +39,7 @@ async def test_every_link_leads_to_the_tutor(
     user_id: str, admin: Browser, sign_in: SignIn, platform: Platform, server: TestServer
 ) -> None:
     await platform.user(user_id, name="Dot Dotson")
-    await insert_alert(platform, tutor=user_id)
+    await insert_alert(platform, user_id)
     async with admin.get("/") as response:
         links = re.findall(r'href="(/tutors/[^"#]+)[^"]*"[^>]*>(?:<bdi>Dot|View details)', await response.text())
     link = unescape(links[0])

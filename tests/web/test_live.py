@@ -11,7 +11,8 @@ import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestServer
 
-from tests.support.browsers import Browser, SignIn, insert_alert, post
+from tests.support.alerts import insert_alert
+from tests.support.browsers import Browser, SignIn, post
 from tests.support.platform import Platform
 from web.live import hub as live
 from web.live import streams
@@ -64,7 +65,7 @@ async def stream(browser: Browser) -> AsyncIterator[Stream]:
 
 async def test_page_is_told_within_a_second_of_what_any_client_does(admin: Browser, platform: Platform) -> None:
     async with stream(admin) as events:
-        await insert_alert(platform, tutor="bob")
+        await insert_alert(platform, "bob")
         assert await events.next() == ("alerts", {"tutor_id": "bob"})
 
         await platform.connection.execute("UPDATE alerts SET resolved = true WHERE tutor_id = 'bob'")
@@ -83,8 +84,8 @@ async def test_page_is_told_of_another_admins_act(sign_in: SignIn) -> None:
 
 async def test_tutor_is_told_of_nobody_else(sign_in: SignIn, platform: Platform) -> None:
     async with stream(await sign_in("ann")) as events:
-        await insert_alert(platform, tutor="bob")
-        await insert_alert(platform, tutor="ann", alert_type="poor_first_session")
+        await insert_alert(platform, "bob")
+        await insert_alert(platform, "ann", alert_type="poor_first_session")
 
         assert await events.next() == ("alerts", {"tutor_id": "ann"})
 
@@ -96,7 +97,7 @@ async def test_lost_connection_is_told_and_made_again(admin: Browser, platform: 
         assert await events.next() == ("lost", {})
         assert await events.next() == ("deaf", {}), "its deprecated name, for pages opened before an upgrade"
         assert await events.next(5) == ("resync", {})
-        await insert_alert(platform, tutor="bob")
+        await insert_alert(platform, "bob")
         assert await events.next() == ("alerts", {"tutor_id": "bob"})
     assert server.app[HUB].times_lost == 1
 

@@ -9,7 +9,8 @@ import pytest
 from sqlalchemy import String
 
 from database.tables import platform as platform_tables
-from tests.support.browsers import ALERT, SESSION, Browser, SignIn, insert_alert
+from tests.support.alerts import insert_alert
+from tests.support.browsers import ALERT, SESSION, Browser, SignIn
 from tests.support.dashboard_process import browser, dashboard
 from tests.support.platform import Platform
 from tests.support.usage import usage
@@ -47,7 +48,12 @@ async def texts(platform: Platform, people: None) -> None:  # noqa: ARG001 - who
     await run("UPDATE sessions SET technical_issues = true")
     await run("UPDATE alerts SET acknowledged = true, acknowledged_by = 'omar', session_id = %s", [SESSION])
     await insert_alert(
-        platform, alert_type="high_talk_ratio", resolved=True, resolved_at="2026-01-01", action_taken="Called her"
+        platform,
+        "ann",
+        alert_type="high_talk_ratio",
+        resolved=True,
+        resolved_at="2026-01-01",
+        action_taken="Called her",
     )
     await run(
         "INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, resolved_by, outcome, resolved_at)"

@@ -14,7 +14,8 @@ from pydantic import SecretStr
 from database.errors import SchemaMismatchError
 from database.recording import SWITCH_OFF
 from rules.settings import thresholds
-from tests.support.browsers import Browser, insert_alert
+from tests.support.alerts import insert_alert
+from tests.support.browsers import Browser
 from tests.support.platform import Platform
 from tests.support.roles import WEB
 from web.service import run_web
@@ -80,7 +81,7 @@ class TestMetrics:
     @pytest.mark.usefixtures("people", "subscribed")
     @pytest.mark.usefixtures("people", "subscribed")
     async def test_tell_what_the_database_knows(self, admin: Browser, platform: Platform) -> None:
-        await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", severity="warning")
+        await insert_alert(platform, "bob", alert_type="high_talk_ratio", severity="warning")
         await platform.connection.execute(LISTENER.encode(), [0, "{}"])
         await platform.connection.execute(
             "INSERT INTO tutorwatch.failures VALUES ('ann', 5, 'error', now(), now(), NULL, now())"

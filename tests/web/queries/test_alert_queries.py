@@ -7,8 +7,8 @@ from uuid import uuid4
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
-from tests.web.queries.alerts import insert_alert
 from web.auth.identity import Viewer
 from web.queries import AlertsPage, alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
 from web.queries.alerts import MOST_COUNTED, AlertFilter, AlertsCount, AlertStatus
@@ -20,7 +20,7 @@ async def test_summary_shows_five_tutors_newest_alert_first(conn: AsyncConnectio
         await insert_alert(platform, f"tutor-{number}", at=NOW - timedelta(hours=number))
     newest = await insert_alert(platform, "tutor-3", at=NOW + timedelta(minutes=1))
     await insert_alert(platform, "tutor-3", at=NOW - timedelta(days=1), resolved=True)
-    await insert_alert(platform, "tutor-3", severity="warning")
+    await insert_alert(platform, "tutor-3", severity="warning", at=NOW)
 
     summary = await critical_summary(conn, NOW)
 
@@ -31,7 +31,10 @@ async def test_summary_shows_five_tutors_newest_alert_first(conn: AsyncConnectio
 
 
 async def test_a_tutor_with_two_alerts_of_one_instant_is_shown_once(conn: AsyncConnection, platform: Platform) -> None:
-    two = [await insert_alert(platform, alert_type=kind) for kind in ("no_show_pattern", "poor_first_session")]
+    two = [
+        await insert_alert(platform, "ann", alert_type=kind, at=NOW)
+        for kind in ("no_show_pattern", "poor_first_session")
+    ]
 
     summary = await critical_summary(conn, NOW)
 
@@ -46,7 +49,7 @@ async def test_summary_of_nothing(conn: AsyncConnection) -> None:
 
 async def test_acknowledged_alerts_stay_in_the_summary(conn: AsyncConnection, platform: Platform) -> None:
     await platform.user("dana", role="admin", name="Dana")
-    await insert_alert(platform, acknowledged=True, acknowledged_by="dana", acknowledged_at=naive(NOW))
+    await insert_alert(platform, "ann", acknowledged=True, acknowledged_by="dana", acknowledged_at=naive(NOW), at=NOW)
     (tutor,) = (await critical_summary(conn, NOW)).tutors
     assert (tutor.alert.status, tutor.alert.acknowledged_by) == ("acknowledged", "Dana")
     assert tutor.alert.acknowledged_at == NOW
@@ -83,8 +86,8 @@ async def test_filter(conn: AsyncConnection, platform: Platform, wanted: AlertFi
 async def test_pages_follow_each_other_without_loss_even_at_one_instant(
     conn: AsyncConnection, platform: Platform
 ) -> None:
-    everything = {await insert_alert(platform, at=NOW) for _ in range(5)}
-    everything |= {await insert_alert(platform, at=NOW - timedelta(microseconds=number)) for number in range(4)}
+    everything = {await insert_alert(platform, "ann", at=NOW) for _ in range(5)}
+    everything |= {await insert_alert(platform, "ann", at=NOW - timedelta(microseconds=number)) for number in range(4)}
     seen, cursor = [], None
     while True:
         page = await alerts_page(conn, AlertFilter(), cursor, 2)
@@ -98,7 +101,7 @@ async def test_pages_follow_each_other_without_loss_even_at_one_instant(
 
 async def test_way_back_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
     for number in range(7):
-        await insert_alert(platform, at=NOW - timedelta(minutes=number // 2))
+        await insert_alert(platform, "ann", at=NOW - timedelta(minutes=number // 2))
     there: list[AlertsPage] = []
     cursor = None
     while cursor or not there:
@@ -115,9 +118,9 @@ async def test_way_back_shows_the_same_pages(conn: AsyncConnection, platform: Pl
 
 async def test_way_back_ends_with_a_whole_first_page(conn: AsyncConnection, platform: Platform) -> None:
     for number in range(4):
-        await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
+        await insert_alert(platform, "ann", title=f"{number}", at=NOW - timedelta(minutes=number))
     second = await alerts_page(conn, AlertFilter(), (await alerts_page(conn, AlertFilter(), None, 2)).next, 2)
-    await insert_alert(platform, title="new", at=NOW + timedelta(minutes=1))
+    await insert_alert(platform, "ann", title="new", at=NOW + timedelta(minutes=1))
     await platform.connection.execute("DELETE FROM alerts WHERE title = '0'")
     await platform.connection.execute("UPDATE alerts SET resolved = true WHERE title IN ('2', '3')")
 
@@ -129,7 +132,7 @@ async def test_way_back_ends_with_a_whole_first_page(conn: AsyncConnection, plat
 
 async def test_page_that_has_become_empty_leads_back(conn: AsyncConnection, platform: Platform) -> None:
     for number in range(3):
-        await insert_alert(platform, title=f"{number}", at=NOW - timedelta(minutes=number))
+        await insert_alert(platform, "ann", title=f"{number}", at=NOW - timedelta(minutes=number))
     first = await alerts_page(conn, AlertFilter(), None, 2)
     await platform.connection.execute("DELETE FROM alerts WHERE title = '2'")
     empty = await alerts_page(conn, AlertFilter(), first.next, 2)
@@ -144,7 +147,7 @@ async def test_alerts_are_counted_as_far_as_a_person_would(conn: AsyncConnection
         " SELECT 'ann', 'student_churn_risk', 'info', n::text, 'd' FROM generate_series(1, %s) AS n",
         [MOST_COUNTED],
     )
-    await insert_alert(platform, "bob", resolved=True)
+    await insert_alert(platform, "bob", resolved=True, at=NOW)
     assert await count_alerts(conn, AlertFilter()) == AlertsCount(MOST_COUNTED, is_more=False)
     assert await count_alerts(conn, AlertFilter(AlertStatus.ALL)) == AlertsCount(MOST_COUNTED, is_more=True)
     assert await count_alerts(conn, AlertFilter(AlertStatus.RESOLVED, tutor="bob")) == AlertsCount(1, is_more=False)
@@ -152,7 +155,7 @@ async def test_alerts_are_counted_as_far_as_a_person_would(conn: AsyncConnection
 
 async def test_resolved_alert_says_who_did_what(conn: AsyncConnection, platform: Platform) -> None:
     await platform.user("dana", role="admin", name="Dana")
-    alert = await insert_alert(platform, resolved=True, resolved_at=naive(NOW), action_taken="Called")
+    alert = await insert_alert(platform, "ann", resolved=True, resolved_at=naive(NOW), action_taken="Called", at=NOW)
     await platform.rows(
         "INSERT INTO tutorwatch.alert_resolutions VALUES (%s, 'ann', 'dana', 'coached', %s) RETURNING 1",
         alert,
@@ -166,7 +169,7 @@ async def test_evidence_shows_the_latest_sessions_and_counts_the_others(
     conn: AsyncConnection, platform: Platform
 ) -> None:
     sessions = [await platform.session("ann", days_ago=days, score="5.5") for days in (1, 2, 3)]
-    alert = await insert_alert(platform, evidence=[*sessions, uuid4()])
+    alert = await insert_alert(platform, "ann", evidence=[*sessions, uuid4()], at=NOW)
     evidence = (await evidence_of(conn, [alert], sessions_each=2))[alert]
     assert [session.id for session in evidence.sessions] == sessions[:2]
     assert (evidence.value, evidence.threshold) == (Decimal(2), Decimal(1))
@@ -175,7 +178,10 @@ async def test_evidence_shows_the_latest_sessions_and_counts_the_others(
 
 async def test_alert_of_another_client_rests_on_the_session_it_names(conn: AsyncConnection, platform: Platform) -> None:
     session = await platform.session("ann")
-    named, bare = await insert_alert(platform, session_id=session), await insert_alert(platform)
+    named, bare = (
+        await insert_alert(platform, "ann", session_id=session, at=NOW),
+        await insert_alert(platform, "ann", at=NOW),
+    )
     evidence = await evidence_of(conn, [named, bare], sessions_each=3)
     assert [found.id for found in evidence[named].sessions] == [session]
     assert bare not in evidence
@@ -185,8 +191,8 @@ async def test_alerts_resting_on_a_session_are_those_that_ever_counted_it(
     conn: AsyncConnection, platform: Platform
 ) -> None:
     session, other = await platform.session("ann"), await platform.session("ann")
-    counted = await insert_alert(platform, evidence=[session], resolved=True)
-    await insert_alert(platform, evidence=[other])
+    counted = await insert_alert(platform, "ann", evidence=[session], resolved=True, at=NOW)
+    await insert_alert(platform, "ann", evidence=[other], at=NOW)
     assert [alert.id for alert in await alerts_resting_on(conn, "ann", session, viewer=Viewer.ADMIN)] == [counted]
 
 

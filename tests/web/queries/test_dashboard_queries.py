@@ -6,8 +6,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.measures import Ratio
 from rules.thresholds import Thresholds
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform
-from tests.web.queries.alerts import insert_alert
 from web.queries import (
     SessionsShown,
     critical_count,
@@ -76,11 +76,11 @@ async def test_averages_leave_out_what_has_no_score(conn: AsyncConnection, platf
 
 
 async def test_open_alerts_are_counted_by_severity(conn: AsyncConnection, platform: Platform) -> None:
-    await insert_alert(platform, "ann")
-    await insert_alert(platform, "ann", acknowledged=True)
-    await insert_alert(platform, "ann", severity="warning")
-    await insert_alert(platform, "ann", severity="info")
-    await insert_alert(platform, "bob", resolved=True)
+    await insert_alert(platform, "ann", at=NOW)
+    await insert_alert(platform, "ann", acknowledged=True, at=NOW)
+    await insert_alert(platform, "ann", severity="warning", at=NOW)
+    await insert_alert(platform, "ann", severity="info", at=NOW)
+    await insert_alert(platform, "bob", resolved=True, at=NOW)
     assert await open_alert_counts(conn) == {"ann": AlertCounts(critical=2, warning=1, info=1)}
     assert await open_alert_counts(conn, ["bob"]) == {}
     assert await critical_count(conn) == 2

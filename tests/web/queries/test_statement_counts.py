@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.settings import thresholds
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform
-from tests.web.queries.alerts import insert_alert
 from web import queries
 from web.auth.identity import Viewer
 from web.queries.alerts import AlertFilter
@@ -18,7 +18,7 @@ Read = Callable[[AsyncConnection], Awaitable[object]]
 async def some_of_everything(platform: Platform) -> None:
     for number in range(8):
         sessions = [await platform.session(f"tutor-{number}", score="5.0", audio={}) for _ in range(3)]
-        await insert_alert(platform, f"tutor-{number}", evidence=sessions)
+        await insert_alert(platform, f"tutor-{number}", evidence=sessions, at=NOW)
         await platform.insert(
             "tutor_insights",
             tutor_id="tutor-0",

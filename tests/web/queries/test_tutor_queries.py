@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.measures import Ratio
 from rules.tutors import every_tutor
+from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
-from tests.web.queries.alerts import insert_alert
 from web.auth.identity import Viewer
 from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page
 
@@ -19,7 +19,7 @@ async def test_tutors_by_name_with_their_figures(conn: AsyncConnection, platform
         await platform.user(name.lower(), name=name)
     await platform.user("sam", role="student", name="Sam")
     await platform.session("bob", score="7.0", student="sam")
-    await insert_alert(platform, "ann")
+    await insert_alert(platform, "ann", at=NOW)
 
     first = await tutors_page(conn, NOW, limit=2)
     second = await tutors_page(conn, NOW, first.next, limit=2)
@@ -128,7 +128,7 @@ async def test_trend_has_a_gap_for_each_day_without_data(conn: AsyncConnection, 
 async def test_open_and_resolved_alerts_stand_apart(conn: AsyncConnection, platform: Platform) -> None:
     await insert_alert(platform, "ann", severity="warning", title="newer", at=NOW)
     await insert_alert(platform, "ann", title="critical", at=NOW - timedelta(days=1))
-    await insert_alert(platform, "ann", title="done", resolved=True)
+    await insert_alert(platform, "ann", title="done", resolved=True, at=NOW)
     overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
     assert overview is not None
     assert [found.alert.title for found in overview.open_alerts] == ["critical", "newer"]

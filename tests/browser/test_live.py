@@ -11,8 +11,8 @@ from playwright.async_api import expect
 from tests.browser.conftest import PATIENCE_MS, Visitor
 from tests.browser.people import Person
 from tests.support.alerts import insert_alert
-from tests.support.command import eventually
 from tests.support.platform import Platform
+from tests.support.waiting import eventually
 from web.live import streams
 from web.live.hub import HUB
 

@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 from database import subscription
 from database.outages import Outage, is_permanent
 from database.subscription import NotificationHandler, listen
-from tests.support.command import PATIENCE_SECONDS, eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[int]:

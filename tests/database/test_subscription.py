@@ -7,8 +7,8 @@ import resource
 import pytest
 
 from database.subscription import NotificationHandler, listen
-from tests.support.command import PATIENCE_SECONDS, eventually
 from tests.support.platform import Platform
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 class Listener(NotificationHandler):

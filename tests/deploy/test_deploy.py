@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from scripts.environment import FOR_THE_COMMAND_LINE, SETTINGS, variable
-from tests.support.command import PROGRAM, Running, eventually
+from tests.support.command import PROGRAM, Running
 from tests.support.listening import has_settled, no_shows
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"

@@ -16,11 +16,12 @@ from psycopg.conninfo import make_conninfo
 from database.recording import SWITCH_OFF, SWITCH_ON
 from tests.faults.clock import install_clock, set_clock
 from tests.faults.record import FaultRecorder
-from tests.support.command import Running, eventually
+from tests.support.command import Running
 from tests.support.listening import NEVER, has_settled, is_up, listening, no_shows
 from tests.support.platform import Platform, naive
 from tests.support.roles import LISTENER
 from tests.support.scale import either
+from tests.support.waiting import eventually
 
 WRITERS = 16
 INSERT = (

@@ -22,11 +22,12 @@ from tests.faults.own_server import OwnServer, aside
 from tests.faults.proxy import Proxy
 from tests.faults.record import FaultRecorder
 from tests.faults.traffic import SUBJECT, Traffic, flowing, is_quiet, seconds_until_caught_up
-from tests.support.command import NO_EMBEDDED_DATABASE, PROGRAM, Running, eventually
+from tests.support.command import NO_EMBEDDED_DATABASE, PROGRAM, Running
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
 from tests.support.scale import RECOVERY_SECONDS, either
 from tests.support.servers import folder_for_servers, server_user
+from tests.support.waiting import eventually
 
 
 @asynccontextmanager

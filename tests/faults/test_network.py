@@ -13,10 +13,11 @@ import pytest
 from tests.faults.proxy import Cut, Proxy
 from tests.faults.record import FaultRecorder
 from tests.faults.traffic import Traffic, flowing, seconds_until_caught_up
-from tests.support.command import PROGRAM, Running, eventually
+from tests.support.command import PROGRAM, Running
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.scale import RECOVERY_SECONDS, either
+from tests.support.waiting import eventually
 
 SILENCE_SECONDS = either(test=55.0, soak=30.0)
 """From the beginning of a silence until all has been generated that was committed in its first second."""

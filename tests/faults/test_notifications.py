@@ -16,13 +16,14 @@ from psycopg.conninfo import make_conninfo
 from tests.faults.own_server import OwnServer
 from tests.faults.record import FaultRecorder
 from tests.support.alerts import insert_alert
-from tests.support.command import Running, eventually
+from tests.support.command import Running
 from tests.support.dashboard_process import browser, dashboard
 from tests.support.listening import has_settled, is_up, no_shows
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.scale import either
 from tests.support.usage import usage
+from tests.support.waiting import eventually
 from web.live.hub import GATHER_SECONDS, LISTEN_BEAT_SECONDS, MOST_NAMED
 
 FLOOD_SECONDS = LISTEN_BEAT_SECONDS + either(test=2.0, soak=20.0)

@@ -9,12 +9,13 @@ import pytest
 from sqlalchemy import text
 
 from database.connections import ConnectionFactory, engine_from, open_engine
-from tests.support.command import PATIENCE_SECONDS, Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.dashboard_process import browser, dashboard
 from tests.support.listening import alerted, has_settled, is_up, no_shows
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from web.auth.cookies import form_token
 
 pytestmark = needs_pgbouncer

@@ -12,11 +12,12 @@ from typing import Any
 import pytest
 
 from tests.faults.record import FaultRecorder
-from tests.support.command import Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.listening import alerted, has_settled, is_up, no_shows
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.scale import either
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 POISONED = "tutor-0123"

@@ -10,11 +10,12 @@ import pytest
 
 from tests.faults.record import FaultRecorder
 from tests.faults.traffic import SUBJECT, Traffic, flowing, seconds_until_caught_up
-from tests.support.command import Running, eventually
+from tests.support.command import Running
 from tests.support.listening import generation_held_up, held_up_backend
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.scale import RECOVERY_SECONDS, either
+from tests.support.waiting import eventually
 
 WAITED_FOR_US_SECONDS = either(test=5.0, soak=2.0)
 """No write of a client may take so long: the machine is shared, our transactions take milliseconds."""

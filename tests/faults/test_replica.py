@@ -14,11 +14,12 @@ import pytest
 
 from tests.faults.own_server import OwnServer, aside
 from tests.faults.test_database import platform_on
-from tests.support.command import Running, eventually
+from tests.support.command import Running
 from tests.support.dashboard_process import Dashboard, browser, sign_in
 from tests.support.platform import Platform
 from tests.support.roles import WEB
 from tests.support.servers import folder_for_servers
+from tests.support.waiting import eventually
 from web import reading
 from web.auth.cookies import FLASH, form_token
 from web.database import open_web_engine

@@ -13,9 +13,9 @@ from migrations.sql import read_sql
 from tests.faults.own_server import OwnServer, aside
 from tests.support import partitioned
 from tests.support.alerts import insert_alert
-from tests.support.command import eventually
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, insert_sessions, listening, take, tutors
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(params=["as deployed", "sessions in partitions"])

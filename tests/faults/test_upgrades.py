@@ -16,11 +16,12 @@ import pytest
 
 from migrations import rights, upgrade
 from tests.faults.record import FaultRecorder
-from tests.support.command import Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.interruptions import migrate_up_to
 from tests.support.listening import alerted, has_settled, no_shows, waiting
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 
 CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
 VERSION_0_1_0 = "a83258b"

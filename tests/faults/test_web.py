@@ -12,12 +12,12 @@ import aiohttp
 
 from tests.faults.record import FaultRecorder
 from tests.support.alerts import insert_alert
-from tests.support.command import eventually
 from tests.support.dashboard_process import PAGE_SECONDS, Dashboard, browser, dashboard, sign_in
 from tests.support.listening import NEVER, has_settled, is_up, listening, no_shows
 from tests.support.platform import Platform
 from tests.support.scale import either
 from tests.support.usage import usage
+from tests.support.waiting import eventually
 from web.auth.cookies import SIGN_IN, form_token
 
 STREAMS = either(test=200, soak=1000)

@@ -15,10 +15,10 @@ from uuid import UUID, uuid4
 import psycopg
 
 from tests.support import model
-from tests.support.command import eventually
 from tests.support.listening import out_of_groups
 from tests.support.model_comparison import difference
 from tests.support.platform import Platform, naive
+from tests.support.waiting import eventually
 
 logger = logging.getLogger(__name__)
 

@@ -21,12 +21,13 @@ from database.recording import SWITCH_OFF
 from listener import canary
 from listener.canary import Tried, send_marker, take_if_due, try_recording
 from migrations import upgrade
-from tests.support.command import Finished, Running, eventually, tutorwatch
+from tests.support.command import Finished, Running, tutorwatch
 from tests.support.databases import cloned
 from tests.support.listening import NEVER, generation_held_up, has_settled, is_up, listening, no_shows
 from tests.support.partitioned import month, platform_tables
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 
 RECORDED = "a session and its metrics, taken back"
 

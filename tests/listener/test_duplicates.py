@@ -3,9 +3,9 @@
 import psycopg
 import pytest
 
-from tests.support.command import eventually
 from tests.support.listening import NEVER, alerted, has_settled, is_up, listening, no_shows
 from tests.support.platform import Platform
+from tests.support.waiting import eventually
 
 INSERT = """
     INSERT INTO alerts (tutor_id, alert_type, severity, title, description)

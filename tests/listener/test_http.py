@@ -14,9 +14,9 @@ from database import condition_keeper
 from database.canary import Part
 from database.recording import SWITCH_OFF, SWITCH_ON
 from listener.http import AddressError
-from tests.support.command import eventually
 from tests.support.listening import has_settled, listening, no_shows
 from tests.support.platform import Platform
+from tests.support.waiting import eventually
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nowhere?connect_timeout=1"
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.condition import Check, Condition, load_condition
 from database.connections import open_engine
 from listener import watch
-from tests.support.command import eventually, tutorwatch
+from tests.support.command import tutorwatch
 from tests.support.listening import (
     alerted,
     has_settled,
@@ -22,6 +22,7 @@ from tests.support.listening import (
 )
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 
 ROW_SECURITY_OFF = "-c row_security=off"
 

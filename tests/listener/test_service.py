@@ -20,7 +20,7 @@ from database.channels import CHANGES
 from database.connections import LONGEST_ANSWER_SECONDS
 from database.errors import SchemaMismatchError, single_errors
 from migrations.uninstall import uninstall
-from tests.support.command import Running, eventually, find_psql, psql, run_client, tutorwatch
+from tests.support.command import Running, find_psql, psql, run_client, tutorwatch
 from tests.support.listening import (
     NEVER,
     Proxy,
@@ -37,6 +37,7 @@ from tests.support.listening import (
 )
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
+from tests.support.waiting import eventually
 
 
 @pytest.fixture(autouse=True)

@@ -31,7 +31,6 @@ from rules.rule import AlertRule, Statistics
 from rules.settings import thresholds
 from rules.store import store_insights
 from rules.thresholds import Thresholds
-from tests.support.command import eventually
 from tests.support.listening import (
     NEVER,
     alerted,
@@ -45,6 +44,7 @@ from tests.support.listening import (
 )
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
+from tests.support.waiting import eventually
 
 POISONED = "tutor-0123"
 

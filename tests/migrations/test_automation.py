@@ -14,11 +14,11 @@ from database.recording import RECORDED
 from listener.sweep import sweep
 from migrations import automation
 from migrations.automation import Automation
-from tests.migrations.waiting import until
 from tests.support.alerts import insert_alert
 from tests.support.catalog import snapshot
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, listening, take, tutors, update
+from tests.support.waiting import eventually
 
 AT_ONCE_SECONDS = 1.0
 
@@ -190,7 +190,7 @@ async def test_switching_while_clients_write_fails_no_writer(platform: Platform,
         try:
             for on in (False, True, False, True):
                 before = writes
-                await until(has_written, "clients write")
+                await eventually(has_written, "clients write")
                 await asyncio.to_thread(switch, database_url, on=on)
         finally:
             stop.set()

@@ -23,7 +23,6 @@ from migrations import automation, deployed_schema, upgrade
 from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
-from tests.migrations.waiting import terminate, until, until_blocked
 from tests.support.alerts import insert_alert
 from tests.support.catalog import count_rows, snapshot
 from tests.support.databases import check, cloned, revision_of
@@ -37,6 +36,7 @@ from tests.support.interruptions import (
 )
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, take, tutors
+from tests.support.waiting import eventually, terminate, until_blocked
 
 CREATING_TRIGGERS = "CREATE OR REPLACE TRIGGER"
 
@@ -419,7 +419,7 @@ async def test_a_second_migration_waits_for_the_first(seeded_url: str, caplog: p
         first = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
         await until_blocked(observer, MIGRATING)
         second = asyncio.create_task(asyncio.to_thread(upgrade.migrate, seeded_url))
-        await until(
+        await eventually(
             lambda: _logged(caplog, logging.INFO, "Waiting for whoever has the lock of a migration"), "the second waits"
         )
         # The first's index build must not wait for the second's snapshot.
@@ -467,7 +467,7 @@ async def writing(database_url: str, writers: int) -> AsyncIterator[list[int]]:
 
 async def test_no_writer_fails_while_migrating(seeded_url: str, head_snapshot: list[str]) -> None:
     async with writing(seeded_url, 3) as done:
-        await until(lambda: _all_have_written(done), "every client writes")
+        await eventually(lambda: _all_have_written(done), "every client writes")
         before = list(done)
         await asyncio.to_thread(upgrade.migrate, seeded_url)
         during = [after - earlier for earlier, after in zip(before, done, strict=True)]
@@ -493,7 +493,7 @@ async def test_no_writer_fails_while_uninstalling_and_migrating_again(database_u
             uninstall(connection)
 
     async with writing(database_url, 3) as done:
-        await until(lambda: _all_have_written(done), "every client writes")
+        await eventually(lambda: _all_have_written(done), "every client writes")
         await asyncio.to_thread(remove)
         await asyncio.to_thread(upgrade.migrate, database_url)
 
@@ -517,7 +517,7 @@ async def test_an_open_transaction_only_delays_the_triggers(
         # This one queues behind the migration, for as long as that waits at a time.
         await other.execute(INSERT_SESSION)
         await insert_alert(Platform(other, known_users={"other"}), "other")
-        await until(lambda: _logged(caplog, logging.WARNING, f"Waiting for public.{table}"), "it is tried again")
+        await eventually(lambda: _logged(caplog, logging.WARNING, f"Waiting for public.{table}"), "it is tried again")
         assert not migrating.done()
         await client.execute("COMMIT")
         await migrating

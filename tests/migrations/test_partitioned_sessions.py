@@ -17,7 +17,6 @@ from migrations.automation import Automation
 from migrations.uninstall import uninstall
 from rules.generation import generate
 from rules.thresholds import Thresholds
-from tests.migrations.waiting import until_blocked
 from tests.support import model, partitioned
 from tests.support.catalog import snapshot
 from tests.support.chance import Chance
@@ -28,6 +27,7 @@ from tests.support.model_comparison import difference, write_many
 from tests.support.platform import NOW, Platform
 from tests.support.recorded import EVERY_TUTOR, INSERT_SESSIONS, client_of, insert_sessions, take, tutors, update
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import until_blocked
 
 MAY = datetime(2026, 5, 20, 9, 30)  # noqa: DTZ001 - as the platform's columns hold it
 LEAVES = [

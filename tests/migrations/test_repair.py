@@ -14,13 +14,13 @@ from database.tables import own
 from listener.sweep import sweep
 from migrations import automation, manifest, rights, upgrade
 from migrations.automation import Automation
-from tests.migrations.waiting import until_blocked
 from tests.support.catalog import snapshot
 from tests.support.command import find_psql, psql
 from tests.support.databases import check
 from tests.support.platform import Platform
 from tests.support.recorded import EVERY_TUTOR, client_of, take, tutors
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import until_blocked
 
 WRITERS_WAIT_SECONDS = 0.15
 """A try waits for 50 ms; the rest is for the machine, which other tests use, too."""

@@ -11,7 +11,6 @@ import pytest
 from migrations import automation, rights, upgrade
 from migrations.automation import Automation
 from migrations.uninstall import step_aside, uninstall
-from tests.migrations.waiting import until_blocked
 from tests.support.alerts import insert_alert
 from tests.support.catalog import count_rows, snapshot
 from tests.support.command import find_program, tutorwatch
@@ -20,6 +19,7 @@ from tests.support.interruptions import migrate_up_to
 from tests.support.platform import Platform
 from tests.support.recorded import client_of
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import until_blocked
 
 UNINSTALLING = "tutorwatch-uninstall"
 

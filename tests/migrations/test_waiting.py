@@ -8,10 +8,10 @@ import signal
 import pytest
 
 from migrations import upgrade, waiting
-from tests.migrations.waiting import until, until_blocked
-from tests.support.command import PATIENCE_SECONDS, PROGRAM, environment
+from tests.support.command import PROGRAM, environment
 from tests.support.interruptions import MIGRATING
 from tests.support.recorded import client_of
+from tests.support.waiting import PATIENCE_SECONDS, eventually, until_blocked
 
 REPORT = "nightly report"
 
@@ -45,7 +45,7 @@ async def test_whoever_is_in_its_way_is_named(
         async def has_told() -> bool:
             return bool(told(caplog, "waiting_for"))
 
-        await until(has_told, "whom it waits for")
+        await eventually(has_told, "whom it waits for")
         pid = client.info.backend_pid
         await client.execute("ROLLBACK")
         assert (await migrating).after == upgrade.head_revision()
@@ -65,7 +65,7 @@ async def test_another_migration_is_named(platform_url: str, caplog: pytest.LogC
         async def has_told() -> bool:
             return any("has the lock of a migration of this database (pid " in each for each in caplog.messages)
 
-        await until(has_told, "the second waits")
+        await eventually(has_told, "the second waits")
         await client.execute("COMMIT")
         await first
         await second

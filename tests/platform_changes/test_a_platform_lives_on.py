@@ -9,10 +9,11 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.command import Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.platform import Platform
 from tests.support.platform_sample import TABLES, read
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 
 MINUTE = 60.0
 """Within so long each state is to be told."""

@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from tests.platform_changes.drizzle_project import DrizzleProject, drizzle_project
-from tests.support.command import eventually, tutorwatch
+from tests.support.command import tutorwatch
 from tests.support.listening import alerted, has_settled, is_up, listening
 from tests.support.platform import Platform
+from tests.support.waiting import eventually
 
 UNUSED_LABELS = {
     "session_status": "in_progress",

@@ -224,7 +224,7 @@ async def test_two_people_who_resolve_at_once_are_told_apart(
     async with engine.connect() as conn:
         await resolve(conn, alert, by="ann", action_taken="Called", outcome=Outcome.COACHED, now=NOW)
         async with running(resolve_as_ben()) as ben:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             await conn.commit()
             assert first(await ben) == ("resolved", "ann", NOW)
     assert await platform.rows("SELECT resolved_by, outcome FROM tutorwatch.alert_resolutions") == [("ann", "coached")]
@@ -664,7 +664,7 @@ async def _resolve_in_between(
     async with engine.connect() as conn:
         await resolve(conn, alert, by="ann", action_taken="Called", outcome=Outcome.COACHED, now=now)
         async with running(generation(now=now)) as generating:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             await conn.commit()
             await generating
 
@@ -734,7 +734,7 @@ async def test_person_waits_for_a_generation_and_resolves_what_it_wrote(
     async with engine.connect() as conn:
         await generate(conn, ["tutor"], NOW, thresholds())
         async with running(generation.resolve("no_show_pattern")) as resolving:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             await conn.commit()
             await resolving
 

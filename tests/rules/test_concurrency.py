@@ -47,7 +47,7 @@ async def test_second_generation_of_a_tutor_waits_and_sees_what_the_first_wrote(
     async with engine.connect() as conn:
         first = await generate(conn, ["tutor"], NOW, limits)
         async with running(generation()) as second:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             assert not second.done()
             await conn.commit()
             assert await second == Generated()
@@ -65,7 +65,7 @@ async def test_waiting_generation_sees_sessions_that_came_meanwhile(
     async with engine.connect() as conn:
         assert await generate(conn, ["tutor"], NOW, limits) == Generated()
         async with running(generation()) as second:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             await platform.session(status="no_show_tutor")
             await conn.commit()
             generated = await second
@@ -79,7 +79,7 @@ async def test_generation_goes_on_when_the_one_before_it_is_rolled_back(
     async with engine.connect() as conn:
         await generate(conn, ["tutor"], NOW, limits)
         async with running(generation()) as second:
-            await until_blocked(platform)
+            await until_blocked(platform.connection)
             await conn.rollback()
             assert len((await second).alerts) == 2
     assert await platform.rows("SELECT count(*) FROM alerts") == [2]
@@ -117,7 +117,7 @@ async def test_overlapping_batches_in_opposite_order_wait_instead_of_deadlocking
     async with engine.connect() as conn:
         await generate(conn, ["tutor-5"], NOW, thresholds())
         async with running(asyncio.wait_for(_all(generation, batches), 20)) as together:
-            await until_blocked(platform, waiting=len(batches))
+            await until_blocked(platform.connection, waiting=len(batches))
             await conn.rollback()
             results = await together
 

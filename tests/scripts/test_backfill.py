@@ -19,7 +19,7 @@ from database.connections import open_engine
 from rules.settings import thresholds
 from scripts.backfill import Options, Summary, backfill
 from scripts.errors import CommandError
-from tests.support.command import PATIENCE_SECONDS, PROGRAM, SECRET, Running, environment, eventually, tutorwatch
+from tests.support.command import PROGRAM, SECRET, Running, environment, tutorwatch
 from tests.support.listening import (
     Proxy,
     alerted,
@@ -30,6 +30,7 @@ from tests.support.listening import (
     no_shows,
 )
 from tests.support.platform import Platform
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 FIRST_RUN = """\
 Processing 4 tutors...

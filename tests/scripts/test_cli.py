@@ -22,18 +22,11 @@ from database.connections import open_engine
 from database.recording import SWITCH_OFF
 from database.session_settings import connection_options
 from scripts.cli import app
-from tests.support.command import (
-    PATIENCE_SECONDS,
-    SECRET,
-    Running,
-    eventually,
-    find_psql,
-    psql,
-    tutorwatch,
-)
+from tests.support.command import SECRET, Running, find_psql, psql, tutorwatch
 from tests.support.listening import alerted, has_settled, is_up, listening, no_shows, waiting
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 NOWHERE = f"postgresql://tim:{SECRET}@127.0.0.1:1/none"
 ISO_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00"

@@ -12,8 +12,9 @@ import pytest
 
 from database.one_line import one_line
 from scripts.logs import JsonLines, TextFormatter
-from tests.support.command import PATIENCE_SECONDS, PROGRAM, environment, tutorwatch
+from tests.support.command import PROGRAM, environment, tutorwatch
 from tests.support.platform import Platform
+from tests.support.waiting import PATIENCE_SECONDS
 
 FORGED = "Zoë Łukasz\nTutor 9/9: forged - 99 alerts, 0 insights generated"
 HOSTILE = "\x1b[2J\x1b]0;owned\x07\r\x9b1A\u2028\u202egnp.exe"

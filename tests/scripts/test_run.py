@@ -22,10 +22,11 @@ from rules.generation import Generated
 from rules.rule import Severity
 from rules.store import OpenedAlert
 from scripts.console import Console
-from tests.support.command import Running, eventually, find_psql, psql, run_client, tutorwatch
+from tests.support.command import Running, find_psql, psql, run_client, tutorwatch
 from tests.support.listening import has_settled, no_shows
 from tests.support.platform import Platform
 from tests.support.servers import folder_for_servers
+from tests.support.waiting import eventually
 
 NO_SHOWS = """
     INSERT INTO sessions (tutor_id, student_id, subject_id, scheduled_start, scheduled_duration, session_number, status)

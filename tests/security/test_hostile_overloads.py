@@ -23,10 +23,11 @@ from psycopg import sql
 from tests.security import hostile
 from tests.security.test_rights import PASSWORD, documented
 from tests.support.browsers import ALERT, SESSION, address, token_in
-from tests.support.command import PATIENCE_SECONDS, Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.pgbouncer import needs_pgbouncer, pgbouncer
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 from web.auth.cookies import SIGN_IN, digest, form_token, new_token
 from web.routes import ROUTES
 

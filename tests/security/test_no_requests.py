@@ -10,11 +10,11 @@ import pytest
 
 from database.serving import HSTS, SECURITY_HEADERS
 from rules.thresholds import Thresholds
-from tests.support.command import eventually
 from tests.support.listening import listening
 from tests.support.platform import Platform
 from tests.support.raw_requests import Answer, request, send
 from tests.support.roles import WEB
+from tests.support.waiting import eventually
 from web.service import run_web
 from web.settings import WebSettings
 

@@ -14,10 +14,10 @@ from aiohttp.test_utils import TestServer
 from database.serving import SECURITY_HEADERS, TOO_LONG
 from rules.thresholds import Thresholds
 from tests.support.browsers import Browser, address, token_on
-from tests.support.command import eventually
 from tests.support.platform import Platform
 from tests.support.raw_requests import request, send
 from tests.support.roles import WEB
+from tests.support.waiting import eventually
 from web.app import LARGEST_BODY, create_app
 from web.http.static_files import KEPT_FOR_EVER
 from web.routes import ROUTES

@@ -10,9 +10,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts
 from tests.support.alerts import insert_alert
 from tests.support.browsers import ALERT
-from tests.support.command import Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 from web.auth import store
 from web.auth.cookies import digest, form_token
 

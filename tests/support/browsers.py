@@ -1,6 +1,5 @@
 """Fixtures: the real application under a test client, and people who are signed in."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from html import unescape
@@ -18,6 +17,7 @@ from rules.thresholds import Thresholds
 from tests.support.alerts import insert_alert
 from tests.support.platform import Platform
 from tests.support.roles import WEB
+from tests.support.waiting import eventually
 from web.app import create_app
 from web.auth import store
 from web.auth.cookies import SIGN_IN, digest, form_token, new_token
@@ -119,13 +119,13 @@ async def admin(sign_in: SignIn) -> Browser:
 
 @pytest.fixture
 async def subscribed(server: TestServer) -> None:
-    """Waits until the application hears notifications."""
+    """Waits until the application is subscribed."""
     hub = server.app[HUB]
-    for _ in range(200):
-        if hub.is_subscribed:
-            return
-        await asyncio.sleep(0.02)
-    raise AssertionError("the application doesn't listen")
+
+    async def is_subscribed() -> bool:
+        return hub.is_subscribed
+
+    await eventually(is_subscribed, "the application's subscription")
 
 
 async def token_on(browser: Browser, path: str | URL = "/sign-in") -> str:

@@ -1,6 +1,5 @@
 """`tutorwatch` as an operator runs it: a process of its own, with its output and its exit code."""
 
-import asyncio
 import io
 import json
 import logging
@@ -11,24 +10,19 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self, TypeVar
+from typing import IO, Any, Self
 from unittest.mock import patch
 
 from scripts.cli import main
-
-T = TypeVar("T")
-
-PATIENCE_SECONDS = 60.0
-"""How long a test waits for an event before it fails."""
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 PROGRAM = Path(sys.executable).with_name("tutorwatch")
 NO_EMBEDDED_DATABASE = Path("/")
@@ -36,15 +30,6 @@ NO_EMBEDDED_DATABASE = Path("/")
 
 SECRET = "k9-open-sesame"
 """The password in the URLs of tests that look for leaks."""
-
-
-async def eventually(check: Callable[[], Awaitable[T]], *, within: float = PATIENCE_SECONDS) -> T:
-    """Asks again and again until the answer is true, and returns it."""
-    deadline = time.monotonic() + within
-    while not (found := await check()):
-        assert time.monotonic() < deadline, f"still {found!r} after {within:g} seconds"
-        await asyncio.sleep(0.02)
-    return found
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from listener.service import run_listener
 from listener.settings import ListenerSettings
 from rules.generation import LOCK_SEED
 from rules.settings import thresholds
-from tests.support.command import eventually
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
+from tests.support.waiting import eventually
 
 NEVER = 3600.0
 """A poll that no test lives to see: what happens then, a wake-up has done."""

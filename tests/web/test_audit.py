@@ -23,9 +23,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from scripts import accounts, operations
 from scripts.errors import CommandError
 from tests.support.browsers import ALERT, Browser, post, read_page, token_on
-from tests.support.command import Running, eventually, tutorwatch
+from tests.support.command import Running, tutorwatch
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER, WEB
+from tests.support.waiting import eventually
 from web.auth import slowdown, store
 from web.auth.audit import A_MINUTE, LATELY_NOTED, Action, LatelyNoted
 from web.auth.cookies import SIGN_IN, digest

@@ -10,9 +10,9 @@ from aiohttp.test_utils import TestServer
 from database import condition_keeper
 from database.condition import Check
 from tests.support.browsers import Browser, SignIn, read_page
-from tests.support.command import eventually
 from tests.support.platform import Platform
 from tests.support.roles import WEB
+from tests.support.waiting import eventually
 from web.keys import CONDITION
 from web.live import condition
 

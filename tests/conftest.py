@@ -17,7 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from database.connections import open_engine
 from migrations import rights, upgrade
 from migrations.sql import read_sql
-from rules.settings import thresholds
+from rules import settings
 from rules.thresholds import Thresholds
 from tests.support.databases import cloned, own_database
 from tests.support.platform import Platform
@@ -178,6 +178,6 @@ async def engine(database_url: str) -> AsyncIterator[AsyncEngine]:
 
 
 @pytest.fixture
-def limits() -> Thresholds:
+def thresholds() -> Thresholds:
     """The default thresholds."""
-    return thresholds()
+    return settings.thresholds()

@@ -63,22 +63,22 @@ def settings() -> WebSettings:
 async def server(
     database_url: str,
     settings: WebSettings,
-    limits: Thresholds,
+    thresholds: Thresholds,
     seen_listener: None,  # noqa: ARG001 - what the application finds
 ) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    server = ServedAsUsual(create_app(WEB.url(database_url), settings, limits, version="9.9"))
+    server = ServedAsUsual(create_app(WEB.url(database_url), settings, thresholds, version="9.9"))
     await server.start_server()
     yield server
     await server.close()
 
 
 @pytest.fixture
-async def listener(database_url: str, limits: Thresholds) -> AsyncIterator[None]:
+async def listener(database_url: str, thresholds: Thresholds) -> AsyncIterator[None]:
     """A listener at work on the same database."""
     stop = asyncio.Event()
     url = LISTENER.url(database_url)
-    running = asyncio.create_task(run_listener(url, ListenerSettings(), limits, version="9.9", stop=stop))
+    running = asyncio.create_task(run_listener(url, ListenerSettings(), thresholds, version="9.9", stop=stop))
     yield
     stop.set()
     await running

@@ -22,14 +22,14 @@ async def provider() -> AsyncIterator[OwnProvider]:
 @pytest.fixture
 async def server(
     database_url: str,
-    limits: Thresholds,
+    thresholds: Thresholds,
     provider: OwnProvider,
     seen_listener: None,  # noqa: ARG001 - what it finds
 ) -> AsyncIterator[TestServer]:
     port = unused_port()
     settings = openid_settings(provider.issuer, port, web_password_sign_in=False)
     let_sign_in(database_url)
-    server = ServedAsUsual(create_app(WEB.url(database_url), settings, limits, version="9.9"), port=port)
+    server = ServedAsUsual(create_app(WEB.url(database_url), settings, thresholds, version="9.9"), port=port)
     await server.start_server()
     yield server
     await server.close()

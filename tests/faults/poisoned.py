@@ -32,10 +32,10 @@ def poison(harm: str, tutor_ids: str) -> None:
     decide = decisions.decide_alerts
     poisoned = tutor_ids.split(",")
 
-    def decide_alerts(tutor: Any, limits: Any) -> Any:
+    def decide_alerts(tutor: Any, thresholds: Any) -> Any:
         if tutor.tutor_id in poisoned or poisoned == ["*"]:
             HARMS[harm](tutor.tutor_id)
-        return decide(tutor, limits)
+        return decide(tutor, thresholds)
 
     setattr(generation, "decide_alerts", decide_alerts)  # noqa: B010 - the name generation knows it by
 

@@ -59,10 +59,10 @@ def poison(monkeypatch: pytest.MonkeyPatch) -> set[str]:
     """The tutors for whom the alert rules raise; a test adds and removes some."""
     poisoned: set[str] = set()
 
-    def decide_or_raise(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
+    def decide_or_raise(tutor: Statistics, thresholds: Thresholds) -> list[Decided[AlertRule]]:
         if tutor.tutor_id in poisoned:
             raise ZeroDivisionError(f"poisoned {tutor.tutor_id}")
-        return decide_alerts(tutor, limits)
+        return decide_alerts(tutor, thresholds)
 
     monkeypatch.setattr(generation, "decide_alerts", decide_or_raise)
     return poisoned
@@ -424,12 +424,12 @@ async def test_tutor_that_fails_in_passing_is_no_failure(
     (tutor,) = await no_shows(platform, 1)
     attempts = 0
 
-    def lose_the_connection_twice(statistics: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
+    def lose_the_connection_twice(statistics: Statistics, thresholds: Thresholds) -> list[Decided[AlertRule]]:
         nonlocal attempts
         attempts += 1
         if attempts <= 2:
             raise psycopg.OperationalError("the connection is lost")
-        return decide_alerts(statistics, limits)
+        return decide_alerts(statistics, thresholds)
 
     monkeypatch.setattr(generation, "decide_alerts", lose_the_connection_twice)
     async with working(engine, transient_attempts=3) as at_work:

@@ -386,7 +386,7 @@ def test_joined_with_the_switch_off_it_is_off_on_all_partitions(unjoined_url: st
 # The rules
 
 
-async def test_tutors_get_what_the_model_says(platform: Platform, engine: AsyncEngine, limits: Thresholds) -> None:
+async def test_tutors_get_what_the_model_says(platform: Platform, engine: AsyncEngine, thresholds: Thresholds) -> None:
     chance = Chance(seed=20261123)
     models = {f"tutor-{number}": model.Tutor() for number in range(30)}
     written: dict[str, list[model.TutoringSession]] = {tutor: [] for tutor in models}
@@ -398,7 +398,7 @@ async def test_tutors_get_what_the_model_says(platform: Platform, engine: AsyncE
             expected.generate(written[tutor], now)
 
         async with engine.begin() as conn:
-            await generate(conn, list(models), now, limits)
+            await generate(conn, list(models), now, thresholds)
 
         assert await difference(platform, models) == {}
     assert sum(len(tutor.open_alerts()) for tutor in models.values()) > 0

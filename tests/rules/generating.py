@@ -7,9 +7,9 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from rules import settings
 from rules.generation import Generated, generate
 from rules.life import Outcome, resolve
-from rules.settings import thresholds
 from tests.support.platform import NOW, Platform
 
 
@@ -20,10 +20,10 @@ class Generation:
     engine: AsyncEngine
     platform: Platform
 
-    async def __call__(self, *tutor_ids: str, now: datetime = NOW, **limits: Any) -> Generated:
+    async def __call__(self, *tutor_ids: str, now: datetime = NOW, **thresholds: Any) -> Generated:
         """Brings the tutors ("tutor" unless named) up to date, with the default thresholds unless given."""
         async with self.engine.begin() as conn:
-            return await generate(conn, tutor_ids or ("tutor",), now, thresholds(**limits))
+            return await generate(conn, tutor_ids or ("tutor",), now, settings.thresholds(**thresholds))
 
     async def resolve(self, alert_type: str, *, tutor: str = "tutor", now: datetime = NOW) -> UUID:
         """The tutor's open alert of that type, resolved; returns its id."""

@@ -41,11 +41,11 @@ async def write_struggling(platform: Platform, *tutors: str) -> list[UUID]:
 
 
 async def test_second_generation_of_a_tutor_waits_and_sees_what_the_first_wrote(
-    platform: Platform, engine: AsyncEngine, generation: Generation, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, generation: Generation, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "tutor")
     async with engine.connect() as conn:
-        first = await generate(conn, ["tutor"], NOW, limits)
+        first = await generate(conn, ["tutor"], NOW, thresholds)
         async with running(generation()) as second:
             await until_blocked(platform.connection)
             assert not second.done()
@@ -59,11 +59,11 @@ async def test_second_generation_of_a_tutor_waits_and_sees_what_the_first_wrote(
 
 
 async def test_waiting_generation_sees_sessions_that_came_meanwhile(
-    platform: Platform, engine: AsyncEngine, generation: Generation, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, generation: Generation, thresholds: Thresholds
 ) -> None:
     await platform.session(status="no_show_tutor")
     async with engine.connect() as conn:
-        assert await generate(conn, ["tutor"], NOW, limits) == Generated()
+        assert await generate(conn, ["tutor"], NOW, thresholds) == Generated()
         async with running(generation()) as second:
             await until_blocked(platform.connection)
             await platform.session(status="no_show_tutor")
@@ -73,11 +73,11 @@ async def test_waiting_generation_sees_sessions_that_came_meanwhile(
 
 
 async def test_generation_goes_on_when_the_one_before_it_is_rolled_back(
-    platform: Platform, engine: AsyncEngine, generation: Generation, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, generation: Generation, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "tutor")
     async with engine.connect() as conn:
-        await generate(conn, ["tutor"], NOW, limits)
+        await generate(conn, ["tutor"], NOW, thresholds)
         async with running(generation()) as second:
             await until_blocked(platform.connection)
             await conn.rollback()
@@ -86,11 +86,11 @@ async def test_generation_goes_on_when_the_one_before_it_is_rolled_back(
 
 
 async def test_other_tutors_are_generated_meanwhile(
-    platform: Platform, engine: AsyncEngine, generation: Generation, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, generation: Generation, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "busy", "free")
     async with engine.connect() as conn:
-        await generate(conn, ["busy"], NOW, limits)
+        await generate(conn, ["busy"], NOW, thresholds)
         async with asyncio.timeout(20):
             assert len((await generation("free")).alerts) == 2
 
@@ -142,10 +142,10 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Lets the alert rules raise this error for these tutors."""
 
     def fail(*tutors: str, error: Exception) -> None:
-        def decide(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
+        def decide(tutor: Statistics, thresholds: Thresholds) -> list[Decided[AlertRule]]:
             if tutor.tutor_id in tutors:
                 raise error
-            return decide_alerts(tutor, limits)
+            return decide_alerts(tutor, thresholds)
 
         monkeypatch.setattr("rules.generation.decide_alerts", decide)
 
@@ -153,7 +153,7 @@ def fail(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 async def test_failing_tutor_of_a_large_batch_stops_no_other(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds, fail: Callable[..., None]
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds, fail: Callable[..., None]
 ) -> None:
     tutors = [f"tutor-{number:03}" for number in range(200)]
     async with platform.connection.pipeline():
@@ -164,7 +164,7 @@ async def test_failing_tutor_of_a_large_batch_stops_no_other(
     fail("tutor-077", "tutor-078", "tutor-199", error=error)
 
     async with engine.begin() as conn:
-        generated, failures = await generate_each(conn, tutors, NOW, limits)
+        generated, failures = await generate_each(conn, tutors, NOW, thresholds)
 
     assert failures == {"tutor-077": error, "tutor-078": error, "tutor-199": error}
     well = sorted(set(tutors) - set(failures))
@@ -173,7 +173,7 @@ async def test_failing_tutor_of_a_large_batch_stops_no_other(
 
 
 async def test_database_error_of_one_tutor_stops_no_other(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> None:
     await platform.connection.execute(
         "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'not this one'; END $$;"
@@ -182,7 +182,7 @@ async def test_database_error_of_one_tutor_stops_no_other(
     try:
         await write_struggling(platform, "a", "b", "c")
         async with engine.begin() as conn:
-            generated, failures = await generate_each(conn, ["a", "b", "c"], NOW, limits)
+            generated, failures = await generate_each(conn, ["a", "b", "c"], NOW, thresholds)
     finally:
         await platform.connection.execute("DROP TRIGGER refuse ON alerts; DROP FUNCTION refuse()")
 
@@ -193,35 +193,35 @@ async def test_database_error_of_one_tutor_stops_no_other(
 
 
 async def test_batch_without_failures_is_generated_at_once(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "a", "b")
     async with engine.begin() as conn:
-        generated, failures = await generate_each(conn, ["a", "b"], NOW, limits)
-        empty = await generate_each(conn, [], NOW, limits)
+        generated, failures = await generate_each(conn, ["a", "b"], NOW, thresholds)
+        empty = await generate_each(conn, [], NOW, thresholds)
     assert (len(generated.alerts), failures) == (4, {})
     assert empty == (Generated(), {})
 
 
 async def test_transient_error_is_raised_for_the_whole_batch(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds, fail: Callable[..., None]
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds, fail: Callable[..., None]
 ) -> None:
     await write_struggling(platform, "a", "b")
     fail("b", error=TransientError("passes"))
     with pytest.raises(TransientError, match="passes"):
         async with engine.begin() as conn:
-            await generate_each(conn, ["a", "b"], NOW, limits)
+            await generate_each(conn, ["a", "b"], NOW, thresholds)
     assert await platform.rows("SELECT count(*) FROM alerts") == [0]
 
 
 async def test_last_attempt_isolates_the_tutor_to_whom_a_transient_error_sticks(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds, fail: Callable[..., None]
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds, fail: Callable[..., None]
 ) -> None:
     await write_struggling(platform, "a", "b", "c")
     error = TransientError("sticks")
     fail("b", error=error)
     async with engine.begin() as conn:
-        generated, failures = await generate_each(conn, ["a", "b", "c"], NOW, limits, last_attempt=True)
+        generated, failures = await generate_each(conn, ["a", "b", "c"], NOW, thresholds, last_attempt=True)
     assert failures == {"b": error}
     assert {alert.tutor_id for alert in generated.alerts} == {"a", "c"}
 
@@ -236,16 +236,16 @@ async def _row_locked(database_url: str, tutor: str) -> AsyncIterator[None]:
 
 
 async def test_row_that_a_client_holds_is_a_transient_error_soon(
-    platform: Platform, engine: AsyncEngine, generation: Generation, limits: Thresholds, database_url: str
+    platform: Platform, engine: AsyncEngine, generation: Generation, thresholds: Thresholds, database_url: str
 ) -> None:
     await write_struggling(platform, "a", "b")
     await generation("a", "b")
     async with _row_locked(database_url, "b"):
         with pytest.raises(TransientError, match="lock timeout"):
             async with engine.begin() as conn, asyncio.timeout(15):
-                await generate_each(conn, ["a", "b"], NOW, limits)
+                await generate_each(conn, ["a", "b"], NOW, thresholds)
         async with engine.begin() as conn:
-            _, failures = await generate_each(conn, ["a", "b"], NOW, limits, last_attempt=True)
+            _, failures = await generate_each(conn, ["a", "b"], NOW, thresholds, last_attempt=True)
     assert list(failures) == ["b"]
 
 
@@ -266,14 +266,14 @@ async def _terminate(platform: Platform, conn: AsyncConnection) -> bool:
 
 @pytest.mark.usefixtures("_soon")
 async def test_work_whose_connection_is_killed_is_done_again(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "tutor")
     attempts: list[bool] = []
 
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> Generated:
         attempts.append(is_last_attempt)
-        generated = await generate(conn, ["tutor"], NOW, limits)
+        generated = await generate(conn, ["tutor"], NOW, thresholds)
         if len(attempts) < 3:
             await _terminate(platform, conn)
             await conn.execute(text("SELECT 1"))
@@ -289,7 +289,7 @@ async def test_work_whose_connection_is_killed_is_done_again(
 @pytest.mark.usefixtures("_soon")
 @pytest.mark.parametrize("kills", [pytest.param(1, id="once"), pytest.param(2, id="twice")])
 async def test_batch_whose_connection_is_killed_before_it_starts_is_done_again(
-    kills: int, platform: Platform, engine: AsyncEngine, limits: Thresholds
+    kills: int, platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "a", "b")
     killed: list[bool] = []
@@ -297,7 +297,7 @@ async def test_batch_whose_connection_is_killed_before_it_starts_is_done_again(
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> dict[str, Exception]:
         if len(killed) < kills:
             killed.append(await _terminate(platform, conn))
-        _, failures = await generate_each(conn, ["a", "b"], NOW, limits, last_attempt=is_last_attempt)
+        _, failures = await generate_each(conn, ["a", "b"], NOW, thresholds, last_attempt=is_last_attempt)
         return failures
 
     assert await in_transaction(engine, work, attempts=3) == {}
@@ -310,14 +310,14 @@ async def test_batch_whose_connection_is_killed_in_the_middle_is_done_again(
     kills: int,
     platform: Platform,
     engine: AsyncEngine,
-    limits: Thresholds,
+    thresholds: Thresholds,
     database_url: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await write_struggling(platform, "a", "b")
     killed: list[Any] = []
 
-    def decide(tutor: Statistics, limits: Thresholds) -> list[Decided[AlertRule]]:
+    def decide(tutor: Statistics, thresholds: Thresholds) -> list[Decided[AlertRule]]:
         if len(killed) < kills:
             with psycopg.connect(database_url) as connection:
                 killed.extend(
@@ -326,10 +326,10 @@ async def test_batch_whose_connection_is_killed_in_the_middle_is_done_again(
                         " WHERE datname = current_database() AND state = 'idle in transaction'"
                     ).fetchall()
                 )
-        return decide_alerts(tutor, limits)
+        return decide_alerts(tutor, thresholds)
 
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> dict[str, Exception]:
-        _, failures = await generate_each(conn, ["a", "b"], NOW, limits, last_attempt=is_last_attempt)
+        _, failures = await generate_each(conn, ["a", "b"], NOW, thresholds, last_attempt=is_last_attempt)
         return failures
 
     monkeypatch.setattr("rules.generation.decide_alerts", decide)
@@ -341,13 +341,13 @@ async def test_batch_whose_connection_is_killed_in_the_middle_is_done_again(
 
 @pytest.mark.usefixtures("_soon")
 async def test_batch_that_loses_its_connection_every_time_raises_a_transient_error(
-    platform: Platform, engine: AsyncEngine, limits: Thresholds
+    platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> None:
     await write_struggling(platform, "a", "b")
 
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> None:
         await _terminate(platform, conn)
-        await generate_each(conn, ["a", "b"], NOW, limits, last_attempt=is_last_attempt)
+        await generate_each(conn, ["a", "b"], NOW, thresholds, last_attempt=is_last_attempt)
 
     with pytest.raises(TransientError):
         await in_transaction(engine, work, attempts=3)

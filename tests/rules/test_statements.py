@@ -104,12 +104,12 @@ def large_database_url(server_url: str, worker_id: str, migrated_template: str) 
         yield url
 
 
-async def explained_statistics(url: str, tutors: list[str], limits: Thresholds, options: str = "") -> Any:
+async def explained_statistics(url: str, tutors: list[str], thresholds: Thresholds, options: str = "") -> Any:
     """The plan of these tutors' statistics."""
     engine = open_engine(url, application_name="tutorwatch-test")
     async with engine.connect() as conn:
         with watched(engine) as statements:
-            await load_statistics(conn, tutors, NOW, limits)
+            await load_statistics(conn, tutors, NOW, thresholds)
         [statement] = statements
         plan = await explained(conn, statement, options)
     await engine.dispose()
@@ -117,9 +117,9 @@ async def explained_statistics(url: str, tutors: list[str], limits: Thresholds, 
 
 
 async def test_statistics_read_completed_sessions_from_their_index_alone(
-    large_database_url: str, limits: Thresholds
+    large_database_url: str, thresholds: Thresholds
 ) -> None:
-    plan = await explained_statistics(large_database_url, ["tutor-7"], limits)
+    plan = await explained_statistics(large_database_url, ["tutor-7"], thresholds)
 
     indexes = [node["Index Name"] for node in nodes(plan, "Index Only Scan")]
     assert indexes.count("tutorwatch_sessions_by_tutor") == 6, (
@@ -128,25 +128,25 @@ async def test_statistics_read_completed_sessions_from_their_index_alone(
 
 
 async def test_statistics_of_many_tutors_read_no_metrics_but_theirs(
-    large_database_url: str, limits: Thresholds
+    large_database_url: str, thresholds: Thresholds
 ) -> None:
     tutors = [f"tutor-{number}" for number in range(400)]
 
-    plan = await explained_statistics(large_database_url, tutors, limits)
+    plan = await explained_statistics(large_database_url, tutors, thresholds)
 
     whole = {node["Relation Name"] for node in nodes(plan, "Seq Scan")}
     assert whole & {"session_audio_metrics", "session_video_metrics"} == set()
 
 
 async def test_generation_reads_no_large_table_from_beginning_to_end(
-    large_database_url: str, limits: Thresholds
+    large_database_url: str, thresholds: Thresholds
 ) -> None:
     engine = open_engine(large_database_url, application_name="tutorwatch-test")
     async with engine.connect() as conn:
         with watched(engine) as statistics:
-            [tutor] = await load_statistics(conn, ["tutor-7"], NOW, limits)
+            [tutor] = await load_statistics(conn, ["tutor-7"], NOW, thresholds)
         with watched(engine) as statements:
-            generated = await generate(conn, ["tutor-7"], NOW + timedelta(hours=1), limits)
+            generated = await generate(conn, ["tutor-7"], NOW + timedelta(hours=1), thresholds)
         read: dict[str, set[str]] = {}
         for statement in statistics + statements:
             plan = await explained(conn, statement)
@@ -166,15 +166,15 @@ _OTHERS_OPEN_ALERTS: LiteralString = """
 """
 
 
-async def test_refreshing_an_open_alert_reads_nobody_elses(large_database_url: str, limits: Thresholds) -> None:
+async def test_refreshing_an_open_alert_reads_nobody_elses(large_database_url: str, thresholds: Thresholds) -> None:
     with psycopg.connect(large_database_url, autocommit=True) as connection:
         connection.execute(_OTHERS_OPEN_ALERTS)
         connection.execute("VACUUM ANALYZE alerts")
     engine = open_engine(large_database_url, application_name="tutorwatch-test")
     async with engine.connect() as conn:
-        assert (await generate(conn, ["tutor-7"], NOW, limits)).alerts
+        assert (await generate(conn, ["tutor-7"], NOW, thresholds)).alerts
         with watched(engine) as statements:
-            await generate(conn, ["tutor-7"], NOW, limits)
+            await generate(conn, ["tutor-7"], NOW, thresholds)
         [refreshing] = [statement for statement in statements if "FOR UPDATE" in statement[0]]
         plan = await explained(conn, refreshing, "ANALYZE,")
     await engine.dispose()
@@ -197,7 +197,7 @@ _ALL_COMPLETED: LiteralString = """
 
 
 async def test_planner_that_expects_sessions_where_none_are_left_reads_little(
-    database_url: str, limits: Thresholds
+    database_url: str, thresholds: Thresholds
 ) -> None:
     """A bulk update has taken them all out of the rules' sight, and no ANALYZE has come by yet."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -208,14 +208,14 @@ async def test_planner_that_expects_sessions_where_none_are_left_reads_little(
         [(size,)] = connection.execute("SELECT pg_relation_size('sessions') / 8192").fetchall()
     tutors = [f"tutor-{number}" for number in range(100)]
 
-    [plan] = await explained_statistics(database_url, tutors, limits, "ANALYZE, BUFFERS,")
+    [plan] = await explained_statistics(database_url, tutors, thresholds, "ANALYZE, BUFFERS,")
 
     # Everybody's sessions for each tutor, as often as they are read, would be 1,300 times that.
     assert plan["Plan"]["Shared Hit Blocks"] + plan["Plan"]["Shared Read Blocks"] < 200 * size
 
 
 async def test_planner_that_expects_no_sessions_where_many_are_compares_few(
-    database_url: str, limits: Thresholds
+    database_url: str, thresholds: Thresholds
 ) -> None:
     """An import has just brought them all, and no ANALYZE has come by yet."""
     with psycopg.connect(database_url, autocommit=True) as connection:
@@ -225,7 +225,7 @@ async def test_planner_that_expects_no_sessions_where_many_are_compares_few(
         connection.execute(_ALL_COMPLETED)
     tutors = [f"tutor-{number}" for number in range(100)]
 
-    plan = await explained_statistics(database_url, tutors, limits, "ANALYZE,")
+    plan = await explained_statistics(database_url, tutors, thresholds, "ANALYZE,")
 
     joins = [node for kind in ("Nested Loop", "Hash Join", "Merge Join") for node in nodes(plan, kind)]
     compared_in_vain = sum(join.get("Rows Removed by Join Filter", 0) * join["Actual Loops"] for join in joins)

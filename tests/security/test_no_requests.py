@@ -32,14 +32,14 @@ class Port:
 
 @pytest.fixture
 async def ports(
-    database_url: str, limits: Thresholds, platform: Platform, caplog: pytest.LogCaptureFixture
+    database_url: str, thresholds: Thresholds, platform: Platform, caplog: pytest.LogCaptureFixture
 ) -> AsyncIterator[dict[str, Port]]:
     """The dashboard's port, the one of its metrics and the listener's, of the services as they run."""
     assert platform.connection
     caplog.set_level(logging.INFO)
     settings = WebSettings(web_port=0, web_metrics_port=0, web_url="https://tutorwatch.example")
     stop = asyncio.Event()
-    running = asyncio.create_task(run_web(WEB.url(database_url), settings, limits, "9.9", stop))
+    running = asyncio.create_task(run_web(WEB.url(database_url), settings, thresholds, "9.9", stop))
     async with listening(database_url, listener_port=0):
 
         async def served() -> dict[str, Port] | None:

@@ -252,10 +252,10 @@ class Served:
 
 
 @asynccontextmanager
-async def serving(database_url: str, limits: Thresholds) -> AsyncIterator[Served]:
+async def serving(database_url: str, thresholds: Thresholds) -> AsyncIterator[Served]:
     """As `run_web` does it."""
     settings = WebSettings(web_port=0)
-    app = create_app(WEB.url(database_url), settings, limits, version="9.9")
+    app = create_app(WEB.url(database_url), settings, thresholds, version="9.9")
     runner = runner_of(app, settings, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
@@ -288,12 +288,12 @@ async def test_what_is_no_request_is_no_error_of_ours(server: TestServer, caplog
 
 
 async def test_connection_without_a_whole_request_is_closed(
-    database_url: str, limits: Thresholds, monkeypatch: pytest.MonkeyPatch
+    database_url: str, thresholds: Thresholds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert SERVING["keepalive_timeout"] == 75
     monkeypatch.setitem(SERVING, "keepalive_timeout", 0.5)
     whole = request("/healthz", keep_alive=True)
-    async with serving(database_url, limits) as served:
+    async with serving(database_url, thresholds) as served:
         for sent in (b"", b"GET / HT", b"GET / HTTP/1.1\r\nHost: x\r\n", whole, whole + b"GET / HTTP/1.1\r\nHo"):
             assert (await send(served, sent)).is_closed, sent
 
@@ -304,12 +304,12 @@ async def test_browser_that_does_not_read_is_let_go_without_a_word(
     path: str,
     leaves: bool,
     database_url: str,
-    limits: Thresholds,
+    thresholds: Thresholds,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("web.service.UNREAD_SECONDS", 600 if leaves else 0.5)
-    async with serving(database_url, limits) as served:
+    async with serving(database_url, thresholds) as served:
         page = (await send(served, request("/sign-in"))).body.decode()
         found = re.search(r'"(/static/[0-9a-f]+)/app\.css"', page)
         assert found

@@ -48,9 +48,9 @@ def settings() -> WebSettings:
 
 
 @pytest.fixture
-async def server(database_url: str, settings: WebSettings, limits: Thresholds) -> AsyncIterator[TestServer]:
+async def server(database_url: str, settings: WebSettings, thresholds: Thresholds) -> AsyncIterator[TestServer]:
     """The application, serving."""
-    app = create_app(WEB.url(database_url), settings, limits, version="9.9")
+    app = create_app(WEB.url(database_url), settings, thresholds, version="9.9")
     server = Served(app, port=settings.web_port or None)
     await server.start_server(**SERVING)
     yield server

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Leaning:
-    """What a tutor's sessions have in common: few kinds of audio, so that limits are near, and how often they fail."""
+    """What a tutor's sessions have in common: few kinds of audio, near thresholds, and how often they fail."""
 
     audios: list[model.Audio]
     reschedules: int

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from rules import settings
 from rules.registry import THRESHOLDS
-from rules.settings import thresholds
 from rules.thresholds import Thresholds, Unit
 from tests.support.alerts import insert_alert
 from tests.support.browsers import Browser, SignIn, read_page
@@ -17,9 +17,9 @@ WINDOWS = [threshold.name for threshold in THRESHOLDS if threshold.unit is Unit.
 
 
 @pytest.fixture
-def limits() -> Thresholds:
+def thresholds() -> Thresholds:
     """Every window another length than the page's 30 days, and than every other one."""
-    return thresholds(**{name: 50 + number for number, name in enumerate(WINDOWS)})
+    return settings.thresholds(**{name: 50 + number for number, name in enumerate(WINDOWS)})
 
 
 async def test_every_alert_type_can_be_filtered_by(sign_in: SignIn, platform: Platform) -> None:

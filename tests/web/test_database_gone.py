@@ -32,11 +32,11 @@ async def door(database_url: str) -> AsyncIterator[DatabaseDoor]:
 
 @pytest.fixture
 async def server(
-    door: DatabaseDoor, settings: WebSettings, limits: Thresholds, monkeypatch: pytest.MonkeyPatch
+    door: DatabaseDoor, settings: WebSettings, thresholds: Thresholds, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[TestServer]:
     """The application behind the door; soon notices that it is deaf."""
     monkeypatch.setattr("web.live.hub.LISTEN_BEAT_SECONDS", 0.5)
-    server = TestServer(create_app(WEB.url(door.url), settings, limits, version="9.9"))
+    server = TestServer(create_app(WEB.url(door.url), settings, thresholds, version="9.9"))
     await server.start_server()
     yield server
     await server.close()
@@ -144,10 +144,10 @@ async def read_until(content: Any, wanted: bytes) -> None:
 
 
 async def test_application_starts_without_the_database(
-    door: DatabaseDoor, settings: WebSettings, limits: Thresholds
+    door: DatabaseDoor, settings: WebSettings, thresholds: Thresholds
 ) -> None:
     await door.shut()
-    browser: Browser = TestClient(TestServer(create_app(WEB.url(door.url), settings, limits, version="9.9")))
+    browser: Browser = TestClient(TestServer(create_app(WEB.url(door.url), settings, thresholds, version="9.9")))
     await browser.start_server()
 
     assert (await ask(browser, "/healthz"))[0] == 200

@@ -120,11 +120,11 @@ async def test_browser_alone_finds_the_whole_way(nobody: Browser, provider: OwnP
 
 
 async def test_sign_in_ends_at_another_dashboard_than_it_began(
-    nobody: Browser, database_url: str, settings: WebSettings, limits: Thresholds, platform: Platform
+    nobody: Browser, database_url: str, settings: WebSettings, thresholds: Thresholds, platform: Platform
 ) -> None:
     back = await go_there(nobody, await begin(nobody, "/tutors"))
 
-    async with TestServer(create_app(WEB.url(database_url), settings, limits, version="9.9")) as other:
+    async with TestServer(create_app(WEB.url(database_url), settings, thresholds, version="9.9")) as other:
         response = await nobody.session.get(
             other.make_url(CALLBACK + back.partition(CALLBACK)[2]), allow_redirects=False
         )

@@ -1,10 +1,11 @@
-"""Each alert rule on both sides of its limits and exactly on them."""
+"""Each alert rule on both sides of its thresholds and exactly on them."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from rules import settings
 from rules.alerts import (
     declining_performance,
     high_reschedule_rate,
@@ -17,7 +18,6 @@ from rules.decisions import decide_alerts
 from rules.measures import Counted
 from rules.registry import ALERT_RULES
 from rules.rule import Severity, Statistics
-from rules.settings import thresholds
 from rules.thresholds import Thresholds
 from rules.verdicts import Decision
 from tests.rules.decisions.measured import of, tutor
@@ -33,9 +33,11 @@ from tests.rules.decisions.measured import of, tutor
         pytest.param(Counted(3, 0), Decision.CONSUMED, id="all three are counted"),
     ],
 )
-def test_poor_first_session_opens_from_one_unconsumed(sessions: Counted, verdict: Decision, limits: Thresholds) -> None:
+def test_poor_first_session_opens_from_one_unconsumed(
+    sessions: Counted, verdict: Decision, thresholds: Thresholds
+) -> None:
     figures = tutor(poor_first_sessions=sessions, lowest_first_session_score=Decimal("6.4"))
-    assert poor_first_session.decide(figures, limits).decision is verdict
+    assert poor_first_session.decide(figures, thresholds).decision is verdict
 
 
 @pytest.mark.parametrize(
@@ -49,8 +51,8 @@ def test_poor_first_session_opens_from_one_unconsumed(sessions: Counted, verdict
         pytest.param(Counted(9, 1), Decision.HOLDS, id="nine, one unconsumed"),
     ],
 )
-def test_no_show_pattern_opens_from_two_no_shows(sessions: Counted, verdict: Decision, limits: Thresholds) -> None:
-    assert no_show_pattern.decide(tutor(no_shows=sessions), limits).decision is verdict
+def test_no_show_pattern_opens_from_two_no_shows(sessions: Counted, verdict: Decision, thresholds: Thresholds) -> None:
+    assert no_show_pattern.decide(tutor(no_shows=sessions), thresholds).decision is verdict
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,9 @@ def test_no_show_pattern_opens_from_two_no_shows(sessions: Counted, verdict: Dec
     ],
 )
 def test_high_reschedule_rate_opens_from_five_reschedules(
-    sessions: Counted, verdict: Decision, limits: Thresholds
+    sessions: Counted, verdict: Decision, thresholds: Thresholds
 ) -> None:
-    assert high_reschedule_rate.decide(tutor(reschedules=sessions), limits).decision is verdict
+    assert high_reschedule_rate.decide(tutor(reschedules=sessions), thresholds).decision is verdict
 
 
 @pytest.mark.parametrize(
@@ -86,9 +88,9 @@ def test_high_reschedule_rate_opens_from_five_reschedules(
     ],
 )
 def test_high_talk_ratio_opens_from_70_percent(
-    high: int, of_sessions: int, verdict: Decision, limits: Thresholds
+    high: int, of_sessions: int, verdict: Decision, thresholds: Thresholds
 ) -> None:
-    assert high_talk_ratio.decide(tutor(recent_high_talk=of(high, of_sessions)), limits).decision is verdict
+    assert high_talk_ratio.decide(tutor(recent_high_talk=of(high, of_sessions)), thresholds).decision is verdict
 
 
 @pytest.mark.parametrize(
@@ -107,9 +109,9 @@ def test_high_talk_ratio_opens_from_70_percent(
     ],
 )
 def test_low_understanding_checks_opens_below_4(
-    checks: int, sessions: int, verdict: Decision, limits: Thresholds
+    checks: int, sessions: int, verdict: Decision, thresholds: Thresholds
 ) -> None:
-    assert low_understanding_checks.decide(tutor(recent_checks=of(checks, sessions)), limits).decision is verdict
+    assert low_understanding_checks.decide(tutor(recent_checks=of(checks, sessions)), thresholds).decision is verdict
 
 
 @pytest.mark.parametrize(
@@ -135,10 +137,10 @@ def test_low_understanding_checks_opens_below_4(
     ],
 )
 def test_declining_performance_opens_for_more_than_15_percent(
-    recent: Any, earlier: Any, verdict: Decision, limits: Thresholds
+    recent: Any, earlier: Any, verdict: Decision, thresholds: Thresholds
 ) -> None:
     figures = tutor(recent_score=recent, earlier_score=earlier)
-    assert declining_performance.decide(figures, limits).decision is verdict
+    assert declining_performance.decide(figures, thresholds).decision is verdict
 
 
 def _every_fall_of_15_percent() -> list[tuple[Decimal, Decimal]]:
@@ -147,11 +149,11 @@ def _every_fall_of_15_percent() -> list[tuple[Decimal, Decimal]]:
     return [(Decimal(before) / 10, Decimal(after) / 1000) for before, after in tenths]
 
 
-def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(limits: Thresholds) -> None:
+def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: Thresholds) -> None:
     pairs = _every_fall_of_15_percent()
     verdicts = {
         declining_performance.decide(
-            tutor(recent_score=of(str(3 * after), 3), earlier_score=of(str(3 * before), 3)), limits
+            tutor(recent_score=of(str(3 * after), 3), earlier_score=of(str(3 * before), 3)), thresholds
         )
         for before, after in pairs
     }
@@ -237,9 +239,9 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(limits: Thre
     ],
 )
 def test_finding_says_value_threshold_and_window_rounded_half_up(
-    rule: Any, figures: Statistics, description: str, value: str, threshold: str, limits: Thresholds
+    rule: Any, figures: Statistics, description: str, value: str, threshold: str, thresholds: Thresholds
 ) -> None:
-    verdict = rule.decide(figures, limits)
+    verdict = rule.decide(figures, thresholds)
     assert (verdict.text, verdict.value, verdict.threshold) == (description, Decimal(value), Decimal(threshold))
 
 
@@ -302,7 +304,7 @@ def test_finding_says_value_threshold_and_window_rounded_half_up(
 def test_finding_follows_the_settings(
     rule: Any, figures: Statistics, limits_given: dict[str, Any], description: str
 ) -> None:
-    verdict = rule.decide(figures, thresholds(**limits_given))
+    verdict = rule.decide(figures, settings.thresholds(**limits_given))
     assert verdict.decision is Decision.HOLDS
     assert verdict.text == description
 
@@ -376,14 +378,14 @@ def test_finding_follows_the_settings(
     ],
 )
 def test_stricter_setting_silences_the_rule(
-    rule: Any, figures: Statistics, stricter: dict[str, Any], verdict: Decision, limits: Thresholds
+    rule: Any, figures: Statistics, stricter: dict[str, Any], verdict: Decision, thresholds: Thresholds
 ) -> None:
-    assert rule.decide(figures, limits).decision is Decision.HOLDS
-    assert rule.decide(figures, thresholds(**({"recent_sessions": 20} | stricter))).decision is verdict
+    assert rule.decide(figures, thresholds).decision is Decision.HOLDS
+    assert rule.decide(figures, settings.thresholds(**({"recent_sessions": 20} | stricter))).decision is verdict
 
 
-def test_consumed_alert_is_met_so_that_an_open_one_can_be_refreshed(limits: Thresholds) -> None:
-    verdict = no_show_pattern.decide(tutor(no_shows=Counted(2, 0)), limits)
+def test_consumed_alert_is_met_so_that_an_open_one_can_be_refreshed(thresholds: Thresholds) -> None:
+    verdict = no_show_pattern.decide(tutor(no_shows=Counted(2, 0)), thresholds)
     assert verdict.is_met
     assert verdict.value == 2
 
@@ -454,9 +456,9 @@ def test_rule_that_is_not_met_tells_its_value_all_the_same(
     value: Decimal | None,
     sessions: int,
     measured: str,
-    limits: Thresholds,
+    thresholds: Thresholds,
 ) -> None:
-    verdict = rule.decide(figures, limits)
+    verdict = rule.decide(figures, thresholds)
     assert (verdict.decision, verdict.value, verdict.sessions, verdict.measured) == (
         decision,
         value,
@@ -466,8 +468,8 @@ def test_rule_that_is_not_met_tells_its_value_all_the_same(
     assert not verdict.is_met
 
 
-def test_every_alert_rule_decides_on_a_tutor_without_sessions(limits: Thresholds) -> None:
-    decided = decide_alerts(tutor(), limits)
+def test_every_alert_rule_decides_on_a_tutor_without_sessions(thresholds: Thresholds) -> None:
+    decided = decide_alerts(tutor(), thresholds)
     assert [each.rule for each in decided] == list(ALERT_RULES.values())
     assert not any(each.verdict.is_met for each in decided)
 

@@ -1,25 +1,25 @@
-"""Each insight rule on both sides of its limits and exactly on them."""
+"""Each insight rule on both sides of its thresholds and exactly on them."""
 
 from decimal import Decimal
 from typing import Any
 
 import pytest
 
+from rules import settings
 from rules.decisions import Decided, decide_insights
 from rules.registry import INSIGHT_RULES
 from rules.rule import InsightKind, InsightRule, Statistics
-from rules.settings import thresholds
 from rules.store import metric_value
 from rules.thresholds import Thresholds
 from tests.rules.decisions.measured import of, tutor
 
 
-def holding(figures: Statistics, limits: Thresholds) -> list[Decided[InsightRule]]:
-    return [decided for decided in decide_insights(figures, limits) if decided.verdict.is_met]
+def holding(figures: Statistics, thresholds: Thresholds) -> list[Decided[InsightRule]]:
+    return [decided for decided in decide_insights(figures, thresholds) if decided.verdict.is_met]
 
 
-def found(figures: Statistics, limits: Thresholds) -> list[str]:
-    return [decided.rule.name for decided in holding(figures, limits)]
+def found(figures: Statistics, thresholds: Thresholds) -> list[str]:
+    return [decided.rule.name for decided in holding(figures, thresholds)]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +40,10 @@ def found(figures: Statistics, limits: Thresholds) -> list[str]:
         pytest.param(of(0, 5), ["low_engagement"], id="zero"),
     ],
 )
-def test_engagement_is_high_above_8_and_low_below_6(engagement: Any, insights: list[str], limits: Thresholds) -> None:
-    assert found(tutor(engagement=engagement), limits) == insights
+def test_engagement_is_high_above_8_and_low_below_6(
+    engagement: Any, insights: list[str], thresholds: Thresholds
+) -> None:
+    assert found(tutor(engagement=engagement), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -57,9 +59,9 @@ def test_engagement_is_high_above_8_and_low_below_6(engagement: Any, insights: l
     ],
 )
 def test_talk_is_balanced_from_70_percent(
-    balanced: int, sessions: int, insights: list[str], limits: Thresholds
+    balanced: int, sessions: int, insights: list[str], thresholds: Thresholds
 ) -> None:
-    assert found(tutor(balanced_talk=of(balanced, sessions)), limits) == insights
+    assert found(tutor(balanced_talk=of(balanced, sessions)), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -74,8 +76,10 @@ def test_talk_is_balanced_from_70_percent(
         pytest.param(71, 100, ["high_talk_ratio"], id="71%"),
     ],
 )
-def test_talk_is_too_much_from_70_percent(high: int, sessions: int, insights: list[str], limits: Thresholds) -> None:
-    assert found(tutor(high_talk=of(high, sessions)), limits) == insights
+def test_talk_is_too_much_from_70_percent(
+    high: int, sessions: int, insights: list[str], thresholds: Thresholds
+) -> None:
+    assert found(tutor(high_talk=of(high, sessions)), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -95,9 +99,9 @@ def test_talk_is_too_much_from_70_percent(high: int, sessions: int, insights: li
     ],
 )
 def test_checks_are_frequent_above_8_and_infrequent_below_4(
-    checks: int, sessions: int, insights: list[str], limits: Thresholds
+    checks: int, sessions: int, insights: list[str], thresholds: Thresholds
 ) -> None:
-    assert found(tutor(checks=of(checks, sessions)), limits) == insights
+    assert found(tutor(checks=of(checks, sessions)), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -115,10 +119,10 @@ def test_checks_are_frequent_above_8_and_infrequent_below_4(
     ],
 )
 def test_questioning_is_strong_above_60_percent_open(
-    open_questions: int, asked: int, sessions: int, insights: list[str], limits: Thresholds
+    open_questions: int, asked: int, sessions: int, insights: list[str], thresholds: Thresholds
 ) -> None:
     figures = tutor(open_questions=of(open_questions, asked), questioned_sessions=sessions)
-    assert found(figures, limits) == insights
+    assert found(figures, thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -139,9 +143,9 @@ def test_questioning_is_strong_above_60_percent_open(
     ],
 )
 def test_visual_aids_are_high_from_70_and_low_below_30_percent(
-    used: int, sessions: int, insights: list[str], limits: Thresholds
+    used: int, sessions: int, insights: list[str], thresholds: Thresholds
 ) -> None:
-    assert found(tutor(visual_aids=of(used, sessions)), limits) == insights
+    assert found(tutor(visual_aids=of(used, sessions)), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -155,8 +159,10 @@ def test_visual_aids_are_high_from_70_and_low_below_30_percent(
         pytest.param(49, 5, [], id="9.8"),
     ],
 )
-def test_reinforcement_is_positive_above_10(total: int, sessions: int, insights: list[str], limits: Thresholds) -> None:
-    assert found(tutor(reinforcement=of(total, sessions)), limits) == insights
+def test_reinforcement_is_positive_above_10(
+    total: int, sessions: int, insights: list[str], thresholds: Thresholds
+) -> None:
+    assert found(tutor(reinforcement=of(total, sessions)), thresholds) == insights
 
 
 @pytest.mark.parametrize(
@@ -174,9 +180,9 @@ def test_reinforcement_is_positive_above_10(total: int, sessions: int, insights:
     ],
 )
 def test_first_sessions_are_expert_from_85_percent_converted(
-    converted: int, first_sessions: int, insights: list[str], limits: Thresholds
+    converted: int, first_sessions: int, insights: list[str], thresholds: Thresholds
 ) -> None:
-    assert found(tutor(conversions=of(converted, first_sessions)), limits) == insights
+    assert found(tutor(conversions=of(converted, first_sessions)), thresholds) == insights
 
 
 STRENGTH, GROWTH_AREA = InsightKind.STRENGTH, InsightKind.GROWTH_AREA
@@ -265,9 +271,9 @@ STRENGTH, GROWTH_AREA = InsightKind.STRENGTH, InsightKind.GROWTH_AREA
     ],
 )
 def test_insight_says_value_and_window_rounded_half_up(
-    figures: Statistics, kind: InsightKind, text: str, value: str, limits: Thresholds
+    figures: Statistics, kind: InsightKind, text: str, value: str, thresholds: Thresholds
 ) -> None:
-    [insight] = holding(figures, limits)
+    [insight] = holding(figures, thresholds)
     assert (insight.rule.kind, insight.verdict.text, str(metric_value(insight))) == (kind, text, value)
 
 
@@ -299,28 +305,28 @@ def test_insight_says_value_and_window_rounded_half_up(
     ],
 )
 def test_insight_follows_the_settings(
-    figures: Statistics, setting: dict[str, Any], insights: list[str], limits: Thresholds
+    figures: Statistics, setting: dict[str, Any], insights: list[str], thresholds: Thresholds
 ) -> None:
-    assert found(figures, limits) != insights
-    assert found(figures, thresholds(**setting)) == insights
+    assert found(figures, thresholds) != insights
+    assert found(figures, settings.thresholds(**setting)) == insights
 
 
 def test_text_names_the_window_of_the_settings() -> None:
-    [insight] = holding(tutor(engagement=of(45, 5)), thresholds(window_days=14))
+    [insight] = holding(tutor(engagement=of(45, 5)), settings.thresholds(window_days=14))
     assert insight.verdict.text.endswith("over 5 sessions in 14 days")
 
 
-def test_value_beyond_the_platforms_column_is_stored_as_its_largest(limits: Thresholds) -> None:
-    [insight] = holding(tutor(reinforcement=of(500_000, 5)), limits)
+def test_value_beyond_the_platforms_column_is_stored_as_its_largest(thresholds: Thresholds) -> None:
+    [insight] = holding(tutor(reinforcement=of(500_000, 5)), thresholds)
     assert metric_value(insight) == Decimal("999.99")
     assert insight.verdict.text == "Encourages students: 100000.0 on average over 5 sessions in 30 days"
 
 
-def test_tutor_without_sessions_has_no_insight(limits: Thresholds) -> None:
-    assert holding(tutor(), limits) == []
+def test_tutor_without_sessions_has_no_insight(thresholds: Thresholds) -> None:
+    assert holding(tutor(), thresholds) == []
 
 
-def test_every_category_has_one_rule(limits: Thresholds) -> None:
+def test_every_category_has_one_rule(thresholds: Thresholds) -> None:
     praised = tutor(
         engagement=of(50, 5),
         balanced_talk=of(5, 5),
@@ -332,5 +338,5 @@ def test_every_category_has_one_rule(limits: Thresholds) -> None:
         conversions=of(3, 3),
     )
     coached = tutor(engagement=of(5, 5), high_talk=of(5, 5), checks=of(5, 5), visual_aids=of(0, 5))
-    assert sorted(found(praised, limits) + found(coached, limits)) == sorted(INSIGHT_RULES)
+    assert sorted(found(praised, thresholds) + found(coached, thresholds)) == sorted(INSIGHT_RULES)
     assert len(INSIGHT_RULES) == 11

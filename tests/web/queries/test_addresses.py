@@ -21,7 +21,7 @@ Browser = TestClient[web.Request, web.Application]
 
 @pytest.fixture
 async def browser(
-    database_url: str, platform: Platform, engine: AsyncEngine, limits: Thresholds
+    database_url: str, platform: Platform, engine: AsyncEngine, thresholds: Thresholds
 ) -> AsyncIterator[Browser]:
     """An admin's browser."""
     await platform.user("dana", role="admin")
@@ -29,7 +29,7 @@ async def browser(
     settings, token = WebSettings(), new_token()
     async with engine.begin() as conn:
         await store.insert_sign_in(conn, digest(token), "dana")
-    server = TestServer(create_app(database_url, settings, limits, version="9.9"))
+    server = TestServer(create_app(database_url, settings, thresholds, version="9.9"))
     async with TestClient(server, cookie_jar=CookieJar(unsafe=True)) as browser:
         browser.session.cookie_jar.update_cookies({SIGN_IN: token}, browser.make_url("/"))
         yield browser

@@ -22,7 +22,7 @@ from web.queries.dashboard import AlertCounts
 
 
 async def test_figures_compare_thirty_days_with_the_thirty_before(
-    conn: AsyncConnection, platform: Platform, limits: Thresholds
+    conn: AsyncConnection, platform: Platform, thresholds: Thresholds
 ) -> None:
     await platform.session("ann", days_ago=1, score="8.0", number=1, student="leo")
     await platform.session("ann", days_ago=29, score="7.0", number=2, student="leo")
@@ -31,7 +31,7 @@ async def test_figures_compare_thirty_days_with_the_thirty_before(
     await platform.session("ann", days_ago=59, score="5.0")
     await platform.session("ann", days_ago=61, score="1.0")
 
-    metrics = await platform_statistics(conn, NOW, limits)
+    metrics = await platform_statistics(conn, NOW, thresholds)
 
     assert metrics.score.recent == Ratio(Decimal("15.0"), 2)
     assert metrics.score.earlier == Ratio(Decimal("11.0"), 2)
@@ -40,14 +40,14 @@ async def test_figures_compare_thirty_days_with_the_thirty_before(
 
 
 async def test_no_show_rate_is_of_the_sessions_that_were_due(
-    conn: AsyncConnection, platform: Platform, limits: Thresholds
+    conn: AsyncConnection, platform: Platform, thresholds: Thresholds
 ) -> None:
     for status in ("completed", "no_show_tutor", "no_show_student", "rescheduled", "cancelled", "scheduled"):
         await platform.session("ann", status=status)
-    assert (await platform_statistics(conn, NOW, limits)).no_shows.recent == Ratio(Decimal(1), 3)
+    assert (await platform_statistics(conn, NOW, thresholds)).no_shows.recent == Ratio(Decimal(1), 3)
 
 
-async def test_tutors_at_churn_risk(conn: AsyncConnection, platform: Platform, limits: Thresholds) -> None:
+async def test_tutors_at_churn_risk(conn: AsyncConnection, platform: Platform, thresholds: Thresholds) -> None:
     for _ in range(2):
         await platform.session("two-no-shows", status="no_show_tutor")
         await platform.session("long-ago", status="no_show_tutor", days_ago=40)
@@ -56,12 +56,12 @@ async def test_tutors_at_churn_risk(conn: AsyncConnection, platform: Platform, l
         by = "tutor" if number else "student"
         await platform.session("four-moves", status="rescheduled", rescheduled_by=by)
     await platform.session("one-no-show", status="no_show_tutor")
-    metrics = await platform_statistics(conn, NOW, limits)
+    metrics = await platform_statistics(conn, NOW, thresholds)
     assert (metrics.churn_risk, metrics.churn_risk_earlier) == (2, 1)
 
 
-async def test_figures_of_an_empty_platform(conn: AsyncConnection, limits: Thresholds) -> None:
-    metrics = await platform_statistics(conn, NOW, limits)
+async def test_figures_of_an_empty_platform(conn: AsyncConnection, thresholds: Thresholds) -> None:
+    metrics = await platform_statistics(conn, NOW, thresholds)
     assert metrics.score.recent == metrics.no_shows.recent == Ratio(Decimal(0), 0)
     assert (metrics.churn_risk, metrics.churn_risk_earlier) == (0, 0)
 

@@ -28,8 +28,8 @@ async def late() -> asyncio.Event:
 
 
 @pytest.fixture
-async def keeper(engine: AsyncEngine, limits: Thresholds, late: asyncio.Event) -> AsyncIterator[StatisticsKeeper]:
-    keeper = StatisticsKeeper(Reads(engine, None, lambda: 0), limits, late.set)
+async def keeper(engine: AsyncEngine, thresholds: Thresholds, late: asyncio.Event) -> AsyncIterator[StatisticsKeeper]:
+    keeper = StatisticsKeeper(Reads(engine, None, lambda: 0), thresholds, late.set)
     yield keeper
     await keeper.close()
 

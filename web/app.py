@@ -27,7 +27,7 @@ from web.live.platform_statistics import statistics_context
 from web.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
-from web.views import presentation
+from web.views import markup, presentation
 from web.views.api.endpoints import SUMMARY, SUMMARY_SECONDS
 from web.views.pages import DASHBOARD_SECONDS, DASHBOARDS
 
@@ -76,6 +76,7 @@ def _set_up_templates(app: web.Application, static: StaticFiles) -> None:
     )
     environment.globals["static_url"] = static.url
     presentation.register(environment)
+    environment.filters.update(markup.FILTERS)
 
 
 async def _engine_context(app: web.Application) -> AsyncIterator[None]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any
 
 from jinja2 import Environment
 from markupsafe import Markup, escape
@@ -16,7 +16,6 @@ from rules.registry import RULES
 from rules.rule import Tells
 from web.http.paths import path_part
 from web.queries.evidence import EvidenceSession
-from web.queries.expressions import Cut
 from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
 from web.views.labels import METRIC_LABELS, label
@@ -37,14 +36,6 @@ class Trend:
     change: str
     before: str
     is_better: bool | None
-
-
-class HasCut(Protocol):
-    """A row of texts; `cut` says where the whole of those is that were cut."""
-
-    @property
-    def cut(self) -> Mapping[str, str]:
-        """By field."""
 
 
 def register(environment: Environment) -> None:
@@ -71,14 +62,12 @@ def register(environment: Environment) -> None:
         all_without=all_without,
         without=without,
     )
-    environment.tests["cut"] = lambda text: isinstance(text, Cut)
     environment.globals.update(
         Feature=Feature,
         nothing=NOTHING,
         score_trend=score_trend,
         share_trend=share_trend,
         count_trend=count_trend,
-        whole=whole,
     )
 
 
@@ -147,13 +136,6 @@ def without(missing: Missing, feature: Feature) -> str:
 def all_without(missing: Missing) -> list[str]:
     """The same of all that is missing."""
     return [without(missing, each.feature) for each in missing.features] + [f"{label}." for label in missing.labels]
-
-
-def whole(row: HasCut, field: str) -> Markup:
-    """After a text that was cut, a link to the whole of it."""
-    if not isinstance(getattr(row, field), Cut):  # most texts are whole: nothing more is looked up for them
-        return Markup("")
-    return Markup(' <a class="whole" href="/texts/{}">Whole text</a>').format(row.cut[field])
 
 
 def amount(value: Decimal | None, places: int = 1) -> str:

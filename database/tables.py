@@ -205,6 +205,18 @@ alert_resolutions = Table(
     Column("message_to_tutor", Text),
 )
 
+alert_history = Table(
+    "alert_history",
+    own,
+    Column("id", BigInteger, primary_key=True),
+    Column("alert_id", Uuid),
+    Column("tutor_id", Text),
+    Column("at", DateTime(timezone=True)),
+    Column("event", Text),
+    Column("actor", Text),
+    Column("details", Text),
+)
+
 sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))
 
 listeners = Table(

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.canary import MARKER
 from database.tables import outbox
-from rules.generation import LOCK_SEED
+from rules.tutor_locks import LOCK_SEED
 from rules.tutors import every_tutor
 
 LOOK_AHEAD = 20

@@ -89,6 +89,11 @@ FUNCTIONS = {
             " RETURNS TABLE (id uuid, tutor_id text, type text, severity text, description text)",
             row_security="off",
         ),
+        Function(
+            "reopen_alert",
+            "(alert_id uuid, lock_seed bigint, OUT concerns text, OUT refused text)",
+            row_security="off",
+        ),
         Function("password_parameters", "(account text) RETURNS text", is_stable=True),
         Function(
             "sign_in_with_password",

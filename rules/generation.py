@@ -15,6 +15,7 @@ from rules.evidence import load_alert_sessions, load_insight_samples
 from rules.statistics import load_statistics
 from rules.store import EndedInsight, NewInsight, OpenedAlert, store_alerts, store_insights
 from rules.thresholds import Thresholds
+from rules.tutor_locks import LOCK_SEED
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +106,6 @@ async def generate_each(
     second, second_failures = await each(tutor_ids[middle:])
     return first + second, first_failures | second_failures
 
-
-LOCK_SEED = 7_310_118_242
-"""Sets our advisory locks apart from other programs' (an arbitrary number)."""
 
 WRITE_LOCK_WAIT = "500ms"
 """How long our writes wait for a client's row lock: half of `deadlock_timeout` (1 s by default), so that in a deadlock

@@ -5,12 +5,13 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, case, select, update
+from sqlalchemy import BigInteger, ColumnElement, Uuid, and_, bindparam, case, select, text, update
 from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import TutorwatchError
-from database.tables import alert_evidence, alert_resolutions, alerts, coaching_notes
+from database.tables import alert_evidence, alert_history, alert_resolutions, alerts, coaching_notes
+from rules.tutor_locks import LOCK_SEED
 
 
 class Outcome(StrEnum):
@@ -23,8 +24,27 @@ class Outcome(StrEnum):
     OTHER = "other"
 
 
+class Event(StrEnum):
+    """What happens to an alert, as its history has it."""
+
+    OPENED = "opened"
+    NO_LONGER_MET = "no_longer_met"
+    MET_AGAIN = "met_again"
+    ACKNOWLEDGED = "acknowledged"
+    UNACKNOWLEDGED = "unacknowledged"
+    RESOLVED = "resolved"
+    REOPENED = "reopened"
+
+
 class UnknownAlertError(TutorwatchError):
     """There is no alert with that id."""
+
+
+class AnotherOpenError(TutorwatchError):
+    """The tutor has another open alert of the type, so that this one can't be reopened; resolve that first."""
+
+    def __init__(self) -> None:
+        super().__init__("The tutor has another open alert of this type")
 
 
 class AlreadyDoneError(TutorwatchError):
@@ -50,7 +70,57 @@ async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: da
     )
     if tutor_id is None:
         raise await _why_not(conn, alert_id)
+    await _note(conn, alert_id, tutor_id, Event.ACKNOWLEDGED, by)
     return tutor_id
+
+
+async def unacknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str) -> str:
+    """Takes an acknowledgement of the open alert back; the caller commits. Returns the tutor's id.
+
+    Raises AlreadyDoneError if nobody has acknowledged it or it is resolved, UnknownAlertError.
+    """
+    tutor_id: str | None = await conn.scalar(
+        update(alerts)
+        .where(alerts.c.id == alert_id, alerts.c.acknowledged, ~alerts.c.resolved)
+        .values(acknowledged=False, acknowledged_by=None, acknowledged_at=None)
+        .returning(alerts.c.tutor_id)
+    )
+    if tutor_id is None:
+        raise await _why_not(conn, alert_id)
+    await _note(conn, alert_id, tutor_id, Event.UNACKNOWLEDGED, by)
+    return tutor_id
+
+
+async def reopen(conn: AsyncConnection, alert_id: UUID, *, by: str) -> str:
+    """Takes the alert's resolution back, with its coaching note and the acknowledgement that came with it.
+
+    Its evidence is an open alert's again. Returns the tutor's id; the caller commits.
+
+    Raises AnotherOpenError if the tutor has an open alert of the type, AlreadyDoneError if the alert isn't resolved,
+    UnknownAlertError.
+    """
+    found = await conn.execute(_REOPEN, {"alert_id": alert_id, "lock_seed": LOCK_SEED})
+    tutor_id, refused = found.one()
+    if refused == "unknown":
+        raise UnknownAlertError(f"There is no alert {alert_id}")
+    if refused == "open":
+        raise AlreadyDoneError("reopened", None, None)
+    if refused:
+        raise AnotherOpenError
+    await _note(conn, alert_id, tutor_id, Event.REOPENED, by)
+    return str(tutor_id)
+
+
+_REOPEN = text("SELECT concerns, refused FROM tutorwatch.reopen_alert(:alert_id, :lock_seed)").bindparams(
+    bindparam("alert_id", type_=Uuid), bindparam("lock_seed", type_=BigInteger)
+)
+
+
+async def _note(
+    conn: AsyncConnection, alert_id: UUID, tutor_id: str, event: Event, by: str, details: str | None = None
+) -> None:
+    entry = {"alert_id": alert_id, "tutor_id": tutor_id, "event": event.value, "actor": by, "details": details}
+    await conn.execute(insert(alert_history).values(entry))
 
 
 async def resolve(
@@ -92,6 +162,7 @@ async def resolve(
     message = (message_to_tutor or "").strip() or None
     resolution = {"resolved_by": by, "outcome": outcome.value, "resolved_at": now, "message_to_tutor": message}
     await conn.execute(_keep_resolution(alert_id, resolution | {"tutor_id": alert.tutor_id}))
+    await _note(conn, alert_id, alert.tutor_id, Event.RESOLVED, by, outcome.value)
     if keeps_notes:
         content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action}"
         await add_note(conn, alert.tutor_id, content, by=by, now=now, note_type="system")
@@ -135,6 +206,7 @@ async def _why_not(conn: AsyncConnection, alert_id: UUID) -> UnknownAlertError |
             alerts.c.resolved,
             alerts.c.resolved_at,
             alert_resolutions.c.resolved_by,
+            alerts.c.acknowledged,
             alerts.c.acknowledged_by,
             alerts.c.acknowledged_at,
         )
@@ -146,4 +218,6 @@ async def _why_not(conn: AsyncConnection, alert_id: UUID) -> UnknownAlertError |
         return UnknownAlertError(f"There is no alert {alert_id}")
     if alert.resolved:
         return AlreadyDoneError("resolved", alert.resolved_by, alert.resolved_at)
+    if not alert.acknowledged:
+        return AlreadyDoneError("took back the acknowledgement of", None, None)
     return AlreadyDoneError("acknowledged", alert.acknowledged_by, alert.acknowledged_at)

@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from sqlalchemy import ARRAY, String, bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.generation import LOCK_SEED
+LOCK_SEED = 7_310_118_242
+"""Sets our advisory locks apart from other programs' (an arbitrary number)."""
 
 SESSION = """
     'pid ' || session.pid || ' (' || coalesce(nullif(session.application_name, ''), 'without a name') || ') of role '

@@ -57,6 +57,7 @@ WHOLE = "/texts/{kind}/{id}/{field}"
 ROUTES = [
     Route("GET", "/", pages.dashboard),
     Route("GET", "/alerts", pages.alerts),
+    Route("GET", f"/alerts/{ALERT}", pages.alert),
     Route("GET", "/tutors", pages.tutors),
     Route("GET", "/tutors/{id}", pages.tutor, _for_the_tutor(tutor_in_path)),
     Route("GET", "/sessions/{id}", pages.session, _for_the_tutor(tutor_of_session)),
@@ -77,6 +78,8 @@ ROUTES = [
     Route("POST", "/account/sign-ins/end", account.end_sign_ins, SIGNED_IN),
     Route("POST", f"/alerts/{ALERT}/acknowledge", actions.acknowledge),
     Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
+    Route("POST", f"/alerts/{ALERT}/unacknowledge", actions.unacknowledge),
+    Route("POST", f"/alerts/{ALERT}/reopen", actions.reopen),
     Route("POST", "/tutors/{id}/notes", actions.add_note),
     Route("POST", "/system/retry", actions.retry),
     Route("GET", WHOLE, texts.whole_text, _for_the_tutor(tutor_of_text, is_stream=True)),

@@ -14,6 +14,9 @@ WITH {finding}, may_open AS MATERIALIZED (
     INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
     SELECT opened.id, tutor_id, value, threshold, session_ids, clock_timestamp()
     FROM opened JOIN finding USING (tutor_id, type)
+), noted AS (
+    INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, details)
+    SELECT id, tutor_id, 'opened', description FROM opened
 ), consumed AS (
     INSERT INTO tutorwatch.consumed_sessions (session_id, alert_type, alert_id)
     SELECT unnest(session_ids), type, opened.id FROM opened JOIN finding USING (tutor_id, type)

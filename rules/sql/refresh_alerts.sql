@@ -12,7 +12,7 @@ WITH {finding}, open AS MATERIALIZED (
     SELECT ranked.id, ranked.title AS old_title, ranked.description AS old_description,
            ranked.session_id AS old_session_id, finding.*,
            coalesce(evidence.not_met_since, :now AT TIME ZONE 'UTC') AS not_met_since,
-           evidence.alert_id IS NOT NULL AS was_met
+           evidence.alert_id IS NOT NULL AS was_met, evidence.not_met_since IS NOT NULL AS was_lapsed
     FROM ranked JOIN finding ON finding.tutor_id = ranked.tutor_id AND finding.type = ranked.alert_type::text
     LEFT JOIN tutorwatch.alert_evidence AS evidence ON evidence.alert_id = ranked.id
     WHERE ranked.id = ranked.kept_id
@@ -26,7 +26,7 @@ WITH {finding}, open AS MATERIALIZED (
       AND (kept.old_title, kept.old_description, kept.old_session_id)
           IS DISTINCT FROM (kept.title, kept.description, kept.session_id)
 ), no_longer_met AS MATERIALIZED (  -- of an alert that was never met as far as is known, nothing is said
-    SELECT id, not_met_since, old_description, 'No longer met since '
+    SELECT id, tutor_id, not_met_since, was_lapsed, description AS measured, old_description, 'No longer met since '
         || pg_catalog.to_char(not_met_since AT TIME ZONE 'UTC', 'FMDD Mon') || ': ' || description AS description
     FROM held WHERE NOT is_met AND was_met
 ), told AS (
@@ -37,6 +37,11 @@ WITH {finding}, open AS MATERIALIZED (
     UPDATE tutorwatch.alert_evidence AS evidence SET not_met_since = no_longer_met.not_met_since
     FROM no_longer_met
     WHERE evidence.alert_id = no_longer_met.id AND evidence.not_met_since IS NULL
+), noted AS (
+    INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, details)
+    SELECT id, tutor_id, 'no_longer_met', measured FROM no_longer_met WHERE NOT was_lapsed
+    UNION ALL
+    SELECT id, tutor_id, 'met_again', description FROM kept WHERE was_lapsed
 ), renewed AS (
     INSERT INTO tutorwatch.alert_evidence AS evidence
         (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)

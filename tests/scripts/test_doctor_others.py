@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from rules.generation import LOCK_SEED
+from rules.tutor_locks import LOCK_SEED
 from scripts.doctor import others
 from tests.scripts.test_doctor import doctor, healthy_url, run, troubles
 from tests.support.platform import Platform

@@ -65,6 +65,11 @@ EXPECTED = {
     "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, role)"),
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_evidence": May(WRITES, READS),
+    "tutorwatch.alert_history": May(
+        "INSERT (actor, alert_id, details, event, tutor_id)",
+        "SELECT, INSERT (actor, alert_id, details, event, tutor_id)",
+    ),
+    "tutorwatch.alert_history_id_seq": May(),
     "tutorwatch.alert_resolutions": May(
         "SELECT, DELETE",
         "SELECT, INSERT, UPDATE (message_to_tutor, outcome, resolved_at, resolved_by, tutor_id)",
@@ -123,6 +128,7 @@ def test_each_role_may_do_what_the_table_says(database_url: str) -> None:
         ],
         [
             "tutorwatch.password_parameters(text)",
+            "tutorwatch.reopen_alert(uuid,bigint)",
             "tutorwatch.replace_password(text,bytea,text,bytea)",
             "tutorwatch.set_password_with_link(bytea,text,bytea)",
             "tutorwatch.sign_in_with_link(bytea,bytea,text,text)",

@@ -159,8 +159,7 @@ def address(route: Route) -> tuple[str, str]:
     """The route with the ids of Ann, her alert and her session in its path."""
     path = route.path
     if path.startswith(("/alerts/", "/api/alerts/")):
-        start, end = path.split("/{", 1)[0], path.rsplit("/", 1)[1]
-        return route.method, f"{start}/{ALERT}/{end}"
+        return route.method, re.sub(r"\{id:[^/]*\}(?=/|$)", str(ALERT), path)
     if "/texts/" in path:
         return route.method, path.format(kind="alert", id=ALERT, field="description")
     return route.method, path.replace("{id}", str(SESSION) if path.startswith("/sessions/") else "ann")

@@ -15,8 +15,8 @@ from database.errors import single_errors
 from listener.batch import Batch
 from listener.service import run_listener
 from listener.settings import ListenerSettings
-from rules.generation import LOCK_SEED
 from rules.settings import thresholds
+from rules.tutor_locks import LOCK_SEED
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.waiting import eventually

@@ -13,7 +13,7 @@ from web.auth.access import Rule
 from web.auth.identity import Access
 from web.routes import ROUTES, Route
 
-PATTERN = re.compile(r"\{id:[^/]*\}(?=/)")
+PATTERN = re.compile(r"\{id:[^/]*\}(?=/|$)")
 VISITORS = ("nobody", "student", "tutor: own", "tutor: other's", "admin")
 USERS = {"student": "sam", "tutor: own": "ann", "tutor: other's": "bob", "admin": "dana"}
 
@@ -42,6 +42,9 @@ EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("POST", "/account/password"): (TO_SIGN_IN, 400, 400, 400, 400),
     ("POST", "/account/sign-ins/end"): (TO_SIGN_IN, *["303 to /account"] * 4),
     ("POST", "/sign-out"): (TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN),
+    ("GET", f"/alerts/{ALERT}"): (TO_SIGN_IN, 403, 403, 403, 200),
+    ("POST", f"/alerts/{ALERT}/unacknowledge"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
+    ("POST", f"/alerts/{ALERT}/reopen"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
     ("POST", f"/alerts/{ALERT}/acknowledge"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
     ("POST", f"/alerts/{ALERT}/resolve"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),
     ("POST", "/tutors/ann/notes"): (TO_SIGN_IN, 403, 403, 403, "303 to /tutors/ann"),

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, fields
 from html import unescape
 from typing import Any
+from uuid import UUID
 
 import aiohttp
 import psycopg
@@ -22,6 +23,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from scripts import accounts, operations
 from scripts.errors import CommandError
+from tests.support.alerts import insert_alert
 from tests.support.browsers import ALERT, Browser, post, read_page, token_on
 from tests.support.command import Running, tutorwatch
 from tests.support.platform import Platform
@@ -97,10 +99,16 @@ async def office(
     await platform.connection.execute(
         "INSERT INTO tutorwatch.identities (issuer, subject, user_id) VALUES ('https://id.test', 'o', 'omar')"
     )
+    await insert_alert(platform, tutor="bob", alert_id=ACKNOWLEDGED_ALERT, acknowledged=True)
+    await insert_alert(platform, tutor="bob", alert_type="high_talk_ratio", alert_id=RESOLVED_ALERT, resolved=True)
     await platform.connection.execute("TRUNCATE tutorwatch.audit_trail")
     for browser in (admin, nobody):
         browser.session.headers["X-Forwarded-For"] = f"203.0.113.99, {CLIENT}"
     return Office(platform, engine, admin, nobody, server.app, token)
+
+
+ACKNOWLEDGED_ALERT, RESOLVED_ALERT = UUID(int=1), UUID(int=2)
+"""Two alerts of Bob's."""
 
 
 @dataclass(frozen=True)
@@ -155,6 +163,18 @@ ACTS = {
         user_id="ann",
         object=f"alert {ALERT}",
         details="coached",
+    ),
+    Action.ALERT_UNACKNOWLEDGED: Act(
+        lambda o: post(o.dana, f"/alerts/{ACKNOWLEDGED_ALERT}/unacknowledge"),
+        by=BROWSER,
+        user_id="bob",
+        object=f"alert {ACKNOWLEDGED_ALERT}",
+    ),
+    Action.ALERT_REOPENED: Act(
+        lambda o: post(o.dana, f"/alerts/{RESOLVED_ALERT}/reopen"),
+        by=BROWSER,
+        user_id="bob",
+        object=f"alert {RESOLVED_ALERT}",
     ),
     Action.NOTE_ADDED: Act(lambda o: post(o.dana, "/tutors/ann/notes", content="Hello"), by=BROWSER, user_id="ann"),
     Action.TUTORS_RETRIED: Act(lambda o: post(o.dana, "/system/retry", tutor_id="ann"), by=BROWSER, user_id="ann"),

@@ -13,6 +13,7 @@ from tests.support.platform import Platform
 from web.settings import WebSettings
 
 ACKNOWLEDGE = f"/alerts/{ALERT}/acknowledge"
+UNDO = f"/alerts/{ALERT}/unacknowledge"
 RESOLVE = f"/alerts/{ALERT}/resolve"
 
 
@@ -197,7 +198,7 @@ async def test_second_admin_learns_who_was_first(sign_in: SignIn, platform: Plat
 
 async def test_script_gets_no_redirect(admin: Browser) -> None:
     async with await post(admin, ACKNOWLEDGE, headers={"Accept": "application/json"}) as response:
-        assert response.status == 204
+        assert await response.json() == {"text": "Acknowledged.", "undo": UNDO}
 
 
 async def test_note_is_kept_as_it_was_written(admin: Browser, platform: Platform) -> None:

@@ -19,6 +19,8 @@ class Action(StrEnum):
     TOKEN_REVOKED = "token_revoked"  # noqa: S105 # nosec B105
     ALERT_ACKNOWLEDGED = "alert_acknowledged"
     ALERT_RESOLVED = "alert_resolved"
+    ALERT_UNACKNOWLEDGED = "alert_unacknowledged"
+    ALERT_REOPENED = "alert_reopened"
     NOTE_ADDED = "note_added"
     TUTORS_RETRIED = "tutors_retried"
     AUDIT_EXPORTED = "audit_exported"

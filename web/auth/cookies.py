@@ -6,6 +6,7 @@ import base64
 import hashlib
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 
@@ -74,24 +75,30 @@ def drop_cookie(request: web.Request, response: web.StreamResponse, name: str) -
     response.del_cookie(full_name(request, name), path="/", httponly=True, samesite="Lax", secure=is_https(request))
 
 
-def set_flash(request: web.Request, response: web.StreamResponse, kind: str, text: str) -> None:
-    """A message for the next page: `kind` is "done" or "error"."""
-    message = json.dumps({"kind": kind, "text": text[:LONGEST_FLASH]})
+_UNDO = re.compile("/alerts/[0-9a-f-]{36}/(unacknowledge|reopen)")
+"""What a message may offer to take back: another site may have set the cookie."""
+
+
+def set_flash(
+    request: web.Request, response: web.StreamResponse, kind: str, text: str, *, undo: str | None = None
+) -> None:
+    """Gives the next page a message: `kind` is "done" or "error", `undo` the address that takes back what was done."""
+    message = json.dumps({"kind": kind, "text": text[:LONGEST_FLASH], "undo": undo or ""})
     set_cookie(request, response, FLASH, base64.urlsafe_b64encode(message.encode()).decode(), FLASH_SECONDS)
 
 
 def read_flash(request: web.Request) -> Mapping[str, str] | None:
-    """The message for this page: its `kind` and `text`."""
+    """The message for this page: its `kind`, `text`, and `undo`, an address of ours or nothing."""
     kept = read_cookie(request, FLASH)
     if kept is None:
         return None
     try:
         message = json.loads(base64.urlsafe_b64decode(kept))
-        flash = {"kind": str(message["kind"]), "text": str(message["text"])}
+        flash = {"kind": str(message["kind"]), "text": str(message["text"]), "undo": str(message.get("undo", ""))}
         "".join(flash.values()).encode()  # half a character could not be sent
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return flash
+    return flash if _UNDO.fullmatch(flash["undo"]) else flash | {"undo": ""}
 
 
 def full_name(request: web.Request, name: str) -> str:

@@ -6,6 +6,7 @@ from web.queries.alerts import (
     AlertsPage,
     CriticalSummary,
     CriticalTutor,
+    alert_by_id,
     alerts_page,
     alerts_resting_on,
     count_alerts,
@@ -23,7 +24,15 @@ from web.queries.dashboard import (
     rank,
     scoreboard,
 )
-from web.queries.evidence import Evidence, EvidenceSession, InsightRow, evidence_of, insights_of
+from web.queries.evidence import (
+    Evidence,
+    EvidenceSession,
+    HistoryEntry,
+    InsightRow,
+    evidence_of,
+    history_of,
+    insights_of,
+)
 from web.queries.platform import (
     PlatformStatistics,
     allow_for_long_reading,
@@ -57,6 +66,7 @@ __all__ = [
     "DashboardData",
     "Evidence",
     "EvidenceSession",
+    "HistoryEntry",
     "InsightRow",
     "ListenerTotals",
     "PlatformStatistics",
@@ -71,6 +81,7 @@ __all__ = [
     "TutorOverview",
     "TutorPosition",
     "TutorsPage",
+    "alert_by_id",
     "alerts_page",
     "alerts_resting_on",
     "allow_for_long_reading",
@@ -81,6 +92,7 @@ __all__ = [
     "critical_summary",
     "dashboard_data",
     "evidence_of",
+    "history_of",
     "insights_of",
     "listener_totals",
     "names_of",

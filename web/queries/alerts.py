@@ -161,6 +161,12 @@ async def alerts_page(
     return await read_page(read, cursor, limit, lambda row: (row.triggered_at, row.id))
 
 
+async def alert_by_id(conn: AsyncConnection, alert_id: UUID) -> AlertRow | None:
+    """The alert as admins see it; None if there is none."""
+    row = (await conn.execute(_alerts(Viewer.ADMIN).where(alerts.c.id == alert_id))).one_or_none()
+    return None if row is None else _to_alert(row)
+
+
 async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCount:
     """How many alerts pass the filter, counted as far as a person would. One statement."""
     some = select(alerts.c.id).where(*_conditions(wanted)).limit(MOST_COUNTED + 1).subquery()

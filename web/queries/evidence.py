@@ -1,4 +1,4 @@
-"""Reads what alerts and insights rest on: the measured value, its threshold, and the sessions behind it."""
+"""Reads what alerts and insights rest on: measured value, threshold and sessions; and what happened to an alert."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from sqlalchemy.sql.selectable import LateralFromClause
 
 from database.platform import NOTHING_MISSING, Missing
-from database.tables import alert_evidence, alerts, audio, sessions, subjects, tutor_insights
+from database.tables import alert_evidence, alert_history, alerts, audio, sessions, subjects, tutor_insights, users
 from rules.life import is_its_evidence
 from web.queries.expressions import (
     LONGEST_LINE,
@@ -239,3 +239,33 @@ def _to_session(row: Row[Any]) -> EvidenceSession:
         talk_ratio=row.talk_ratio,
         checks=row.checks,
     )
+
+
+MOST_EVENTS = 200
+
+
+@dataclass(frozen=True, slots=True)
+class HistoryEntry:
+    """Something that happened to an alert; `actor` is None where Tutorwatch did it, or that person is gone."""
+
+    at: datetime
+    event: str
+    actor: str | None
+    details: str | None
+
+
+async def history_of(conn: AsyncConnection, alert_id: UUID) -> tuple[HistoryEntry, ...]:
+    """What happened to the alert, latest first; for admins only."""
+    query = (
+        select(
+            alert_history.c.at,
+            alert_history.c.event,
+            cut(users.c.name, LONGEST_LINE).label("actor"),
+            cut(alert_history.c.details, LONGEST_PARAGRAPH).label("details"),
+        )
+        .select_from(alert_history.outerjoin(users, users.c.id == alert_history.c.actor))
+        .where(alert_history.c.alert_id == alert_id)
+        .order_by(alert_history.c.id.desc())
+        .limit(MOST_EVENTS)
+    )
+    return tuple(HistoryEntry(row.at, row.event, row.actor, row.details) for row in await conn.execute(query))

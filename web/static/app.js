@@ -180,15 +180,29 @@ async function act(form) {
   const button = form.querySelector("button");
   const problem = form.querySelector("[data-problem]");
   button.setAttribute("aria-busy", "true");
-  const trouble = await send(form);
+  const { trouble = "", text, undo } = await send(form);
   button.removeAttribute("aria-busy");
   problem.hidden = !trouble;
   problem.textContent = trouble;
   if (!trouble) finish(form, button);
+  if (undo) offerUndo(text, undo);
+  else if (form.matches(".undo") && !trouble) flash.replaceChildren();
   refreshSoon();
 }
 
-// What went wrong, in words; nothing if it went well.
+const flash = document.getElementById("flash");
+
+// As the page itself says it to those without a script.
+function offerUndo(text, address) {
+  const said = document.createElement("p");
+  said.className = "flash done";
+  said.textContent = text;
+  const form = document.getElementById("undo").content.cloneNode(true);
+  form.querySelector("form").action = address;
+  flash.replaceChildren(said, form);
+}
+
+// What the server says was done; or `trouble`: what went wrong, in words.
 async function send(form) {
   try {
     const response = await fetch(form.action, {
@@ -197,11 +211,11 @@ async function send(form) {
       body: new URLSearchParams(new FormData(form)),
       signal: AbortSignal.timeout(15_000),
     });
-    if (response.ok) return "";
-    const { detail, title } = await response.json().catch(() => ({}));
-    return detail ?? title ?? "That did not work. Reload the page and try again.";
+    const answer = await response.json().catch(() => ({}));
+    if (response.ok) return answer;
+    return { trouble: answer.detail ?? answer.title ?? "That did not work. Reload the page and try again." };
   } catch {
-    return "Not sent: the server can't be reached. Try again.";
+    return { trouble: "Not sent: the server can't be reached. Try again." };
   }
 }
 

@@ -1,6 +1,7 @@
 """What people do: every form's post. Each answers with a redirect and a message; to scripts, with JSON."""
 
 from datetime import UTC, datetime
+from typing import Protocol
 from uuid import UUID
 
 from aiohttp import web
@@ -25,24 +26,45 @@ from web.views.presentation import without
 
 async def acknowledge(request: web.Request) -> web.StreamResponse:
     """`POST /alerts/{id}/acknowledge`."""
-    await read_form(request)  # what can't be read is refused before anything is done
-    try:
-        await alert_actions.acknowledge(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
-    except alert_actions.ConflictError as error:
-        return await _not_done(request, 409, str(error), "/alerts")
-    return await _done(request, "Acknowledged.", "/alerts")
+    return await _act(request, alert_actions.acknowledge, "Acknowledged.", undo="unacknowledge")
+
+
+async def unacknowledge(request: web.Request) -> web.StreamResponse:
+    """`POST /alerts/{id}/unacknowledge`: takes the acknowledgement back."""
+    return await _act(request, alert_actions.unacknowledge, "The acknowledgement is taken back.")
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
     """`POST /alerts/{id}/resolve`: fields `action_taken`, `outcome` and `message_to_tutor`."""
     try:
         resolution = parse_input(Resolution, await read_fields(request))
-        await alert_actions.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))
     except InvalidInputError as error:
         return await _refused(request, error, "/alerts")
+
+    async def act(request: web.Request, alert_id: UUID, *, now: datetime) -> None:
+        await alert_actions.resolve(request, alert_id, resolution, now=now)
+
+    return await _act(request, act, "Resolved.", undo="reopen")
+
+
+async def reopen(request: web.Request) -> web.StreamResponse:
+    """`POST /alerts/{id}/reopen`: takes the resolution back."""
+    return await _act(request, alert_actions.reopen, "Reopened.")
+
+
+class _Act(Protocol):
+    async def __call__(self, request: web.Request, alert_id: UUID, *, now: datetime) -> None: ...
+
+
+async def _act(request: web.Request, act: _Act, done: str, undo: str | None = None) -> web.StreamResponse:
+    """Does it, and offers to take it back right after."""
+    await read_form(request)  # what can't be read is refused before anything is done
+    alert_id = UUID(request.match_info["id"])
+    try:
+        await act(request, alert_id, now=datetime.now(UTC))
     except alert_actions.ConflictError as error:
         return await _not_done(request, 409, str(error), "/alerts")
-    return await _done(request, "Resolved.", "/alerts")
+    return await _done(request, done, "/alerts", undo=undo and f"/alerts/{alert_id}/{undo}")
 
 
 async def add_note(request: web.Request) -> web.StreamResponse:
@@ -74,11 +96,11 @@ async def retry(request: web.Request) -> web.StreamResponse:
     return await _done(request, tutors.get(retried, f"{retried} tutors are retried now."), "/system")
 
 
-async def _done(request: web.Request, text: str, default: str) -> web.StreamResponse:
+async def _done(request: web.Request, text: str, default: str, *, undo: str | None = None) -> web.StreamResponse:
     request.app[HUB].note_change()
-    if wants_json(request):
-        return web.Response(status=204)
-    return await _back(request, "done", text, default)
+    if not wants_json(request):
+        return await _back(request, "done", text, default, undo=undo)
+    return web.json_response({"text": text, "undo": undo}) if undo else web.Response(status=204)
 
 
 async def _not_done(request: web.Request, status: int, text: str, default: str) -> web.StreamResponse:
@@ -93,7 +115,9 @@ async def _refused(request: web.Request, error: InvalidInputError, default: str)
     return await _back(request, "error", str(error), default)
 
 
-async def _back(request: web.Request, kind: str, text: str, default: str) -> web.StreamResponse:
+async def _back(
+    request: web.Request, kind: str, text: str, default: str, *, undo: str | None = None
+) -> web.StreamResponse:
     response = redirect(local_path((await read_form(request)).get(RETURN_FIELD, ""), default))
-    set_flash(request, response, kind, text)
+    set_flash(request, response, kind, text, undo=undo)
     return response

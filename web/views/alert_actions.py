@@ -1,4 +1,4 @@
-"""Acknowledging and resolving, for forms and programs alike."""
+"""Acknowledging, resolving, and taking either back, for forms and programs alike."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -48,6 +48,24 @@ async def resolve(request: web.Request, alert_id: UUID, resolution: Resolution, 
     await _change(request, Action.ALERT_RESOLVED, alert_id, change, now, details=resolution.outcome)
 
 
+async def unacknowledge(request: web.Request, alert_id: UUID, *, now: datetime) -> None:
+    """Takes an acknowledgement back. Raises ConflictError, HTTPNotFound."""
+
+    async def change(conn: AsyncConnection) -> str:
+        return await life.unacknowledge(conn, alert_id, by=request[IDENTITY].user_id)
+
+    await _change(request, Action.ALERT_UNACKNOWLEDGED, alert_id, change, now)
+
+
+async def reopen(request: web.Request, alert_id: UUID, *, now: datetime) -> None:
+    """Takes a resolution back. Raises ConflictError, HTTPNotFound."""
+
+    async def change(conn: AsyncConnection) -> str:
+        return await life.reopen(conn, alert_id, by=request[IDENTITY].user_id)
+
+    await _change(request, Action.ALERT_REOPENED, alert_id, change, now)
+
+
 async def _change(
     request: web.Request,
     action: Action,
@@ -65,6 +83,8 @@ async def _change(
             raise web.HTTPNotFound from None
         except life.AlreadyDoneError as error:
             raise ConflictError(await _describe(conn, error, now)) from None
+        except life.AnotherOpenError as error:
+            raise ConflictError(f"{error}; nothing was changed.") from None
         entry = Entry(action, user_id=tutor_id, object=f"alert {alert_id}", details=details)
         await write(conn, entry, actor)
     log(entry, actor)

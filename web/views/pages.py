@@ -37,6 +37,9 @@ DASHBOARD_SECONDS = 1.0
 """How old the dashboard may be in what no notification announces."""
 DASHBOARDS: web.AppKey[Kept[DashboardData]] = web.AppKey("dashboards")
 
+SESSIONS_OF_AN_ALERT = 50
+"""How many of its sessions an alert's own page lists."""
+
 
 async def dashboard(request: web.Request) -> web.StreamResponse:
     """`/`: the platform's statistics, critical alerts, who stands out, recent sessions."""
@@ -90,6 +93,29 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         statuses=list(AlertStatus),
         severities=list(Severity),
         types=ALERT_TYPES,
+    )
+
+
+async def alert(request: web.Request) -> web.StreamResponse:
+    """`/alerts/{id}`: one alert with its evidence, what happened to it, and what can be done."""
+    alert_id, now = UUID(request.match_info["id"]), datetime.now(UTC)
+    async with reading(request) as conn:
+        found = await queries.alert_by_id(conn, alert_id)
+        if found is None:
+            raise web.HTTPNotFound
+        evidence = await queries.evidence_of(
+            conn, [alert_id], sessions_each=SESSIONS_OF_AN_ALERT, missing=_missing(request)
+        )
+        history = await queries.history_of(conn, alert_id)
+        critical_count = await queries.critical_count(conn)
+    return _render(
+        "alert.html",
+        request,
+        now,
+        critical_count=critical_count,
+        alert=found,
+        evidence=evidence.get(alert_id),
+        history=history,
     )
 
 

@@ -22,6 +22,8 @@ ACTIONS = {
     Action.TOKEN_REVOKED: "End of a token",
     Action.ALERT_ACKNOWLEDGED: "Acknowledged an alert",
     Action.ALERT_RESOLVED: "Resolved an alert",
+    Action.ALERT_UNACKNOWLEDGED: "Took an acknowledgement back",
+    Action.ALERT_REOPENED: "Reopened an alert",
     Action.NOTE_ADDED: "New coaching note",
     Action.TUTORS_RETRIED: "Retry of failed tutors",
     Action.AUDIT_EXPORTED: "Audit trail saved as CSV",

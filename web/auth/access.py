@@ -12,10 +12,10 @@ from web import queries
 from web.auth import store
 from web.auth.audit import A_MINUTE, AN_HOUR, Action, Actor, Entry, note_seldom
 from web.auth.cookies import SIGN_IN, digest, form_token, read_cookie
-from web.auth.form_tokens import require_own_form
 from web.auth.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.auth.proxies import client_address, forwarded_identity
 from web.database import first_answer, is_database_gone
+from web.http.form_tokens import require_own_form
 from web.http.paths import id_in_path, may_be_stored, path_part
 from web.http.problems import answer_error, wants_json
 from web.http.redirects import redirect

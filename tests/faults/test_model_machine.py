@@ -226,7 +226,7 @@ class Killer:
 
 
 @dataclass
-class Surroundings:
+class Services:
     """The database with all that is connected to it; one for all examples."""
 
     runner: asyncio.Runner
@@ -264,7 +264,7 @@ class Surroundings:
 
 
 @asynccontextmanager
-async def surroundings(url: str, runner: asyncio.Runner) -> AsyncIterator[Surroundings]:
+async def services(url: str, runner: asyncio.Runner) -> AsyncIterator[Services]:
     """Connects everybody."""
     warnings: list[str] = []
 
@@ -290,7 +290,7 @@ async def surroundings(url: str, runner: asyncio.Runner) -> AsyncIterator[Surrou
         web_engine = open_engine(WEB.url(url), application_name="tutorwatch-web", keep_connections=1)
         stack.push_async_callback(web_engine.dispose)
         clients = {name: Client(await connect(isolation), isolation) for name, isolation in CLIENTS.items()}
-        yield Surroundings(runner, engine, web_engine, await connect(), clients, Killer(engine, url), warnings)
+        yield Services(runner, engine, web_engine, await connect(), clients, Killer(engine, url), warnings)
 
 
 chosen_tutor = st.sampled_from(TUTORS)
@@ -304,7 +304,7 @@ Selection = tuple[int, int, int]
 class Machine(RuleBasedStateMachine):
     """What may happen, step by step; the model beside it."""
 
-    around: Surroundings
+    around: Services
 
     def __init__(self) -> None:
         super().__init__()
@@ -871,17 +871,17 @@ async def _all(workers: list[Working]) -> None:
 
 
 @pytest.fixture
-def around(database_url: str) -> Iterator[Surroundings]:
+def around(database_url: str) -> Iterator[Services]:
     """Everybody connected to one database."""
     with asyncio.Runner() as runner:
-        connected = surroundings(database_url, runner)
+        connected = services(database_url, runner)
         yield runner.run(connected.__aenter__())
         runner.run(connected.__aexit__(None, None, None))
 
 
 @pytest.mark.soak_minutes(20)
 def test_database_holds_what_the_model_says(
-    around: Surroundings, monkeypatch: pytest.MonkeyPatch, fault_record: FaultRecorder
+    around: Services, monkeypatch: pytest.MonkeyPatch, fault_record: FaultRecorder
 ) -> None:
     monkeypatch.setattr(Machine, "around", around, raising=False)
     run_state_machine_as_test(

@@ -587,10 +587,10 @@ async def test_daily_sweep_lets_time_alone_change_answers(database_url: str, pla
 
     async with listening(database_url):
 
-        async def has_faded() -> bool:
+        async def has_ended() -> bool:
             return await platform.active_insights() == []
 
-        await eventually(has_faded)
+        await eventually(has_ended)
 
 
 async def test_daily_sweep_forgets_what_belonged_to_deleted_rows(database_url: str, platform: Platform) -> None:

@@ -330,7 +330,7 @@ async def test_open_alert_of_the_averages_moves_with_the_recent_ten(platform: Pl
 
 
 @counting
-async def test_counted_sessions_never_open_another_alert_and_one_uncounted_does(
+async def test_counted_sessions_never_open_another_alert_and_one_unconsumed_does(
     alert_type: str, values: dict[str, Any], enough: int, platform: Platform, generation: Generation
 ) -> None:
     counted = await write(platform, values, days=range(1, enough + 1))
@@ -342,17 +342,17 @@ async def test_counted_sessions_never_open_another_alert_and_one_uncounted_does(
     assert await platform.open_alerts() == []
 
     # Recorded after the resolution, though it happened before: a matter of evidence, not of clocks.
-    [uncounted] = await write(platform, values, days=range(6, 7))
+    [unconsumed] = await write(platform, values, days=range(6, 7))
     generated = await generation(now=LATER)
 
     assert [alert.alert_type for alert in generated.alerts] == [alert_type]
-    assert await generation.evidence(alert_type) == [*counted, uncounted]
+    assert await generation.evidence(alert_type) == [*counted, unconsumed]
     assert await generation.opened(alert_type) == 2
     assert str(enough + 1) in generated.alerts[0].description
 
 
 @counting
-async def test_uncounted_session_opens_none_when_too_few_are_left_in_the_window(
+async def test_unconsumed_session_opens_none_when_too_few_are_left_in_the_window(
     alert_type: str, values: dict[str, Any], enough: int, platform: Platform, generation: Generation
 ) -> None:
     await write(platform, values, days=range(1, enough + 1))
@@ -398,7 +398,7 @@ async def test_counted_sessions_keep_their_place_among_the_recent_ten(
     assert evidence == [*counted, old[0]]
     await generation.resolve("high_talk_ratio")
 
-    # Of the recent ten, four are uncounted; three more lie behind and are not recent.
+    # Of the recent ten, four are unconsumed; three more lie behind and are not recent.
     await write(platform, TALKS, days=range(-4, 0))
     await generation()
     assert await platform.open_alerts() == []
@@ -407,7 +407,7 @@ async def test_counted_sessions_keep_their_place_among_the_recent_ten(
     assert await platform.open_alerts() == ["high_talk_ratio"]
 
 
-async def test_uncounted_sessions_alone_make_the_average(platform: Platform, generation: Generation) -> None:
+async def test_unconsumed_sessions_alone_make_the_average(platform: Platform, generation: Generation) -> None:
     await write(platform, TALKS, days=range(10, 15))
     await generation()
     await generation.resolve("high_talk_ratio")
@@ -452,7 +452,7 @@ async def test_sessions_counted_while_open_count_though_no_longer_in_the_evidenc
     assert await platform.open_alerts() == []
 
 
-async def test_session_that_came_between_the_last_generation_and_the_resolution_is_uncounted(
+async def test_session_that_came_between_the_last_generation_and_the_resolution_is_unconsumed(
     platform: Platform, generation: Generation
 ) -> None:
     await write(platform, NO_SHOW, days=range(2, 4))

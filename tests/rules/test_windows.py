@@ -109,8 +109,8 @@ async def test_insight_ends_as_its_window_moves_on_and_comes_back_as_a_new_row(
     await generation()
 
     much_later = NOW + kind.window
-    faded = await generation(now=much_later)
-    assert kind.rule in [insight.category for insight in faded.ended]
+    later = await generation(now=much_later)
+    assert kind.rule in [insight.category for insight in later.ended]
     assert kind.rule not in await platform.active_insights()
 
     moments = [much_later - timedelta(hours=hours) for hours in range(kind.least)]

@@ -66,11 +66,11 @@ def tutorwatch(
 
     Without starting a process for it, which costs a second: except where the process itself matters.
     """
-    surroundings = environment(url, NO_CANARY | settings)
+    variables = environment(url, NO_CANARY | settings)
     if as_process or arguments[:1] in NEED_A_PROCESS:
         done = subprocess.run(
             [PROGRAM, *arguments],
-            env=surroundings,
+            env=variables,
             cwd=cwd,
             input=answer,
             capture_output=True,
@@ -80,20 +80,20 @@ def tutorwatch(
         )
         return Finished(done.returncode, done.stdout, done.stderr)
     with ThreadPoolExecutor(1) as beside_the_tests_event_loop:
-        return beside_the_tests_event_loop.submit(_call, arguments, surroundings, answer, cwd).result()
+        return beside_the_tests_event_loop.submit(_call, arguments, variables, answer, cwd).result()
 
 
 NEED_A_PROCESS = (("listen",), ("run",))
 """Commands that handle signals: they run in a main thread only."""
 
 
-def _call(arguments: tuple[str, ...], surroundings: dict[str, str], answer: str, cwd: Path) -> Finished:
+def _call(arguments: tuple[str, ...], variables: dict[str, str], answer: str, cwd: Path) -> Finished:
     """The console script, with all that is a process's own put in place and back again."""
     out, err, code = io.StringIO(), io.StringIO(), 0
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     with (
-        patch.dict(os.environ, surroundings, clear=True),
+        patch.dict(os.environ, variables, clear=True),
         patch.object(sys, "argv", ["tutorwatch", *arguments]),
         patch.object(sys, "stdin", io.StringIO(answer)),
         chdir(cwd),

@@ -89,7 +89,7 @@ class Insight:
     samples: list[UUID]
     found_at: datetime | None = None
     confirmed_at: datetime | None = None
-    faded_at: datetime | None = None
+    ended_at: datetime | None = None
 
 
 @dataclass
@@ -145,7 +145,7 @@ class Tutor:
 
     def _keep_insights(self, found: dict[str, Insight], now: datetime) -> None:
         for category in sorted(self.insights.keys() - found.keys()):
-            self.ended.append((category, replace(self.insights.pop(category), faded_at=now)))
+            self.ended.append((category, replace(self.insights.pop(category), ended_at=now)))
         for category, insight in found.items():
             if active := self.insights.get(category):
                 self.insights[category] = replace(insight, found_at=active.found_at, confirmed_at=now)
@@ -196,7 +196,7 @@ class Tutor:
 
     def _high_talk(self, sessions: Sequence[TutoringSession], now: datetime) -> Findings:
         talked = [session for session in _with_audio(sessions, now) if _audio(session).talk_ratio is not None]
-        talked = self._uncounted_of_the_recent_ten("high_talk_ratio", talked)
+        talked = self._unconsumed_of_the_recent_ten("high_talk_ratio", talked)
         if len(talked) < 5:
             return {}
         share = _share(talked, lambda session: _talk_ratio(session) > Decimal("0.65")) / 100
@@ -205,7 +205,7 @@ class Tutor:
         return {"high_talk_ratio": (_ids(talked), _half_up(share, 4), True)}
 
     def _low_checks(self, sessions: Sequence[TutoringSession], now: datetime) -> Findings:
-        checked = self._uncounted_of_the_recent_ten("low_understanding_checks", _with_audio(sessions, now))
+        checked = self._unconsumed_of_the_recent_ten("low_understanding_checks", _with_audio(sessions, now))
         if len(checked) < 5:
             return {}
         average = _average(_audio(session).checks for session in checked)
@@ -230,7 +230,7 @@ class Tutor:
         fall = (old_average - now_average) / old_average
         return {"declining_performance": (_ids(lately), _half_up(fall, 4), True)}
 
-    def _uncounted_of_the_recent_ten(self, alert_type: str, sessions: list[TutoringSession]) -> list[TutoringSession]:
+    def _unconsumed_of_the_recent_ten(self, alert_type: str, sessions: list[TutoringSession]) -> list[TutoringSession]:
         return [session for session in sessions[:10] if not self._is_counted(alert_type, session, session.date)]
 
 

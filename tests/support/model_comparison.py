@@ -143,7 +143,7 @@ def _expected(tutor: model.Tutor) -> Findings:
 
 
 async def memory_difference(platform: Platform, tutors: dict[str, model.Tutor]) -> dict[str, tuple[Any, Any]]:
-    """Like `difference`, but of all that ever was: each alert and insight, faded or resolved, and every date.
+    """Like `difference`, but of all that ever was: each alert and insight, ended or resolved, and every date.
 
     Several generations at one moment are as good as one: an insight confirmed at the moment it was found isn't
     confirmed yet. Alerts that the model opened since the last call get their ids here.
@@ -212,7 +212,7 @@ def memory(tutor: model.Tutor, existing: Collection[UUID] | None = None) -> tupl
             insight.value,
             _naive(insight.found_at),
             None if insight.confirmed_at == insight.found_at else _naive(insight.confirmed_at),
-            _naive(insight.faded_at),
+            _naive(insight.ended_at),
         )
         for category, insight in [*tutor.insights.items(), *tutor.ended]
     ]

@@ -2,16 +2,19 @@
 
 import asyncio
 import re
+from datetime import UTC, datetime
 from html import unescape
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestServer
+from jinja2 import UndefinedError
 
 from rules.life import Outcome
 from tests.support.browsers import ALERT, Browser, SignIn, post
 from tests.support.platform import Platform
 from web import queries
+from web.http.rendering import render_for_all
 from web.live.hub import HUB
 from web.live.kept import Kept
 from web.views.pages import DASHBOARD_SECONDS, DASHBOARDS
@@ -163,8 +166,8 @@ async def test_what_is_kept_is_for_who_may_see_it_now(sign_in: SignIn, platform:
 async def test_page_that_takes_too_long_to_make_is_given_up(
     admin: Browser, platform: Platform, server: TestServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("web.reading.ANSWER_SECONDS", 0.5)
     await read(admin)
+    monkeypatch.setattr("web.reading.ANSWER_SECONDS", 0.5)
     async with platform.connection.transaction():
         await platform.connection.execute("LOCK TABLE alerts IN ACCESS EXCLUSIVE MODE")
         server.app[HUB].note_change()
@@ -172,3 +175,8 @@ async def test_page_that_takes_too_long_to_make_is_given_up(
             assert response.status == 503
     monkeypatch.undo()
     await read(admin)
+
+
+def test_part_that_is_kept_for_all_may_not_look_at_who_reads_it(server: TestServer) -> None:
+    with pytest.raises(UndefinedError, match=r"'(csrf_token|identity)' is undefined"):
+        render_for_all("account.html", server.app, {"now": datetime.now(UTC)})

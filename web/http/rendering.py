@@ -6,6 +6,7 @@ from typing import Any
 
 import aiohttp_jinja2
 from aiohttp import web
+from markupsafe import Markup
 
 from web.auth.cookies import FORM, form_token, new_token, read_cookie, read_flash
 from web.auth.identity import IDENTITY
@@ -30,6 +31,12 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "as_of": request.get(AS_OF),
     }
     return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})
+
+
+def render_for_all(template: str, app: web.Application, values: Mapping[str, Any]) -> Markup:
+    """A part of a page that is the same for whoever reads it: it raises if it looks at who that is."""
+    context = {"condition": app[CONDITION].known, "missing": app[CONDITION].missing}
+    return Markup(aiohttp_jinja2.get_env(app).get_template(template).render({**context, **values}))  # noqa: S704
 
 
 def form_secret(request: web.Request) -> str:

@@ -1,13 +1,14 @@
 """The pages: each handler reads what its page shows, and renders it."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from aiohttp import web
+from markupsafe import Markup
 
 from database.platform import Missing
 from database.platform_needs import Feature
@@ -18,7 +19,7 @@ from web.auth.identity import IDENTITY
 from web.http.cursors import Parse, decode_cursor, encode_cursor, instant, words
 from web.http.inputs import LONGEST_ID, LONGEST_TEXT, FieldError, InvalidInputError
 from web.http.paths import id_in_path, path_part
-from web.http.rendering import AS_OF, flash_of, render
+from web.http.rendering import AS_OF, flash_of, render, render_for_all
 from web.keys import CONDITION, ENGINE, SETTINGS, THRESHOLDS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_STATISTICS
@@ -35,7 +36,17 @@ SESSIONS_IN_LISTS = 3
 TUTORS_PER_PAGE = 50
 DASHBOARD_SECONDS = 1.0
 """How old the dashboard may be in what no notification announces."""
-DASHBOARDS: web.AppKey[Kept[DashboardData]] = web.AppKey("dashboards")
+
+
+@dataclass(frozen=True, slots=True)
+class Dashboard:
+    """What is kept of the dashboard: its data, and the lists made of it that are the same for everybody."""
+
+    data: DashboardData
+    lists: Markup
+
+
+DASHBOARDS: web.AppKey[Kept[Dashboard]] = web.AppKey("dashboards")
 
 SESSIONS_OF_AN_ALERT = 50
 """How many of its sessions an alert's own page lists."""
@@ -49,15 +60,17 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     now, missing = datetime.now(UTC), _missing(request)
     statistics = await request.app[PLATFORM_STATISTICS].get(now)
 
-    async def read() -> DashboardData:
+    async def read() -> Dashboard:
         ranking = statistics.ranking if statistics else None
         async with reading(request) as conn:
             data = await queries.dashboard_data(conn, now, shown, ranking, missing=missing)
-        return replace(data, as_of=request[AS_OF])
+        data = replace(data, as_of=request[AS_OF])
+        values = {"data": data, "now": now, "sessions_shown": shown}
+        return Dashboard(data, render_for_all("dashboard_lists.html", request.app, values))
 
     # Who has just acted sees what they did, whatever was announced by now.
-    data = await (read() if flash_of(request) else request.app[DASHBOARDS].get(shown, read))
-    request[AS_OF] = data.as_of
+    kept = await (read() if flash_of(request) else request.app[DASHBOARDS].get(shown, read))
+    data, request[AS_OF] = kept.data, kept.data.as_of
     return _render(
         "dashboard.html",
         request,
@@ -65,7 +78,7 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
         critical_count=data.summary.total,
         statistics=statistics,
         data=data,
-        sessions_shown=shown,
+        lists=kept.lists,
     )
 
 

@@ -64,7 +64,7 @@ async def test_same_morning_without_scripts(visitor: Visitor, platform: Platform
     assert "/alerts?severity=critical" in dana.page.url
     await dana.row("Ann Lee").get_by_role("button", name="Acknowledge").click()
     await expect(dana.row("Ann Lee")).to_contain_text("Acknowledged by Dana Whitfield")
-    await expect(dana.page.locator("#flash")).to_have_text("Acknowledged.")
+    await expect(dana.page.locator("#flash .flash")).to_have_text("Acknowledged.")
 
     await dana.row("Ann Lee").get_by_role("link", name="Ann Lee").click()
     await dana.resolve(dana.row("Tutor no-shows"), "Spoke with her", "Not actionable")

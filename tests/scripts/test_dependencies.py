@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-PACKAGES: list[str] = PROJECT["tool"]["importlinter"]["root_packages"]
+PACKAGES: list[str] = [each for each in PROJECT["tool"]["importlinter"]["root_packages"] if each != "tests"]
 OPTIONAL = {"benchmarks": "bench", "scripts/embedded.py": "embedded"}
 """Code that an extra is for: its path, and the extra's name. The benchmarks start the embedded server as well."""
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform import NO_RULES, RuleNames
 from rules.decisions import Decided, decide_alerts, decide_insights
-from rules.evidence import load_alert_sessions, load_insight_samples
+from rules.evidence import SessionsByRule, load_alert_sessions, load_insight_samples
 from rules.rule import AlertRule, Rule
 from rules.statistics import load_statistics
 from rules.thresholds import Origin, Thresholds
@@ -29,7 +29,7 @@ class Explained:
     """Where the threshold comes from."""
     is_off: bool
     sessions: tuple[UUID, ...]
-    """Of a rule whose condition is met: an alert's evidence, latest first, or an insight's latest examples."""
+    """If asked for, of a rule whose condition is met: an alert's evidence or an insight's examples, latest first."""
 
     @property
     def is_alert(self) -> bool:
@@ -59,25 +59,34 @@ class Explained:
 
 
 async def explain_tutor(
-    conn: AsyncConnection, tutor_id: str, now: datetime, thresholds: Thresholds, off: RuleNames = NO_RULES
+    conn: AsyncConnection,
+    tutor_id: str,
+    now: datetime,
+    thresholds: Thresholds,
+    off: RuleNames = NO_RULES,
+    *,
+    with_sessions: bool = False,
 ) -> Sequence[Explained]:
-    """Every rule's verdict on the tutor at `now`, alerts first, as a generation at that time would use it.
+    """Every rule's verdict on the tutor at `now`, alerts first: what a generation of that moment works with.
 
-    Reads only, three statements at most. Rules that are `off` decide, and say so.
+    Reads only: one statement, three with the sessions behind what is met. Rules that are `off` decide, and say so.
     """
     [tutor] = await load_statistics(conn, [tutor_id], now, thresholds)
     alerts, insights = decide_alerts(tutor, thresholds), decide_insights(tutor, thresholds)
-    evidence = await load_alert_sessions(conn, _met(alerts), now, thresholds)
-    samples = await load_insight_samples(conn, _met(insights), now, thresholds)
+    evidence: SessionsByRule = {}
+    samples: SessionsByRule = {}
+    if with_sessions:
+        evidence = await load_alert_sessions(conn, _met(alerts), now, thresholds)
+        samples = await load_insight_samples(conn, _met(insights), now, thresholds)
     own = thresholds.of(tutor_id)
 
-    def explained(decided: Decided[Any], off: frozenset[str], sessions: Sequence[UUID]) -> Explained:
-        rule = decided.rule
+    def explained(decided: Decided[Any], off: frozenset[str], behind: SessionsByRule) -> Explained:
+        rule, sessions = decided.rule, behind.get(decided.key, [])
         return Explained(rule, decided.verdict, own.origin(rule.compares_with), rule.name in off, tuple(sessions))
 
     return [
-        *(explained(each, off.alerts, evidence.get(each.key, [])) for each in alerts),
-        *(explained(each, off.insights, samples.get(each.key, [])) for each in insights),
+        *(explained(each, off.alerts, evidence) for each in alerts),
+        *(explained(each, off.insights, samples) for each in insights),
     ]
 
 

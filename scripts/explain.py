@@ -36,7 +36,7 @@ async def print_explanation(engine: AsyncEngine, tutor_id: str, thresholds: Thre
         names = await load_names(conn, [tutor_id])
         if tutor_id not in names:
             raise CommandError(f"No such tutor: {one_line(tutor_id)}")
-        found = await explain_tutor(conn, tutor_id, now, thresholds, comparison.off)
+        found = await explain_tutor(conn, tutor_id, now, thresholds, comparison.off, with_sessions=True)
     if as_json:
         typer.echo(
             json.dumps({"tutor_id": tutor_id, "at": now.isoformat(), "rules": [_as_json(each) for each in found]})

@@ -130,7 +130,7 @@ class Lowest(Statistic[Decimal | None]):
 
 @dataclass(frozen=True, slots=True)
 class Statistics:
-    """One tutor's statistics at one moment: `tutor[NO_SHOWS]`. Of a tutor without sessions, what `nothing` says."""
+    """One tutor's statistics at one moment: `tutor[NO_SHOWS]`. Of a tutor without sessions all are zero, or None."""
 
     tutor_id: str
     values: Mapping[str, Any]

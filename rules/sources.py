@@ -44,15 +44,17 @@ ENDED_EARLY = ("no_show_tutor", "rescheduled")
 def parameters(tutor_ids: Sequence[str], now: datetime, thresholds: Thresholds) -> dict[str, Any]:
     """The tutors, where each window starts, and every threshold by its name: each tutor's where they differ.
 
-    Raises ValueError for windows that differ: statements read one window for a whole batch.
+    Raises ValueError where windows or "the recent ten" differ: statements read one kind of them for a whole batch.
     """
     values: dict[str, Any] = {"tutor_ids": list(tutor_ids)} | dict(thresholds.values)
-    for name in (differing := thresholds.differing(tutor_ids)):
+    differing = thresholds.differing(tutor_ids)
+    for name in differing:
         values[name] = [thresholds.of(tutor_id).values[name] for tutor_id in tutor_ids]
     # In UTC a day has 24 hours. A connection's zone may be another one: PGTZ in the environment overrules ours.
-    for window in (threshold for threshold in THRESHOLDS if threshold.unit is Unit.DAYS):
-        if window.name in differing:
-            raise ValueError(f"{window.name} must be the same for all tutors")
+    windows = [threshold for threshold in THRESHOLDS if threshold.unit is Unit.DAYS]
+    if same := differing & {threshold.name for threshold in (*windows, RECENT_SESSIONS)}:
+        raise ValueError(f"{', '.join(sorted(same))} must be the same for all tutors")
+    for window in windows:
         length = timedelta(days=thresholds[window])
         values[f"{window.name}_start"] = now.astimezone(UTC) - length
         values[f"{window.name}_start_before"] = now.astimezone(UTC) - 2 * length

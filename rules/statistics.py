@@ -34,7 +34,22 @@ from database.tables import audio, sessions, video
 from rules.consumed import alert_counts, consumed, is_consumed
 from rules.measures import Counted, Ratio
 from rules.registry import ALERT_RULES, STATISTICS
-from rules.rule import Average, Count, Holding, Kind, Lowest, Quotient, Share, Source, Statistic, Statistics
+from rules.rule import (
+    COMPLETED,
+    FIRST_SESSIONS,
+    MISSED,
+    SCORED,
+    Average,
+    Count,
+    Holding,
+    Kind,
+    Lowest,
+    Quotient,
+    Share,
+    Source,
+    Statistic,
+    Statistics,
+)
 from rules.sources import (
     AUDIO,
     VIDEO,
@@ -76,11 +91,11 @@ def statistics_query(differing: frozenset[str] = frozenset()) -> Select[Any]:
     missed = select(sessions.c.id, sessions.c.tutor_id).where(*missed_by_the_batch()).subquery("missed_sessions")
     used, measured = consumed(held, missed), _measured(held)
     parts = [
-        _part(batch, used, Source(Kind.COMPLETED), measured, Columns(measured)),
+        _part(batch, used, COMPLETED, measured, Columns(measured)),
         _part(
             batch,
             used,
-            Source(Kind.FIRST),
+            FIRST_SESSIONS,
             held,
             Columns(held, converted=converted(held)),
             held.c.session_number == 1,
@@ -89,7 +104,7 @@ def statistics_query(differing: frozenset[str] = frozenset()) -> Select[Any]:
         _part(
             batch,
             used,
-            Source(Kind.MISSED),
+            MISSED,
             sessions,
             Columns(sessions, at=sessions.c.scheduled_start),
             *missed_by_the_batch(),
@@ -166,7 +181,7 @@ def _count(conditions: list[ColumnElement[bool]]) -> ColumnElement[int]:
 
 def _scored(batch: Batch, used: CTE) -> CTE:
     session = completed_of_the_batch(Kind.SCORED, name="session", before=True)
-    return _part(batch, used, Source(Kind.SCORED), session, Columns(session))
+    return _part(batch, used, SCORED, session, Columns(session))
 
 
 def _measured(held: CTE) -> CTE:

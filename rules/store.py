@@ -74,8 +74,8 @@ async def store_alerts(
     """Refreshes the alerts that are open, opens those that may, and returns the latter.
 
     `decided` are the verdicts of all rules that are on. An open alert whose condition is no longer met stays open, and
-    says so: only a person resolves. Of several open ones of a tutor and type (other clients
-    insert and move alerts) one stays open. `with_open_alerts` are the tutors who have open alerts.
+    says so: only a person resolves. Of several open ones of a tutor and type (other clients insert and move alerts) one
+    stays open. `with_open_alerts` are the tutors who have open alerts.
 
     A person may resolve an alert between our reading and our writing, other clients may do anything. So the open ones
     are locked first: one that is being resolved keeps the evidence it is resolved with. And nothing is opened for a

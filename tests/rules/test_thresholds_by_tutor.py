@@ -44,7 +44,7 @@ async def test_each_tutor_of_a_batch_is_held_against_their_own(platform: Platfor
         generated = await generate(conn, ["lenient", "strict", "usual"], NOW, for_strict(**STRICT))
 
     assert {(alert.tutor_id, alert.description) for alert in generated.alerts} == {
-        ("strict", "1 no-shows in 30 days (threshold 1)"),
+        ("strict", "1 no-show in 30 days (threshold 1)"),
         ("strict", "First session with a student scored 7.0 in the last 7 days (threshold 8.0)"),
         ("strict", "Talk ratio above 50% in 5 of the 5 latest sessions of 30 days: 100% (threshold 70%)"),
     }
@@ -80,6 +80,7 @@ async def test_explanation_says_whose_thresholds_they_are(platform: Platform, en
     assert (reschedules.threshold, reschedules.origin, reschedules.holds) == ("5", Origin.DEFAULT, False)
 
 
-def test_windows_are_the_same_for_everybody() -> None:
-    with pytest.raises(ValueError, match="no_show_pattern_days must be the same for all tutors"):
-        parameters(["strict", "usual"], NOW, for_strict(no_show_pattern_days=60))
+@pytest.mark.parametrize("name", ["no_show_pattern_days", "window_days", "recent_sessions"])
+def test_windows_and_the_recent_ten_are_the_same_for_everybody(name: str) -> None:
+    with pytest.raises(ValueError, match=f"{name} must be the same for all tutors"):
+        parameters(["strict", "usual"], NOW, for_strict(**{name: 60}))

@@ -47,3 +47,8 @@ class Counted:
 def round_half_up(number: Decimal, places: int) -> Decimal:
     """`number` with that many decimal places; a half goes away from zero, as people round."""
     return number.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+
+
+def plural(count: int, noun: str) -> str:
+    """`2 critical alerts`, `1 critical alert`."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from enum import StrEnum
 
-from rules.measures import Counted, Ratio
+from rules.measures import Counted, Ratio, plural
 from rules.thresholds import INSIGHT_LEAST_SESSIONS, WINDOW_DAYS, Threshold, Thresholds
 
 Holds = Callable[[Ratio, Decimal], bool]
@@ -80,7 +80,7 @@ def average_verdict(
     days = thresholds[WINDOW_DAYS]
     measured = f"no sessions in {days} days"
     if average.count:
-        measured = f"{average.rounded(1)} on average over {average.count} sessions in {days} days"
+        measured = f"{average.rounded(1)} on average over {plural(average.count, 'session')} in {days} days"
     return comparing(
         rounded(average, 2),
         thresholds[threshold],
@@ -99,7 +99,7 @@ def share_verdict(
     days = thresholds[WINDOW_DAYS]
     measured = f"no sessions in {days} days"
     if share.count:
-        measured = f"{share.percent()}% of {share.count} sessions in {days} days"
+        measured = f"{share.percent()}% of {plural(share.count, 'session')} in {days} days"
     return comparing(
         rounded(share),
         thresholds[threshold],

@@ -2,7 +2,7 @@
 
 from decimal import Decimal
 
-from rules.measures import round_half_up
+from rules.measures import plural, round_half_up
 from rules.rule import SCORED, AlertRule, Average, Severity, Statistics, Tells
 from rules.thresholds import Threshold, Thresholds, Unit, percent
 from rules.verdicts import Verdict, comparing
@@ -21,7 +21,8 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """Average score of the last 30 days > 15% below that of the 30 days before; at least 3 in each half."""
     recent, earlier, more_than, days = tutor[RECENT], tutor[EARLIER], thresholds[MORE_THAN], thresholds[DAYS]
     fewest = min(recent.count, earlier.count)
-    value, measured = None, f"{recent.count} scored sessions in the last {days} days, {earlier.count} in those before"
+    value = None
+    measured = f"{plural(recent.count, 'scored session')} in the last {days} days, {earlier.count} in those before"
     if fewest and earlier.total:
         fall = 1 - (recent.total * earlier.count) / (earlier.total * recent.count)
         value = round_half_up(fall, 4)

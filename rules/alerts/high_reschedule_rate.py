@@ -1,5 +1,6 @@
 """high_reschedule_rate: the tutor moves sessions often."""
 
+from rules.measures import plural
 from rules.rule import MISSED, AlertRule, Compared, Count, Session, Severity, Statistics
 from rules.thresholds import Threshold, Thresholds, Unit
 from rules.verdicts import Verdict, counting
@@ -19,7 +20,7 @@ RESCHEDULES = Count("reschedules", MISSED, DAYS, where=rescheduled_by_tutor)
 def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 5 sessions that the tutor rescheduled, scheduled no longer than 30 days ago."""
     reschedules, least = tutor[RESCHEDULES], thresholds[COUNT]
-    measured = f"{reschedules.count} sessions rescheduled by the tutor in {thresholds[DAYS]} days"
+    measured = f"{plural(reschedules.count, 'session')} rescheduled by the tutor in {thresholds[DAYS]} days"
     return counting(reschedules, least, measured=measured, text=f"{measured} (threshold {least})")
 
 

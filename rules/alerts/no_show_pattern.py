@@ -1,5 +1,6 @@
 """no_show_pattern: the tutor misses sessions."""
 
+from rules.measures import plural
 from rules.rule import MISSED, AlertRule, Compared, Count, Session, Severity, Statistics
 from rules.thresholds import Threshold, Thresholds, Unit
 from rules.verdicts import Verdict, counting
@@ -19,7 +20,7 @@ NO_SHOWS = Count("no_shows", MISSED, DAYS, where=missed_by_tutor)
 def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 2 sessions that the tutor didn't come to, scheduled no longer than 30 days ago."""
     no_shows, least = tutor[NO_SHOWS], thresholds[COUNT]
-    measured = f"{no_shows.count} no-shows in {thresholds[DAYS]} days"
+    measured = f"{plural(no_shows.count, 'no-show')} in {thresholds[DAYS]} days"
     return counting(no_shows, least, measured=measured, text=f"{measured} (threshold {least})")
 
 

@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 
+from rules.measures import plural
 from rules.rule import COMPLETED, Compared, Holding, InsightKind, InsightRule, Quotient, Session, Statistics
 from rules.thresholds import INSIGHT_LEAST_SESSIONS, WINDOW_DAYS, Threshold, Thresholds, Unit
 from rules.verdicts import Verdict, comparing, rounded
@@ -19,7 +20,7 @@ def shows(session: Session, thresholds: Compared) -> object:
 def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """Open-ended > 60% of all open and closed questions asked, in at least 5 sessions."""
     questions, sessions, days = tutor[QUESTIONS], tutor[SESSIONS], thresholds[WINDOW_DAYS]
-    over = f"over {sessions} sessions in {days} days"
+    over = f"over {plural(sessions, 'session')} in {days} days"
     measured = f"{questions.percent()}% of {questions.count} {over}" if questions.count else f"no questions {over}"
     return comparing(
         rounded(questions),

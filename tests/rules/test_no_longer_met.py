@@ -55,7 +55,7 @@ async def test_present_value_is_told(platform: Platform, generation: Generation)
     await platform.connection.execute("UPDATE sessions SET status = 'completed' WHERE id = %s", [first])
 
     await generation()
-    assert await told(platform) == ("No longer met since 15 Jun: 1 no-shows in 30 days", False)
+    assert await told(platform) == ("No longer met since 15 Jun: 1 no-show in 30 days", False)
 
     await generation(now=NOW + timedelta(days=31))
     assert await told(platform) == ("No longer met since 15 Jun: 0 no-shows in 30 days", False)

@@ -11,7 +11,7 @@ from markupsafe import Markup, escape
 
 from database.platform import Missing
 from database.platform_needs import Feature
-from rules.measures import Ratio, round_half_up
+from rules.measures import Ratio, plural, round_half_up
 from rules.registry import RULES
 from rules.rule import Tells
 from web.http.paths import path_part
@@ -69,11 +69,6 @@ def register(environment: Environment) -> None:
         share_trend=share_trend,
         count_trend=count_trend,
     )
-
-
-def plural(count: int, noun: str) -> str:
-    """`2 critical alerts`, `1 critical alert`."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def ago(instant: datetime, now: datetime) -> str:

@@ -399,7 +399,7 @@ def test_consumed_alert_is_met_so_that_an_open_one_can_be_refreshed(thresholds: 
             Decision.NOT_MET,
             Decimal(1),
             1,
-            "1 no-shows in 30 days",
+            "1 no-show in 30 days",
             id="one no-show",
         ),
         pytest.param(

@@ -5,12 +5,12 @@ from decimal import Decimal
 
 import pytest
 
-from rules.measures import Ratio
+from rules.measures import Ratio, plural
 from tests.support.platform import NOW
 from web.queries.platform import Compared
 from web.views.charts import chart
 from web.views.labels import label
-from web.views.presentation import ago, amount, average, day, moment, percent, plural, score_trend, share_trend
+from web.views.presentation import ago, amount, average, day, moment, percent, score_trend, share_trend
 
 NOTHING = "\N{EN DASH}"
 

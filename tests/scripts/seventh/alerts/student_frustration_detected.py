@@ -1,5 +1,6 @@
 """student_frustration_detected: students were frustrated in several sessions. The rule that CONTRIBUTING.md adds."""
 
+from rules.measures import plural
 from rules.rule import COMPLETED, AlertRule, Compared, Count, Session, Severity, Statistics
 from rules.thresholds import WINDOW_DAYS, Threshold, Thresholds, Unit
 from rules.verdicts import Verdict, counting
@@ -19,7 +20,7 @@ FRUSTRATED = Count("frustrated_sessions", COMPLETED, where=is_frustrated)
 def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 3 sessions with 2 or more signs of frustration."""
     frustrated, least = tutor[FRUSTRATED], thresholds[COUNT]
-    measured = f"{frustrated.count} sessions with a frustrated student in {thresholds[WINDOW_DAYS]} days"
+    measured = f"{plural(frustrated.count, 'session')} with a frustrated student in {thresholds[WINDOW_DAYS]} days"
     return counting(frustrated, least, measured=measured, text=f"{measured} (threshold {least})")
 
 

@@ -41,6 +41,12 @@ NOTE = "INSERT INTO coaching_notes (tutor_id, note_type, content) VALUES ('ann',
 ENTRY = "INSERT INTO tutorwatch.audit_trail (action, outcome) VALUES ('x', 'done')"
 DATED_ENTRY = "INSERT INTO tutorwatch.audit_trail (at, action, outcome) VALUES ('2020-01-01', 'x', 'done')"
 OPEN = "SELECT tutorwatch.open_alerts('[]', now()::timestamp)"
+REOPEN = "SELECT * FROM tutorwatch.reopen_alert('00000000-0000-4000-8000-000000000001', 1)"
+EVENT = "INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event) VALUES (gen_random_uuid(), 'ann', 'opened')"
+DATED_EVENT = (
+    "INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, at)"
+    " VALUES (gen_random_uuid(), 'ann', 'opened', '2020-01-01')"
+)
 END_DUPLICATES = "SELECT tutorwatch.end_duplicate_alerts('{}', '{}', now()::timestamp)"
 PRUNE = "SELECT * FROM tutorwatch.keep_audit_trail(90)"
 THROTTLE = "INSERT INTO tutorwatch.sign_in_failures (subject) VALUES ('x')"
@@ -247,8 +253,10 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
             ),
         ),
         Cell(
-            "reads them; acknowledges, resolves, with a message to the tutor; opens, rewrites, moves and deletes none",
+            "reads them; acknowledges, resolves, with a message to the tutor; takes a resolution back by a function;"
+            " opens, rewrites, moves and deletes none",
             (
+                REOPEN,
                 "SELECT * FROM alerts",
                 "UPDATE alerts SET acknowledged = true, acknowledged_by = 'ann', acknowledged_at = now()",
                 RESOLVE,
@@ -282,11 +290,34 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
             (INSIGHT, "UPDATE tutor_insights SET is_active = false", "DELETE FROM tutor_insights"),
         ),
     ),
+    "history of alerts": (
+        Cell(ALL, (EVENT, "DELETE FROM tutorwatch.alert_history")),
+        Cell(
+            "adds to it; reads, changes and removes nothing",
+            (EVENT,),
+            (
+                "SELECT * FROM tutorwatch.alert_history",
+                "UPDATE tutorwatch.alert_history SET details = 'x'",
+                "DELETE FROM tutorwatch.alert_history",
+                DATED_EVENT,
+                REOPEN,
+            ),
+        ),
+        Cell(
+            "reads it and adds to it; changes and removes nothing",
+            ("SELECT * FROM tutorwatch.alert_history", EVENT),
+            (
+                "UPDATE tutorwatch.alert_history SET details = 'x'",
+                "DELETE FROM tutorwatch.alert_history",
+                DATED_EVENT,
+            ),
+        ),
+    ),
     "coaching notes": (
         Cell(ALL, (NOTE, "DELETE FROM coaching_notes")),
         Cell(NOTHING, refused=("SELECT content FROM coaching_notes", NOTE)),
         Cell(
-            "reads and adds them; changes and deletes none",
+            "reads and adds them; changes none, and deletes only the one of a resolution that is taken back",
             ("SELECT * FROM coaching_notes", NOTE),
             ("UPDATE coaching_notes SET content = 'x'", "DELETE FROM coaching_notes"),
         ),

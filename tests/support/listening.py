@@ -1,6 +1,7 @@
 """What the listener's tests have around it: listeners in this process, crowds of tutors, obstacles."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -184,7 +185,7 @@ class Proxy:
         target = conninfo_to_dict(database_url)
         self._database_url = database_url
         self._host, self._target_port = str(target.get("host") or "localhost"), int(target.get("port") or 5432)
-        self._server: asyncio.Server | None = None
+        self._socket: socket.socket | None = None
         self._writers: set[asyncio.StreamWriter] = set()
         self._silent: set[asyncio.StreamWriter] = set()
         self._copying: set[asyncio.Task[None]] = set()
@@ -203,16 +204,20 @@ class Proxy:
 
     async def open(self) -> None:
         """Takes connections; always on the same port."""
-        self._server = await asyncio.start_server(self._connect, "127.0.0.1", self.port)
-        self.port = self._server.sockets[0].getsockname()[1]
+        self._socket = socket.create_server(("127.0.0.1", self.port))
+        self._socket.setblocking(False)
+        self.port = self._socket.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._socket, self._accept, self._socket)
         self.url = make_conninfo(
             self._database_url, host="127.0.0.1", port=self.port, sslmode="disable", gssencmode="disable"
         )
 
     def refuse(self) -> None:
         """Takes no more connections, and cuts those there are."""
-        if self._server:
-            self._server.close()
+        if self._socket:
+            asyncio.get_running_loop().remove_reader(self._socket)
+            self._socket.close()
+            self._socket = None
         for writer in self._writers:
             writer.transport.abort()
 
@@ -226,16 +231,26 @@ class Proxy:
         """Keeps the connections there are, but passes nothing on: a network that lost them."""
         self._silent |= self._writers
 
-    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        # Not asyncio.start_server: closed just as it accepts, Python 3.11's leaves the connection open.
+        accepted, _ = listening.accept()
+        self._copying.add(connecting := asyncio.create_task(self._connect(accepted)))
+        connecting.add_done_callback(self._copying.discard)
+
+    async def _connect(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted)
         if Path(self._host).is_absolute():
             behind = await asyncio.open_unix_connection(f"{self._host}/.s.PGSQL.{self._target_port}")
         else:
             behind = await asyncio.open_connection(self._host, self._target_port)
+        if self._socket is None:
+            writer.transport.abort()
+            behind[1].transport.abort()
+            return
         self._writers |= {writer, behind[1]}
-        for source, target in ((reader, behind[1]), (behind[0], writer)):
-            copying = asyncio.create_task(self._copy(source, target))
-            self._copying.add(copying)
-            copying.add_done_callback(self._copying.discard)
+        async with asyncio.TaskGroup() as both:
+            both.create_task(self._copy(reader, behind[1]))
+            both.create_task(self._copy(behind[0], writer))
 
     async def _copy(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):

@@ -184,6 +184,20 @@ alert_evidence = Table(
     Column("session_ids", ARRAY(Uuid)),
     Column("refreshed_at", DateTime(timezone=True)),
     Column("not_met_since", DateTime(timezone=True)),
+    Column("shown", Numeric),
+    Column("is_over", Boolean),
+)
+
+alert_attention = Table(
+    "alert_attention",
+    own,
+    Column("alert_id", Uuid, primary_key=True),
+    Column("tutor_id", Text),
+    Column("acknowledged_at", NaiveUtc),
+    Column("session_ids", ARRAY(Uuid)),
+    Column("shown", Numeric),
+    Column("worse_since", DateTime(timezone=True)),
+    Column("reopened_at", NaiveUtc),
 )
 
 consumed_sessions = Table(
@@ -215,6 +229,7 @@ alert_history = Table(
     Column("event", Text),
     Column("actor", Text),
     Column("details", Text),
+    Column("is_noticed", Boolean),
 )
 
 sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))

@@ -59,6 +59,10 @@ _FORGET_ORPHANS = (
         WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = e.alert_id)
     """),
     text("""
+        DELETE FROM tutorwatch.alert_attention AS a
+        WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = a.alert_id)
+    """),
+    text("""
         DELETE FROM tutorwatch.alert_resolutions AS r
         WHERE NOT EXISTS (SELECT FROM public.alerts WHERE alerts.id = r.alert_id)
     """),

@@ -16,6 +16,11 @@ _CALL: Privileges = {"EXECUTE": ""}
 _READ_AND_WRITE: Privileges = {"SELECT": "", "INSERT": "", "UPDATE": "", "DELETE": ""}
 _ENTRY = "action, outcome, reason, actor, actor_role, actor_by, address, user_id, object, details"
 _EVENT = "alert_id, tutor_id, event, actor, details"
+_ATTENTION: Privileges = {
+    "SELECT": "",
+    "INSERT": "alert_id, tutor_id, acknowledged_at, session_ids, shown, worse_since",
+    "UPDATE": "acknowledged_at, session_ids, shown, worse_since",
+}
 _BOTH: Mapping[str, Privileges] = {
     "SCHEMA tutorwatch": {"USAGE": ""},
     "tutorwatch.alembic_version": _READ,
@@ -46,7 +51,8 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
         "tutorwatch.alert_evidence": _READ_AND_WRITE,
         "tutorwatch.consumed_sessions": {"SELECT": "", "INSERT": "", "DELETE": ""},
         "tutorwatch.alert_resolutions": {"SELECT": "", "DELETE": ""},
-        "tutorwatch.alert_history": {"INSERT": _EVENT},
+        "tutorwatch.alert_attention": {**_ATTENTION, "DELETE": ""},
+        "tutorwatch.alert_history": {"INSERT": f"{_EVENT}, is_noticed"},
         # and keeps the records of its own work.
         "tutorwatch.outbox": _READ_AND_WRITE,
         "tutorwatch.failures": _READ_AND_WRITE,
@@ -89,6 +95,7 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
             "INSERT": "",
             "UPDATE": "tutor_id, resolved_by, outcome, resolved_at, message_to_tutor",
         },
+        "tutorwatch.alert_attention": _ATTENTION,
         "tutorwatch.alert_history": {"SELECT": "", "INSERT": _EVENT},
         "FUNCTION tutorwatch.reopen_alert": _CALL,
         "tutorwatch.failures": {

@@ -48,6 +48,16 @@ def alert_counts() -> CTE:
     ).cte("alert_counts")
 
 
+def unnoticed() -> CTE:
+    """Each tutor's number of alerts that have ended, unless a generation knew of it already."""
+    is_open = exists().where(alerts.c.id == alert_evidence.c.alert_id, ~alerts.c.resolved)
+    return (
+        select(alert_evidence.c.tutor_id, func.count().label("ended_alerts"))
+        .where(alert_evidence.c.tutor_id == any_(TUTOR_IDS), ~alert_evidence.c.is_over, ~is_open)
+        .group_by(alert_evidence.c.tutor_id)
+    ).cte("ended_alerts")
+
+
 def consumed(*sources: FromClause) -> CTE:
     """Of these sessions (`id`, `tutor_id`) those that are an alert's evidence, but for the tutor's own open ones."""
     candidates = union_all(*(select(source.c.id, source.c.tutor_id) for source in sources)).cte("candidates")

@@ -13,7 +13,7 @@ from database.platform import NO_RULES, RuleNames
 from rules.decisions import decide_alerts, decide_insights
 from rules.evidence import load_alert_sessions, load_insight_samples
 from rules.statistics import load_statistics
-from rules.store import EndedInsight, NewInsight, OpenedAlert, store_alerts, store_insights
+from rules.store import EndedInsight, NewInsight, OpenedAlert, notice_ended, store_alerts, store_insights
 from rules.thresholds import Thresholds
 from rules.tutor_locks import LOCK_SEED
 
@@ -67,6 +67,7 @@ async def generate(
     evidence = await load_alert_sessions(conn, met, now, thresholds)
     samples = await load_insight_samples(conn, (decided.key for decided in insights), now, thresholds)
 
+    await notice_ended(conn, [tutor.tutor_id for tutor in statistics if tutor.ended_alerts])
     with_open = [tutor.tutor_id for tutor in statistics if tutor.open_alerts]
     opened = await store_alerts(conn, alerts, evidence, now, with_open_alerts=with_open)
     new, ended = await store_insights(conn, present, insights, samples, now)

@@ -2,15 +2,39 @@
 
 from datetime import datetime
 from enum import StrEnum
+from functools import cache
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ColumnElement, Uuid, and_, bindparam, case, select, text, update
-from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    Uuid,
+    and_,
+    bindparam,
+    case,
+    cast,
+    exists,
+    func,
+    null,
+    or_,
+    select,
+    text,
+    update,
+)
+from sqlalchemy.dialects.postgresql import Insert, array, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import TutorwatchError
-from database.tables import alert_evidence, alert_history, alert_resolutions, alerts, coaching_notes
+from database.tables import (
+    alert_attention,
+    alert_evidence,
+    alert_history,
+    alert_resolutions,
+    alerts,
+    coaching_notes,
+)
 from rules.tutor_locks import LOCK_SEED
 
 
@@ -28,8 +52,11 @@ class Event(StrEnum):
     """What happens to an alert, as its history has it."""
 
     OPENED = "opened"
+    VALUE_CHANGED = "value_changed"
     NO_LONGER_MET = "no_longer_met"
     MET_AGAIN = "met_again"
+    WORSE = "worse"
+    """Than when it was acknowledged."""
     ACKNOWLEDGED = "acknowledged"
     UNACKNOWLEDGED = "unacknowledged"
     RESOLVED = "resolved"
@@ -58,20 +85,41 @@ class AlreadyDoneError(TutorwatchError):
 
 
 async def acknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str, now: datetime) -> str:
-    """Notes that `by` (a user's id) has seen the open alert; the caller commits. Returns the tutor's id.
+    """Notes that `by` (a user's id) attends to the open alert; the caller commits. Returns the tutor's id.
 
-    Raises AlreadyDoneError if it was acknowledged or resolved before, UnknownAlertError.
+    What it is based on now is kept: it is worse once there is more. Raises AlreadyDoneError if somebody attends to it
+    already or it is resolved, UnknownAlertError.
     """
     tutor_id: str | None = await conn.scalar(
         update(alerts)
-        .where(alerts.c.id == alert_id, ~alerts.c.acknowledged, ~alerts.c.resolved)
+        .where(alerts.c.id == alert_id, is_unattended())
         .values(acknowledged=True, acknowledged_by=by, acknowledged_at=now)
         .returning(alerts.c.tutor_id)
     )
     if tutor_id is None:
         raise await _why_not(conn, alert_id)
+    await conn.execute(_keep_seen(), {"id": alert_id})
     await _note(conn, alert_id, tutor_id, Event.ACKNOWLEDGED, by)
     return tutor_id
+
+
+@cache
+def _keep_seen() -> Insert:
+    """The statement that keeps what an alert is based on as it is acknowledged."""
+    sessions = func.coalesce(alert_evidence.c.session_ids, array([], type_=Uuid), type_=ARRAY(Uuid))
+    seen = {
+        "acknowledged_at": alerts.c.acknowledged_at,
+        "session_ids": sessions,
+        "shown": alert_evidence.c.shown,
+        "worse_since": cast(null(), alert_attention.c.worse_since.type),
+    }
+    of_alert = (
+        select(alerts.c.id, alerts.c.tutor_id, *seen.values())
+        .select_from(alerts.outerjoin(alert_evidence, is_its_evidence()))
+        .where(alerts.c.id == bindparam("id"))
+    )
+    kept = insert(alert_attention).from_select(["alert_id", "tutor_id", *seen], of_alert)
+    return kept.on_conflict_do_update(index_elements=["alert_id"], set_={name: kept.excluded[name] for name in seen})
 
 
 async def unacknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str) -> str:
@@ -87,6 +135,11 @@ async def unacknowledge(conn: AsyncConnection, alert_id: UUID, *, by: str) -> st
     )
     if tutor_id is None:
         raise await _why_not(conn, alert_id)
+    await conn.execute(
+        update(alert_attention)
+        .where(alert_attention.c.alert_id == alert_id)
+        .values(acknowledged_at=None, session_ids=None, shown=None, worse_since=None)
+    )
     await _note(conn, alert_id, tutor_id, Event.UNACKNOWLEDGED, by)
     return tutor_id
 
@@ -183,6 +236,22 @@ def _keep_resolution(alert_id: UUID, resolution: dict[str, Any]) -> Insert:
         insert(alert_resolutions)
         .values(alert_id=alert_id, **resolution)
         .on_conflict_do_update(index_elements=["alert_id"], set_=resolution)
+    )
+
+
+def is_unattended() -> ColumnElement[bool]:
+    """Return whether an alert is open, and acknowledged neither at all nor since it got worse or was reopened."""
+    since = or_(is_worse(), alert_attention.c.reopened_at > alerts.c.acknowledged_at)
+    again = exists().where(alert_attention.c.alert_id == alerts.c.id, since)
+    return and_(~alerts.c.resolved, or_(~alerts.c.acknowledged, again))
+
+
+def is_worse() -> ColumnElement[bool]:
+    """Return whether an alert got worse since its present acknowledgement, by its row of `alert_attention`."""
+    return and_(
+        alerts.c.acknowledged,
+        alert_attention.c.worse_since.is_not(None),
+        alert_attention.c.acknowledged_at.is_not_distinct_from(alerts.c.acknowledged_at),
     )
 
 

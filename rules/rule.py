@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any, Generic, Protocol, TypeVar
 
 from rules.measures import Counted, Ratio
-from rules.thresholds import WINDOW_DAYS, Number, Threshold, Thresholds
+from rules.thresholds import WINDOW_DAYS, Number, Threshold, Thresholds, Unit
 from rules.verdicts import Verdict
 
 Measure = TypeVar("Measure")
@@ -137,6 +137,8 @@ class Statistics:
     resolved_alerts: int = 0
     """How many alerts of ours were resolved when these were read (see `rules.store`)."""
     open_alerts: int = 0
+    ended_alerts: int = 0
+    """How many have ended since the latest generation."""
 
     def __getitem__(self, statistic: Statistic[Measure]) -> Measure:
         value: Measure = self.values[statistic.name]
@@ -200,6 +202,18 @@ class AlertRule(Rule):
     that no other alert of the type has consumed."""
     names_session: bool = False
     """Whether the alert itself names the latest of these sessions."""
+    lower_is_worse: bool = False
+    """Whether a lower value is the worse one; unused where the rule `counts`."""
+
+    @property
+    def counts(self) -> bool:
+        """Whether every further session makes the alert worse, whatever its value."""
+        return isinstance(self.evidence, Count)
+
+    @property
+    def unit(self) -> str:
+        """What stands behind the value as texts show it."""
+        return "%" if self.compares_with.unit is Unit.SHARE else ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

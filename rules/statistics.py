@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audio, sessions, video
-from rules.consumed import alert_counts, consumed, is_consumed
+from rules.consumed import alert_counts, consumed, is_consumed, unnoticed
 from rules.measures import Counted, Ratio
 from rules.registry import ALERT_RULES, STATISTICS
 from rules.rule import (
@@ -111,6 +111,7 @@ def statistics_query(differing: frozenset[str] = frozenset()) -> Select[Any]:
         ),
         *(_recent(batch, used, each, of=measured) for each in STATISTICS if each.source.kind is Kind.RECENT),
         alert_counts(),
+        unnoticed(),
     ]
     joined: FromClause = batch.rows
     for part in parts:
@@ -257,7 +258,7 @@ def _recent(batch: Batch, used: CTE, statistic: Statistic[Any], *, of: CTE) -> C
 
 def _to_statistics(row: Row[Any]) -> Statistics:
     values = {each.name: _value(each, row) for each in STATISTICS}
-    return Statistics(row.tutor_id, values, row.resolved_alerts or 0, row.open_alerts or 0)
+    return Statistics(row.tutor_id, values, row.resolved_alerts or 0, row.open_alerts or 0, row.ended_alerts or 0)
 
 
 def _value(statistic: Statistic[Any], row: Row[Any]) -> Any:

@@ -135,6 +135,15 @@ async def _open(conn: AsyncConnection, findings: list[dict[str, Any]], now: date
     return [OpenedAlert(row.tutor_id, row.type, Severity(row.severity), row.description) for row in opened]
 
 
+_NOTICE_ENDED = text(read_sql("rules.sql", "notice_ended")).bindparams(_TUTOR_IDS)
+
+
+async def notice_ended(conn: AsyncConnection, tutor_ids: Sequence[str]) -> None:
+    """Notes in their history that alerts of these tutors were resolved by other clients, once."""
+    if tutor_ids:
+        await conn.execute(_NOTICE_ENDED, {"tutor_ids": list(tutor_ids)})
+
+
 _WRITE_INSIGHTS = text(read_sql("rules.sql", "write_insights")).bindparams(
     bindparam("insights", type_=JSON),
     bindparam("categories", list(INSIGHT_RULES), type_=ARRAY(Text)),
@@ -177,6 +186,9 @@ def _alert_row(decided: Decided[AlertRule], session_ids: list[UUID]) -> dict[str
         "type": rule.name,
         "is_met": verdict.is_met,
         "value": None if verdict.value is None else str(verdict.value),
+        "shown": None if verdict.shown is None else str(verdict.shown),
+        "unit": rule.unit,
+        "lower_is_worse": None if rule.counts else rule.lower_is_worse,
         "threshold": str(verdict.threshold),
         "session_ids": ids,
     }

@@ -35,6 +35,8 @@ class Verdict:
     """The measured value and its window in words: `2 no-shows in 30 days`."""
     text: str
     """What the alert or the insight says, should the rule hold."""
+    shown: Decimal | None = None
+    """The value as an alert's text shows it: a count, a share in percent, a rounded average."""
 
     @property
     def is_met(self) -> bool:
@@ -61,16 +63,24 @@ def counting(
         decision = Decision.HOLDS if sessions.unconsumed > 0 else Decision.CONSUMED
     if threshold is None:
         value, threshold = Decimal(sessions.count), Decimal(least)
-    return Verdict(decision, value, threshold, sessions.count, measured, text)
+    return Verdict(decision, value, threshold, sessions.count, measured, text, Decimal(sessions.count))
 
 
 def comparing(
-    value: Decimal | None, threshold: Decimal, *, holds: bool, sessions: int, least: int, measured: str, text: str
+    value: Decimal | None,
+    threshold: Decimal,
+    *,
+    holds: bool,
+    sessions: int,
+    least: int,
+    measured: str,
+    text: str,
+    shown: Decimal | None = None,
 ) -> Verdict:
     """The verdict of a rule that compares an average or a share, which needs `least` sessions."""
     met = Decision.HOLDS if holds else Decision.NOT_MET
     decision = met if sessions >= least else Decision.TOO_FEW_SESSIONS
-    return Verdict(decision, value, threshold, sessions, measured, text)
+    return Verdict(decision, value, threshold, sessions, measured, text, shown)
 
 
 def average_verdict(

@@ -21,11 +21,11 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """Average score of the last 30 days > 15% below that of the 30 days before; at least 3 in each half."""
     recent, earlier, more_than, days = tutor[RECENT], tutor[EARLIER], thresholds[MORE_THAN], thresholds[DAYS]
     fewest = min(recent.count, earlier.count)
-    value = None
+    value = shown = None
     measured = f"{plural(recent.count, 'scored session')} in the last {days} days, {earlier.count} in those before"
     if fewest and earlier.total:
         fall = 1 - (recent.total * earlier.count) / (earlier.total * recent.count)
-        value = round_half_up(fall, 4)
+        value, shown = round_half_up(fall, 4), round_half_up(fall * 100, 0)
         measured = (
             f"Average score {recent.rounded(1)} in the last {days} days, {round_half_up(abs(fall) * 100, 0)}% "
             f"{'below' if fall >= 0 else 'above'} the {earlier.rounded(1)} of the {days} days before"
@@ -39,6 +39,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         least=thresholds[LEAST],
         measured=measured,
         text=f"{measured} (threshold {percent(more_than)})",
+        shown=shown,
     )
 
 

@@ -34,6 +34,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         least=thresholds[LEAST],
         measured=measured,
         text=f"{measured} (threshold {percent(share)})",
+        shown=talk.percent() if talk.count else None,
     )
 
 

@@ -29,6 +29,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         least=thresholds[LEAST],
         measured=measured,
         text=f"{measured} (threshold {below})",
+        shown=rounded(checks, 1),
     )
 
 
@@ -41,6 +42,7 @@ RULE = AlertRule(
     thresholds=(BELOW, LEAST),
     statistics=(CHECKS,),
     evidence=CHECKS,
+    lower_is_worse=True,
     tells=Tells.CHECKS,
     decide=decide,
 )

@@ -11,8 +11,8 @@ WITH {finding}, may_open AS MATERIALIZED (
     SELECT opened.* FROM may_open CROSS JOIN LATERAL tutorwatch.open_alerts(may_open.alerts, :now) AS opened
     WHERE may_open.alerts IS NOT NULL
 ), evidence AS (
-    INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, value, threshold, session_ids, refreshed_at)
-    SELECT opened.id, tutor_id, value, threshold, session_ids, clock_timestamp()
+    INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, value, shown, threshold, session_ids, refreshed_at)
+    SELECT opened.id, tutor_id, value, shown, threshold, session_ids, clock_timestamp()
     FROM opened JOIN finding USING (tutor_id, type)
 ), noted AS (
     INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, details)

@@ -42,6 +42,10 @@ READS = "SELECT"
 WRITES = "SELECT, INSERT, UPDATE, DELETE"
 
 # Every relation of the platform and of ours. A new one needs a row here, and mostly one in migrations/grants.py.
+ATTENDS = (
+    "INSERT (acknowledged_at, alert_id, session_ids, shown, tutor_id, worse_since),"
+    " UPDATE (acknowledged_at, session_ids, shown, worse_since)"
+)
 EXPECTED = {
     "public.alerts": May(
         "SELECT, UPDATE (description, session_id, title)",
@@ -64,9 +68,10 @@ EXPECTED = {
     "public.tutors": May("SELECT (user_id)", "SELECT (member_since, user_id)"),
     "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, role)"),
     "tutorwatch.alembic_version": May(READS, READS),
+    "tutorwatch.alert_attention": May(f"SELECT, DELETE, {ATTENDS}", f"SELECT, {ATTENDS}"),
     "tutorwatch.alert_evidence": May(WRITES, READS),
     "tutorwatch.alert_history": May(
-        "INSERT (actor, alert_id, details, event, tutor_id)",
+        "INSERT (actor, alert_id, details, event, is_noticed, tutor_id)",
         "SELECT, INSERT (actor, alert_id, details, event, tutor_id)",
     ),
     "tutorwatch.alert_history_id_seq": May(),

@@ -42,6 +42,7 @@ ENTRY = "INSERT INTO tutorwatch.audit_trail (action, outcome) VALUES ('x', 'done
 DATED_ENTRY = "INSERT INTO tutorwatch.audit_trail (at, action, outcome) VALUES ('2020-01-01', 'x', 'done')"
 OPEN = "SELECT tutorwatch.open_alerts('[]', now()::timestamp)"
 REOPEN = "SELECT * FROM tutorwatch.reopen_alert('00000000-0000-4000-8000-000000000001', 1)"
+ATTEND = "INSERT INTO tutorwatch.alert_attention (alert_id, tutor_id) VALUES (gen_random_uuid(), 'ann')"
 EVENT = "INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event) VALUES (gen_random_uuid(), 'ann', 'opened')"
 DATED_EVENT = (
     "INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, at)"
@@ -310,6 +311,22 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
                 "UPDATE tutorwatch.alert_history SET details = 'x'",
                 "DELETE FROM tutorwatch.alert_history",
                 DATED_EVENT,
+            ),
+        ),
+    ),
+    "who attends to alerts": (
+        Cell(ALL, (ATTEND, "DELETE FROM tutorwatch.alert_attention")),
+        Cell(
+            "reads and writes it; reopens no alert",
+            ("SELECT * FROM tutorwatch.alert_attention", ATTEND, "DELETE FROM tutorwatch.alert_attention"),
+            ("UPDATE tutorwatch.alert_attention SET reopened_at = now()",),
+        ),
+        Cell(
+            "reads and writes it; removes nothing, and reopens by that function alone",
+            ("SELECT * FROM tutorwatch.alert_attention", ATTEND),
+            (
+                "DELETE FROM tutorwatch.alert_attention",
+                "UPDATE tutorwatch.alert_attention SET reopened_at = now()",
             ),
         ),
     ),

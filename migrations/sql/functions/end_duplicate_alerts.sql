@@ -18,9 +18,13 @@ BEGIN
     ), forgotten AS (
         DELETE FROM tutorwatch.consumed_sessions WHERE alert_id IN (SELECT id FROM ended)
     ), evidence AS (
-        INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at)
-        SELECT id, tutor_id, '{}', clock_timestamp() FROM ended
-        ON CONFLICT (alert_id) DO UPDATE SET value = NULL, threshold = NULL, session_ids = '{}'
+        INSERT INTO tutorwatch.alert_evidence (alert_id, tutor_id, session_ids, refreshed_at, is_over)
+        SELECT id, tutor_id, '{}', clock_timestamp(), true FROM ended
+        ON CONFLICT (alert_id) DO UPDATE
+        SET value = NULL, shown = NULL, threshold = NULL, session_ids = '{}', is_over = true
+    ), history AS (
+        INSERT INTO tutorwatch.alert_history (alert_id, tutor_id, event, details)
+        SELECT id, tutor_id, 'resolved', 'duplicate' FROM ended
     ), resolution AS (
         INSERT INTO tutorwatch.alert_resolutions (alert_id, tutor_id, outcome, resolved_at)
         SELECT id, tutor_id, 'duplicate', resolved_at FROM ended

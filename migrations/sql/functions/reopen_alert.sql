@@ -1,5 +1,5 @@
 -- Takes an alert's resolution back: its outcome, the coaching note that it left, and the acknowledgement that came with
--- it. Its evidence is an open alert's again. Returns the tutor, and why it was refused, if it was: `unknown`, `open`
+-- it. Its evidence is an open alert's again, and the alert is unattended. Returns the tutor, and why it was refused, if it was: `unknown`, `open`
 -- (nothing to take back) or `another` (of the tutor and type is open). The dashboard's role removes neither resolutions
 -- nor notes by itself.
 DECLARE
@@ -26,6 +26,12 @@ BEGIN
             acknowledged_at = CASE WHEN NOT came_with_it THEN a.acknowledged_at END
         WHERE a.id = alert.id;
         DELETE FROM tutorwatch.alert_resolutions AS resolution WHERE resolution.alert_id = alert.id;
+        UPDATE tutorwatch.alert_evidence AS evidence SET is_over = false WHERE evidence.alert_id = alert.id;
+        INSERT INTO tutorwatch.alert_attention AS attention (alert_id, tutor_id, reopened_at)
+        VALUES (alert.id, alert.tutor_id, clock_timestamp() AT TIME ZONE 'UTC')
+        ON CONFLICT ON CONSTRAINT alert_attention_pkey DO UPDATE
+        SET reopened_at = excluded.reopened_at,
+            session_ids = CASE WHEN NOT came_with_it THEN attention.session_ids END;
         IF to_regclass('public.coaching_notes') IS NOT NULL THEN
             EXECUTE 'DELETE FROM public.coaching_notes AS note WHERE note.tutor_id = $1 AND note.created_at = $2'
                 || ' AND note.note_type::text = ''system'' AND starts_with(note.content, ''Alert resolved ('')'

@@ -51,3 +51,7 @@ class Person:
     def row(self, text: str) -> Locator:
         """The alert that contains the text."""
         return self.page.locator("li.alert").filter(has_text=text)
+
+    def news(self) -> Locator:
+        """The button behind which rows wait, while somebody is in a list."""
+        return self.page.locator(".news button")

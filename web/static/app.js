@@ -2,7 +2,7 @@
 // count on. Every page works without it.
 
 import { Events } from "./events.js";
-import { morph } from "./morph.js";
+import { Waiting } from "./waiting.js";
 
 const REFRESH_GAP_MS = 500;
 const RETRY_FIRST_MS = 2_000;
@@ -130,41 +130,20 @@ async function fetchPage() {
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
 
+const waiting = new Waiting();
+let actedAt = 0;
+
+// What is shown is as of `refreshedAt`: with what was done before then.
 function show(page) {
-  const focused = document.activeElement;
-  const panel = focused?.closest("[data-live]");
-  for (const shown of document.querySelectorAll("[data-live][id]")) {
-    if (!page.getElementById(shown.id)) shown.remove();
-  }
-  for (const fresh of page.querySelectorAll("[data-live][id]")) {
-    const shown = document.getElementById(fresh.id);
-    if (shown) morph(shown, fresh);
-    else place(fresh);
-  }
-  if (panel?.isConnected && !focused.isConnected) focusHeading(panel);
+  const isOwn = actedAt > 0 && refreshedAt >= actedAt;
+  if (isOwn) actedAt = 0;
+  waiting.show(page, { isOwn });
   announce(page.title);
   trueAt = new Date(refreshedAt);
   isWell = page.getElementById("live")?.dataset.isWell !== "false";
   setClock(page.getElementById("live")?.dataset.asOf);
   countOn();
   return true;
-}
-
-// A panel that wasn't there before: after the one it follows in the fresh page.
-function place(fresh) {
-  for (let before = fresh.previousElementSibling; before; before = before.previousElementSibling) {
-    const shown = before.id && document.getElementById(before.id);
-    if (shown) {
-      shown.after(document.importNode(fresh, true));
-      return;
-    }
-  }
-}
-
-function focusHeading(panel) {
-  const heading = panel.querySelector("h2") ?? panel;
-  heading.tabIndex = -1;
-  heading.focus({ preventScroll: true });
 }
 
 function announce(title) {
@@ -182,6 +161,7 @@ async function act(form) {
   button.setAttribute("aria-busy", "true");
   const { trouble = "", text, undo } = await send(form);
   button.removeAttribute("aria-busy");
+  if (!trouble) actedAt = Date.now();
   problem.hidden = !trouble;
   problem.textContent = trouble;
   if (!trouble) finish(form, button);

@@ -76,7 +76,7 @@ function dismiss(node) {
   }
   for (const row of node.matches("li[id]") ? [node] : node.querySelectorAll("li[id]")) {
     if (!holdsWork(row)) row.remove();
-    else if (!row.classList.contains("gone")) markGone(row);
+    else markGone(row);
   }
 }
 
@@ -85,7 +85,9 @@ function holdsWork(node) {
   return [...fields].some((field) => field.value.trim());
 }
 
-function markGone(row) {
+// Says so of a row in which somebody is writing; of another there is nothing to say.
+export function markGone(row) {
+  if (row.classList.contains("gone") || !holdsWork(row)) return;
   const note = document.createElement("p");
   note.className = "gone-note";
   note.textContent = "No longer on this list: somebody was faster. What you wrote is kept until you close it.";

@@ -202,7 +202,7 @@ async function send(form) {
 function finish(form, button) {
   announcer.textContent = `Done: ${button.textContent.trim().replace(/\s+/g, " ")}`;
   const hadFocus = form.contains(document.activeElement);
-  const details = form.closest("details");
+  const details = opener(form);
   if (details) details.open = false;
   form.reset();
   // The button is about to go: the focus stays near for those who use the keyboard.
@@ -216,13 +216,22 @@ document.addEventListener("submit", (event) => {
   if (!form.querySelector("[aria-busy]")) act(form);
 });
 
+// What opens the form in a row.
+function opener(element) {
+  return element.closest("li")?.querySelector(".resolve");
+}
+
 document.addEventListener("toggle", ({ target }) => {
-  if (target.matches?.("details.resolve[open]")) target.querySelector("textarea").focus();
+  if (!target.matches?.(".resolve[open]")) return;
+  for (const other of document.querySelectorAll(".resolve[open]")) other.open = other === target; // for older browsers
+  const form = target.closest("li").querySelector(".resolve-form");
+  form.querySelector("textarea").focus();
+  form.scrollIntoView({ block: "nearest" });
 }, { capture: true });
 
 document.addEventListener("keydown", (event) => {
-  const details = event.key === "Escape" && event.target.closest?.("details.resolve[open]");
-  if (!details) return;
+  const details = event.key === "Escape" && event.target.closest && opener(event.target);
+  if (!details?.open) return;
   details.open = false;
   details.querySelector("summary").focus();
 });

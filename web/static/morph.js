@@ -81,7 +81,7 @@ function dismiss(node) {
 }
 
 function holdsWork(node) {
-  const fields = node.nodeType === Node.ELEMENT_NODE ? node.querySelectorAll("details[open] textarea") : [];
+  const fields = node.nodeType === Node.ELEMENT_NODE ? node.querySelectorAll("li:has(.resolve[open]) textarea") : [];
   return [...fields].some((field) => field.value.trim());
 }
 

@@ -28,11 +28,12 @@ async def test_form_covers_nothing_and_one_is_open(
             form = row.locator(".resolve-form")
             await expect(form).to_be_visible()
             await expect(dana.page.locator(".resolve-form:visible")).to_have_count(1)
-            boxes = [await each.bounding_box() for each in (row, form)]
-            assert boxes[0] and boxes[1]
-            assert boxes[0]["y"] <= boxes[1]["y"]
-            assert boxes[1]["y"] + boxes[1]["height"] <= boxes[0]["y"] + boxes[0]["height"]
-            assert boxes[1]["width"] >= 0.9 * boxes[0]["width"] - 20
+            outer, inner = await row.bounding_box(), await form.bounding_box()
+            assert outer is not None
+            assert inner is not None
+            assert outer["y"] <= inner["y"]
+            assert inner["y"] + inner["height"] <= outer["y"] + outer["height"]
+            assert inner["width"] >= 0.9 * outer["width"] - 20
         await rows.last.locator("summary").click()
         await expect(dana.page.locator(".resolve-form:visible")).to_have_count(0)
 

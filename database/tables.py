@@ -315,6 +315,13 @@ known_browsers = Table(
     Column("seen_at", DateTime(timezone=True)),
 )
 
+preferences = Table(
+    "preferences",
+    own,
+    Column("user_id", String, primary_key=True),
+    Column("time_zone", Text),
+)
+
 sign_in_links = Table(
     "sign_in_links",
     own,

@@ -111,6 +111,8 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
         "tutorwatch.sign_in_locks": {"SELECT": "", "INSERT": "", "UPDATE": "locked_at", "DELETE": ""},
         "tutorwatch.known_browsers": {"SELECT": "", "INSERT": "", "UPDATE": "seen_at", "DELETE": ""},
         "tutorwatch.api_tokens": {"SELECT": "", "UPDATE": "last_used_at"},
+        # It keeps what people chose for themselves.
+        "tutorwatch.preferences": {"SELECT": "", "INSERT": "", "UPDATE": "time_zone", "DELETE": ""},
         "FUNCTION tutorwatch.password_parameters": _CALL,
         "FUNCTION tutorwatch.sign_in_with_password": _CALL,
         "FUNCTION tutorwatch.replace_password": _CALL,

@@ -76,6 +76,7 @@ ROUTES = [
     Route("GET", "/account", account.show, SIGNED_IN),
     Route("POST", "/account/password", account.change_password, SIGNED_IN),
     Route("POST", "/account/sign-ins/end", account.end_sign_ins, SIGNED_IN),
+    Route("POST", "/account/time-zone", account.choose_time_zone, SIGNED_IN),
     Route("POST", f"/alerts/{ALERT}/acknowledge", actions.acknowledge),
     Route("POST", f"/alerts/{ALERT}/resolve", actions.resolve),
     Route("POST", f"/alerts/{ALERT}/unacknowledge", actions.unacknowledge),

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from typing import Annotated, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationInfo, field_validator, model_validator
 from pydantic_settings import NoDecode
 
 from database.connections import ServiceSettings
 from database.urls import DatabaseUrl
+from web.time_zones import known_zone
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -29,6 +30,11 @@ class WebSettings(ServiceSettings):
         None,
         pattern=r"^[A-Za-z0-9-]+$",
         description="Header in which a trusted proxy passes the e-mail address of whom it has signed in",
+    )
+    web_time_zone: Annotated[str, AfterValidator(known_zone)] = Field(
+        "UTC",
+        description="Time zone of times on pages, such as Europe/Berlin, for people who chose none and whose browser"
+        " says none",
     )
     web_openid_issuer: str | None = Field(
         None,

@@ -98,6 +98,7 @@ EXPECTED = {
     "tutorwatch.listeners": May(WRITES, READS),
     "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at, session_ids)"),
     "tutorwatch.outbox_id_seq": May(READS, READS),
+    "tutorwatch.preferences": May(web="SELECT, INSERT, DELETE, UPDATE (time_zone)"),
     "tutorwatch.service_roles": May(),
     "tutorwatch.sign_in_failures": May(web="SELECT, INSERT, DELETE"),
     "tutorwatch.sign_in_failures_id_seq": May(),

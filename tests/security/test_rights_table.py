@@ -202,6 +202,20 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
             ("UPDATE tutorwatch.sign_in_failures SET failed_at = now()",),
         ),
     ),
+    "chosen time zones": (
+        Cell(ALL, ("DELETE FROM tutorwatch.preferences",)),
+        Cell(NOTHING, refused=("SELECT * FROM tutorwatch.preferences", "DELETE FROM tutorwatch.preferences")),
+        Cell(
+            "reads and writes them; makes none somebody else's",
+            (
+                "INSERT INTO tutorwatch.preferences VALUES ('ann', 'Europe/Berlin')",
+                "UPDATE tutorwatch.preferences SET time_zone = 'UTC'",
+                "SELECT * FROM tutorwatch.preferences",
+                "DELETE FROM tutorwatch.preferences",
+            ),
+            ("UPDATE tutorwatch.preferences SET user_id = 'ann'",),
+        ),
+    ),
     "sessions and metrics": (
         Cell(ALL, ("UPDATE sessions SET overall_session_score = 10", "DELETE FROM session_audio_metrics")),
         Cell(

@@ -41,6 +41,7 @@ EXPECTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("GET", "/account"): (TO_SIGN_IN, 200, 200, 200, 200),
     ("POST", "/account/password"): (TO_SIGN_IN, 400, 400, 400, 400),
     ("POST", "/account/sign-ins/end"): (TO_SIGN_IN, *["303 to /account"] * 4),
+    ("POST", "/account/time-zone"): (TO_SIGN_IN, *["303 to /account"] * 4),
     ("POST", "/sign-out"): (TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN, TO_SIGN_IN),
     ("GET", f"/alerts/{ALERT}"): (TO_SIGN_IN, 403, 403, 403, 200),
     ("POST", f"/alerts/{ALERT}/unacknowledge"): (TO_SIGN_IN, 403, 403, 403, "303 to /alerts"),

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from html import unescape
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from aiohttp.test_utils import TestServer
@@ -179,4 +180,4 @@ async def test_page_that_takes_too_long_to_make_is_given_up(
 
 def test_part_that_is_kept_for_all_may_not_look_at_who_reads_it(server: TestServer) -> None:
     with pytest.raises(UndefinedError, match=r"'(csrf_token|identity)' is undefined"):
-        render_for_all("account.html", server.app, {"now": datetime.now(UTC)})
+        render_for_all("account.html", server.app, ZoneInfo("UTC"), {"now": datetime.now(UTC)})

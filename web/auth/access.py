@@ -250,4 +250,4 @@ def _identity(account: store.Account, by: SignedInBy, csrf_token: str = "") -> I
         role = Role(account.role)
     except ValueError:
         return None  # a role that the platform has added: nothing here is for them
-    return Identity(account.user_id, marked(account.name), role, csrf_token, by)
+    return Identity(account.user_id, marked(account.name), role, csrf_token, by, time_zone=account.time_zone)

@@ -1,4 +1,4 @@
-"""`/account`: what people do about their own account: another password, and an end to sign-ins elsewhere."""
+"""`/account`: what people do about their own account: another password, an end to sign-ins elsewhere, a time zone."""
 
 from datetime import UTC, datetime
 
@@ -14,11 +14,12 @@ from web.auth.passwords import SHORTEST, WeakPasswordError
 from web.auth.sign_in import check_new_password, require_passwords
 from web.auth.slowdown import TooManyAttemptsError, begin_attempt, end_attempt
 from web.http.forms import read_fields
-from web.http.inputs import ChangedPassword, EndedSignIns, parse_input
+from web.http.inputs import ChangedPassword, ChosenZone, EndedSignIns, parse_input, without_empty
 from web.http.problems import answer_error
 from web.http.redirects import redirect
-from web.http.rendering import render
+from web.http.rendering import browser_zone, render
 from web.keys import ENGINE, PASSWORDS, SETTINGS
+from web.time_zones import offered_zones
 
 HERE = "/account"
 
@@ -37,6 +38,8 @@ async def show(request: web.Request) -> web.StreamResponse:
         "has_password": has_password,
         "takes_passwords": request.app[SETTINGS].web_password_sign_in,
         "shortest": SHORTEST,
+        "zones": _zones(identity.time_zone),
+        "browser_zone": browser_zone(request),
     }
     return web.Response(text=render("account.html", request, values), content_type="text/html")
 
@@ -78,6 +81,21 @@ async def end_sign_ins(request: web.Request) -> web.StreamResponse:
             ended = await _end_others(request, conn)
     told = {0: "No sign-in was ended.", 1: "1 sign-in was ended."}
     return _back(request, "done", told.get(ended, f"{ended} sign-ins were ended."))
+
+
+async def choose_time_zone(request: web.Request) -> web.StreamResponse:
+    """`POST /account/time-zone`: field `time_zone`, a name; without, the browser's is taken."""
+    given = parse_input(ChosenZone, without_empty(await read_fields(request)))
+    async with request.app[ENGINE].begin() as conn:
+        await store.store_time_zone(conn, request[IDENTITY].user_id, given.time_zone)
+    told = f"Times are shown in {given.time_zone}." if given.time_zone else "Times are shown as your browser says."
+    return _back(request, "done", told)
+
+
+def _zones(chosen: str | None) -> tuple[str, ...]:
+    """Those to choose from, with the chosen one, which may be an old name."""
+    zones = offered_zones()
+    return zones if chosen is None or chosen in zones else (chosen, *zones)
 
 
 async def _replace(request: web.Request, account: store.Account, parameters: str, given: ChangedPassword) -> int | None:

@@ -78,6 +78,8 @@ class Identity:
     by: SignedInBy = SignedInBy.COOKIE
     token: Token | None = None
     """A program's."""
+    time_zone: str | None = None
+    """The name of the zone that they chose."""
 
     @property
     def is_admin(self) -> bool:

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, ValidationError, model_validator
 
 from rules.life import Outcome
+from web.time_zones import known_zone
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 200
@@ -107,6 +108,12 @@ class EndedSignIns(Input):
     """Which sign-in of one's own to end; None: all others."""
 
     sign_in: UUID | None = None
+
+
+class ChosenZone(Input):
+    """The time zone that somebody chooses for themselves; None: whichever their browser has."""
+
+    time_zone: Annotated[str, AfterValidator(known_zone), Field(max_length=100)] | None = None
 
 
 class Retry(Input):

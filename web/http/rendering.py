@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import aiohttp_jinja2
 from aiohttp import web
@@ -10,7 +11,8 @@ from markupsafe import Markup
 
 from web.auth.cookies import FORM, form_token, new_token, read_cookie, read_flash
 from web.auth.identity import IDENTITY
-from web.keys import CONDITION, VERSION
+from web.keys import CONDITION, SETTINGS, VERSION
+from web.time_zones import COOKIE, zone_named
 
 AS_OF: web.RequestKey[datetime | None] = web.RequestKey("as_of")
 """How old a page's content is, where it comes from a replica."""
@@ -29,15 +31,37 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "condition": request.app[CONDITION].known,
         "missing": request.app[CONDITION].missing,
         "as_of": request.get(AS_OF),
+        "zone": zone_of(request),
+        "follows_browser": _follows_browser(request),
     }
     return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})
 
 
-def render_for_all(template: str, app: web.Application, values: Mapping[str, Any]) -> Markup:
-    """A part of a page that is the same for whoever reads it: it raises if it looks at who that is."""
-    context = {"condition": app[CONDITION].known, "missing": app[CONDITION].missing}
+def render_for_all(template: str, app: web.Application, zone: ZoneInfo, values: Mapping[str, Any]) -> Markup:
+    """A part of a page that is the same for all who read it in this time zone: it raises if it looks at who that is."""
+    context = {"condition": app[CONDITION].known, "missing": app[CONDITION].missing, "zone": zone}
     html = aiohttp_jinja2.get_env(app).get_template(template).render({**context, **values})
     return Markup(html)  # noqa: S704 # nosec B704 - a template has escaped it
+
+
+def zone_of(request: web.Request) -> ZoneInfo:
+    """The viewer's time zone: the one that they chose, else the browser's, else the installation's."""
+    identity = request.get(IDENTITY)
+    chosen = identity and identity.time_zone and zone_named(identity.time_zone)
+    return chosen or browser_zone(request) or ZoneInfo(request.app[SETTINGS].web_time_zone)
+
+
+def _follows_browser(request: web.Request) -> bool:
+    """Whether the page may be loaded anew once its browser has said its zone: nobody chose another, and nothing is
+    lost by it.
+    """
+    identity = request.get(IDENTITY)
+    return request.method == "GET" and not (identity and identity.time_zone) and not flash_of(request)
+
+
+def browser_zone(request: web.Request) -> ZoneInfo | None:
+    """The browser's time zone; None where it says none, or one that is unknown here."""
+    return zone_named(request.cookies.get(COOKIE, ""))
 
 
 def form_secret(request: web.Request) -> str:

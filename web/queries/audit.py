@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from enum import StrEnum
 from typing import Any
 
@@ -47,20 +47,21 @@ class AuditFilter:
     action: Action | None = None
     outcome: AuditOutcome | None = None
     first_day: date | None = None
-    """In UTC, and so is the last one; both included."""
+    """Of `zone`, and so is the last one; both included."""
     last_day: date | None = None
+    zone: tzinfo = UTC
 
     @property
     def since(self) -> datetime | None:
         """The first instant that is asked for."""
-        return _midnight(self.first_day) if self.first_day else None
+        return self._midnight(self.first_day) if self.first_day else None
 
     @property
     def until(self) -> datetime | None:
         """The first instant after those that are asked for."""
         if self.last_day is None or self.last_day == date.max:
             return None
-        return _midnight(self.last_day + timedelta(days=1))
+        return self._midnight(self.last_day + timedelta(days=1))
 
     @property
     def parts(self) -> list[str | None]:
@@ -73,9 +74,8 @@ class AuditFilter:
         names = ("person", "action", "outcome", "from", "to")
         return {name: value for name, value in zip(names, self.parts, strict=True) if value}
 
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)
+    def _midnight(self, day: date) -> datetime:
+        return datetime.combine(day, time(), self.zone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,22 @@
 """Reads all that is known of one tutor."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
 from decimal import Decimal
 from functools import cache
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import (
+    ARRAY,
     ColumnElement,
-    Date,
+    Integer,
     Row,
     Select,
     String,
     and_,
     bindparam,
-    cast,
     func,
     literal,
     or_,
@@ -73,7 +74,7 @@ class TutorStatistics:
 
 @dataclass(frozen=True, slots=True)
 class TrendDay:
-    """A tutor's averages of one day (UTC); None where that day has none."""
+    """A tutor's averages of one day; None where that day has none."""
 
     day: date
     sessions: int
@@ -151,10 +152,14 @@ async def tutor_overview(
     now: datetime,
     *,
     viewer: Viewer,
+    zone: tzinfo = UTC,
     sessions_cursor: Cursor[SessionPosition] | None = None,
     missing: Missing = NOTHING_MISSING,
 ) -> TutorOverview | None:
-    """All that the viewer may know of a tutor, or None if there is no such tutor. A fixed number of statements."""
+    """All that the viewer may know of a tutor, or None if there is no such tutor. A fixed number of statements.
+
+    Days of the trend are those of `zone`.
+    """
     header = await _header(conn, tutor_id, missing)
     if header is None:
         return None
@@ -168,7 +173,7 @@ async def tutor_overview(
         member_since=header.member_since,
         failing_since=header.failing_since,
         statistics=await _statistics(conn, tutor_id, now, missing),
-        trend=await _trend(conn, tutor_id, now, missing),
+        trend=await _trend(conn, tutor_id, now, zone, missing),
         insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
         resolved_alerts=await resolved_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_RESOLVED_ALERTS),
@@ -273,20 +278,32 @@ def _statistics_query(missing: Missing) -> Select[Any]:
     )
 
 
-async def _trend(conn: AsyncConnection, tutor_id: str, now: datetime, missing: Missing) -> tuple[TrendDay, ...]:
-    today = now.astimezone(UTC).date()
-    days = [today - timedelta(days=ago) for ago in reversed(range(TREND_DAYS))]
-    start, end = (datetime.combine(day, time(), UTC) for day in (days[0], today + timedelta(days=1)))
-    query = _trend_query(tutor_id, start, end, missing)
-    held = {row.day: row for row in await conn.execute(query)}
-    return tuple(_trend_day(day, held.get(day)) for day in days)
+async def _trend(
+    conn: AsyncConnection, tutor_id: str, now: datetime, zone: tzinfo, missing: Missing
+) -> tuple[TrendDay, ...]:
+    days = days_between(now - WINDOW, now, zone)
+    rows = await conn.execute(_trend_query(tutor_id, now - WINDOW, days, zone, missing))
+    held = {days[row.number - 1]: row for row in rows if row.number <= len(days)}
+    shown = days if days[-1] in held else days[:-1]
+    return tuple(_trend_day(day, held.get(day)) for day in shown)
 
 
-def _trend_query(tutor_id: str, start: datetime, end: datetime, missing: Missing) -> Select[Any]:
-    day = cast(dated(sessions), Date)
+def days_between(start: datetime, end: datetime, zone: tzinfo) -> list[date]:
+    """The days of the zone from that of `start` to the one after that of `end`: clients date loosely."""
+    first, last = start.astimezone(zone).date(), end.astimezone(zone).date() + timedelta(days=1)
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def _trend_query(tutor_id: str, since: datetime, days: Sequence[date], zone: tzinfo, missing: Missing) -> Select[Any]:
+    """The same sessions as the statistics'. `number` counts the days from 1.
+
+    When days begin is told by us, to the server as well: its own list of time zones may be another.
+    """
+    begins = [datetime.combine(day, time(), zone) for day in (*days, days[-1] + timedelta(days=1))]
+    number_of_day = func.width_bucket(dated(sessions), literal(begins, ARRAY(NaiveUtc)), type_=Integer)
     return (
         select(
-            day.label("day"),
+            number_of_day.label("number"),
             count_where(true()).label("sessions"),
             func.avg(sessions.c.overall_session_score).label("score"),
             func.avg(engagement()).label("engagement"),
@@ -296,10 +313,9 @@ def _trend_query(tutor_id: str, start: datetime, end: datetime, missing: Missing
         .where(
             sessions.c.tutor_id == tutor_id,
             sessions.c.status == status("completed"),
-            dated(sessions) >= literal(start, NaiveUtc),
-            dated(sessions) < literal(end, NaiveUtc),
+            dated(sessions) >= literal(since, NaiveUtc),
         )
-        .group_by(day)
+        .group_by("number")
     )
 
 

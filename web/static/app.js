@@ -27,6 +27,20 @@ function ago(seconds) {
   return `${count} ${unit}${count === 1 ? "" : "s"} ago`;
 }
 
+// The server writes times in this zone from the next page on, unless somebody chose another; so does it with this one
+// where it didn't know yet.
+function tellZone() {
+  const { timeZone: zone } = Intl.DateTimeFormat().resolvedOptions();
+  const told = `tutorwatch_zone=${zone}`;
+  const isKnown = () => document.cookie.split("; ").includes(told);
+  if (!zone || isKnown()) return;
+  document.cookie = `${told}; path=/; max-age=31536000; samesite=lax${location.protocol === "https:" ? "; secure" : ""}`;
+  const { zone: shown } = document.body.dataset;
+  if (shown && shown !== zone && isKnown()) location.reload();
+}
+
+tellZone();
+
 // The server's clock may differ from this one: times count from its own.
 let clockAheadMs = 0;
 
@@ -43,7 +57,7 @@ function countOn() {
 
 // What the header says about how true the page is
 
-let trueAt = new Date();
+let trueAt = status?.dataset.asOfText;
 let isSignedOut = false;
 
 let isWell = true;
@@ -64,8 +78,7 @@ function sayFresh() {
 
 function sayLost() {
   if (status?.querySelector("a")) return;
-  const time = trueAt.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  say(isSignedOut ? `Signed out, list as of ${time}` : `Reconnecting… list as of ${time}`, { isStale: true });
+  say(isSignedOut ? `Signed out, list as of ${trueAt}` : `Reconnecting… list as of ${trueAt}`, { isStale: true });
   if (isSignedOut) offerSignIn();
 }
 
@@ -139,9 +152,10 @@ function show(page) {
   if (isOwn) actedAt = 0;
   waiting.show(page, { isOwn });
   announce(page.title);
-  trueAt = new Date(refreshedAt);
-  isWell = page.getElementById("live")?.dataset.isWell !== "false";
-  setClock(page.getElementById("live")?.dataset.asOf);
+  const fresh = page.getElementById("live")?.dataset ?? {};
+  trueAt = fresh.asOfText ?? trueAt;
+  isWell = fresh.isWell !== "false";
+  setClock(fresh.asOf);
   countOn();
   return true;
 }

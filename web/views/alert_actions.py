@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,6 +14,7 @@ from web import queries
 from web.auth.audit import Action, Entry, actor_of, log, write
 from web.auth.identity import IDENTITY
 from web.http.inputs import Resolution
+from web.http.rendering import zone_of
 from web.keys import CONDITION, ENGINE
 from web.views.presentation import ago
 
@@ -82,7 +84,7 @@ async def _change(
         except life.UnknownAlertError:
             raise web.HTTPNotFound from None
         except life.AlreadyDoneError as error:
-            raise ConflictError(await _describe(conn, error, now)) from None
+            raise ConflictError(await _describe(conn, error, now, zone_of(request))) from None
         except life.AnotherOpenError as error:
             raise ConflictError(f"{error}; nothing was changed.") from None
         entry = Entry(action, user_id=tutor_id, object=f"alert {alert_id}", details=details)
@@ -90,8 +92,8 @@ async def _change(
     log(entry, actor)
 
 
-async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: datetime) -> str:
+async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: datetime, zone: ZoneInfo) -> str:
     names = await queries.names_of(conn, [done.by] if done.by else [])
     who = names.get(done.by or "", "Somebody")
-    when = f" {ago(done.at, now)}" if done.at else ""
+    when = f" {ago(zone, done.at, now)}" if done.at else ""
     return f"{who} {done.what} this alert{when}; nothing was changed."

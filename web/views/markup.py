@@ -1,9 +1,10 @@
 """The small pieces of HTML that lists repeat, as filters: calling a macro costs more than most of them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
 
@@ -11,7 +12,7 @@ from web.http.paths import path_part
 from web.queries.expressions import Cut
 from web.queries.sessions import SessionRow
 from web.views.labels import label
-from web.views.presentation import ago, amount, band, day, iso, moment
+from web.views.presentation import ago, amount, band, day, for_viewer, iso, moment
 
 _WHOLE = Markup(' <a class="whole" href="/texts/{}">Whole text</a>')
 
@@ -24,19 +25,19 @@ class HasCut(Protocol):
         """By field."""
 
 
-def when(instant: datetime, now: datetime) -> Markup:
+def when(zone: ZoneInfo, instant: datetime, now: datetime) -> Markup:
     """How long ago, which scripts count on."""
-    return _time(instant, f' title="{moment(instant)}" data-ago', ago(instant, now))
+    return _time(instant, f' title="{moment(zone, instant)}" data-ago', ago(zone, instant, now))
 
 
-def on_day(instant: datetime, now: datetime) -> Markup:
+def on_day(zone: ZoneInfo, instant: datetime, now: datetime) -> Markup:
     """The day of an instant."""
-    return _time(instant, f' title="{moment(instant)}"', day(instant, now))
+    return _time(instant, f' title="{moment(zone, instant)}"', day(zone, instant, now))
 
 
-def point_in_time(instant: datetime) -> Markup:
+def point_in_time(zone: ZoneInfo, instant: datetime) -> Markup:
     """An instant in full."""
-    return _time(instant, "", moment(instant))
+    return _time(instant, "", moment(zone, instant))
 
 
 def _html(text: str) -> Markup:
@@ -83,6 +84,13 @@ def whole(row: HasCut, field: str) -> Markup:
 
 
 _NOTHING = Markup("")
-FILTERS = {
-    each.__name__: each for each in (when, on_day, point_in_time, severity_badge, score, tutor_link, subject, whole)
+FILTERS: dict[str, Callable[..., Markup]] = {
+    "when": for_viewer(when),
+    "on_day": for_viewer(on_day),
+    "point_in_time": for_viewer(point_in_time),
+    "severity_badge": severity_badge,
+    "score": score,
+    "tutor_link": tutor_link,
+    "subject": subject,
+    "whole": whole,
 }

@@ -1,11 +1,12 @@
 """The pages: each handler reads what its page shows, and renders it."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from markupsafe import Markup
@@ -19,7 +20,7 @@ from web.auth.identity import IDENTITY
 from web.http.cursors import Parse, decode_cursor, encode_cursor, instant, words
 from web.http.inputs import LONGEST_ID, LONGEST_TEXT, FieldError, InvalidInputError
 from web.http.paths import id_in_path, path_part
-from web.http.rendering import AS_OF, flash_of, render, render_for_all
+from web.http.rendering import AS_OF, flash_of, render, render_for_all, zone_of
 from web.keys import CONDITION, ENGINE, SETTINGS, THRESHOLDS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_STATISTICS
@@ -40,12 +41,16 @@ DASHBOARD_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Dashboard:
-    """What is kept of the dashboard: its data, and the lists made of it that are the same for everybody."""
+    """What is kept of the dashboard: its data, and the lists made of it, the same for everybody in a time zone."""
 
     data: DashboardData
-    lists: Markup
+    now: datetime
+    lists: dict[ZoneInfo, Markup] = field(default_factory=dict)
+    """Those rendered so far, by zone."""
 
 
+MOST_ZONES = 24
+"""For how many time zones the lists are kept, as long as the data is."""
 DASHBOARDS: web.AppKey[Kept[Dashboard]] = web.AppKey("dashboards")
 
 SESSIONS_OF_AN_ALERT = 50
@@ -64,9 +69,7 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
         ranking = statistics.ranking if statistics else None
         async with reading(request) as conn:
             data = await queries.dashboard_data(conn, now, shown, ranking, missing=missing)
-        data = replace(data, as_of=request[AS_OF])
-        values = {"data": data, "now": now, "sessions_shown": shown}
-        return Dashboard(data, render_for_all("dashboard_lists.html", request.app, values))
+        return Dashboard(replace(data, as_of=request[AS_OF]), now)
 
     # Who has just acted sees what they did, whatever was announced by now.
     kept = await (read() if flash_of(request) else request.app[DASHBOARDS].get(shown, read))
@@ -78,8 +81,20 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
         critical_count=data.summary.total,
         statistics=statistics,
         data=data,
-        lists=kept.lists,
+        lists=_lists(request, kept, shown),
     )
+
+
+def _lists(request: web.Request, kept: Dashboard, shown: queries.SessionsShown) -> Markup:
+    """The lists in the viewer's zone, rendered by the first who asks; in rare zones by each."""
+    zone = zone_of(request)
+    if zone in kept.lists:
+        return kept.lists[zone]
+    values = {"data": kept.data, "now": kept.now, "sessions_shown": shown}
+    lists = render_for_all("dashboard_lists.html", request.app, zone, values)
+    if len(kept.lists) < MOST_ZONES:
+        kept.lists[zone] = lists
+    return lists
 
 
 async def alerts(request: web.Request) -> web.StreamResponse:
@@ -165,7 +180,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
     viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
         overview = await queries.tutor_overview(
-            conn, tutor_id, now, viewer=viewer, sessions_cursor=cursor, missing=missing
+            conn, tutor_id, now, viewer=viewer, zone=zone_of(request), sessions_cursor=cursor, missing=missing
         )
         if overview is None:
             raise web.HTTPNotFound

@@ -1,12 +1,14 @@
 """How values read on a page: instants, numbers and closed sets in words."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
+from zoneinfo import ZoneInfo
 
-from jinja2 import Environment
+from jinja2 import Environment, pass_context
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from database.platform import Missing
@@ -18,7 +20,11 @@ from web.http.paths import path_part
 from web.queries.evidence import EvidenceSession
 from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
+from web.time_zones import abbreviation, in_zone
 from web.views.labels import METRIC_LABELS, label
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 NOTHING = "\N{EN DASH}"
 """What stands where a number isn't known."""
@@ -41,17 +47,18 @@ class Trend:
 def register(environment: Environment) -> None:
     """Gives the templates their filters."""
     environment.filters.update(
-        ago=ago,
+        ago=for_viewer(ago),
         amount=amount,
         average=average,
         band=band,
         browser=browser,
-        day=day,
+        clock=for_viewer(clock),
+        day=for_viewer(day),
         metrics=metrics,
         in_short=in_short,
         iso=iso,
         label=label,
-        moment=moment,
+        moment=for_viewer(moment),
         path_part=path_part,
         percent=percent,
         plural=plural,
@@ -71,11 +78,20 @@ def register(environment: Environment) -> None:
     )
 
 
-def ago(instant: datetime, now: datetime) -> str:
+def for_viewer(function: Callable[Concatenate[ZoneInfo, P], T]) -> Callable[Concatenate[Context, P], T]:
+    """The function as a filter of templates, with the zone of whoever reads the page."""
+
+    def with_zone(context: Context, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return function(context["zone"], *args, **kwargs)
+
+    return pass_context(with_zone)
+
+
+def ago(zone: ZoneInfo, instant: datetime, now: datetime) -> str:
     """How long ago, as `app.js` counts it on: `12 seconds ago`; beyond 30 days and ahead of now, the day."""
     passed = now - instant
     if passed > _RELATIVE_FOR or passed < -timedelta(minutes=1):
-        return day(instant, now)
+        return day(zone, instant, now)
     if passed < _JUST_NOW:
         return "just now"
     seconds = int(passed.total_seconds())
@@ -83,16 +99,23 @@ def ago(instant: datetime, now: datetime) -> str:
     return f"{plural(seconds // size, unit)} ago"
 
 
-def day(instant: datetime | date, now: datetime) -> str:
-    """`18 Nov`, with the year where it isn't this one."""
-    text = f"{instant.day} {_MONTHS[instant.month - 1]}"
-    return text if instant.year == now.year else f"{text} {instant.year}"
+def day(zone: ZoneInfo, when: datetime | date, now: datetime) -> str:
+    """The day of an instant, or a day as it is: `18 Nov`, with the year where it isn't this one."""
+    local = in_zone(when, zone) if isinstance(when, datetime) else when
+    text = f"{local.day} {_MONTHS[local.month - 1]}"
+    return text if local.year == in_zone(now, zone).year else f"{text} {local.year}"
 
 
-def moment(instant: datetime) -> str:
-    """`18 Nov 2026, 14:02 UTC`."""
-    utc = instant.astimezone(UTC)
-    return f"{utc.day} {_MONTHS[utc.month - 1]} {utc.year}, {utc.hour:02}:{utc.minute:02} UTC"
+def moment(zone: ZoneInfo, instant: datetime) -> str:
+    """`18 Nov 2026, 14:02 CET`."""
+    local = in_zone(instant, zone)
+    return f"{local.day} {_MONTHS[local.month - 1]} {local.year}, {clock(zone, instant)}"
+
+
+def clock(zone: ZoneInfo, instant: datetime, *, seconds: bool = False) -> str:
+    """`14:02 CET`."""
+    local = in_zone(instant, zone)
+    return f"{local:%H:%M:%S} {abbreviation(local)}" if seconds else f"{local:%H:%M} {abbreviation(local)}"
 
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")

@@ -2,6 +2,7 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,6 +13,7 @@ from web.views.charts import chart
 from web.views.labels import label
 from web.views.presentation import ago, amount, average, day, moment, percent, score_trend, share_trend
 
+UTC_ZONE = ZoneInfo("UTC")
 NOTHING = "\N{EN DASH}"
 
 
@@ -32,12 +34,38 @@ NOTHING = "\N{EN DASH}"
     ],
 )
 def test_ago(passed: timedelta, expected: str) -> None:
-    assert ago(NOW - passed, NOW) == expected
+    assert ago(UTC_ZONE, NOW - passed, NOW) == expected
 
 
 def test_days_and_moments() -> None:
-    assert day(date(2026, 1, 2), NOW) == "2 Jan"
-    assert moment(datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == "2 Jan 2026, 03:04 UTC"
+    assert day(UTC_ZONE, date(2026, 1, 2), NOW) == "2 Jan"
+    assert moment(UTC_ZONE, datetime(2026, 1, 2, 3, 4, tzinfo=UTC)) == "2 Jan 2026, 03:04 UTC"
+
+
+@pytest.mark.parametrize(
+    ("zone", "instant", "expected"),
+    [
+        pytest.param("Europe/Berlin", (2026, 1, 2, 23, 4), "3 Jan 2026, 00:04 CET", id="tomorrow there"),
+        pytest.param("Europe/Berlin", (2026, 3, 29, 0, 59), "29 Mar 2026, 01:59 CET", id="before clocks go forward"),
+        pytest.param("Europe/Berlin", (2026, 3, 29, 1, 0), "29 Mar 2026, 03:00 CEST", id="after clocks went forward"),
+        pytest.param("Europe/Berlin", (2026, 10, 25, 0, 30), "25 Oct 2026, 02:30 CEST", id="half past two"),
+        pytest.param("Europe/Berlin", (2026, 10, 25, 1, 30), "25 Oct 2026, 02:30 CET", id="half past two again"),
+        pytest.param("Asia/Kathmandu", (2025, 12, 31, 18, 15), "1 Jan 2026, 00:00 UTC+5:45", id="next year there"),
+        pytest.param("America/Sao_Paulo", (2026, 1, 2, 2, 0), "1 Jan 2026, 23:00 UTC-3", id="yesterday there"),
+        pytest.param("America/Sao_Paulo", (1, 1, 1, 0, 0), "1 Jan 1, 00:00 UTC", id="before all clocks there"),
+        pytest.param("Pacific/Kiritimati", (9999, 12, 31, 12, 0), "31 Dec 9999, 12:00 UTC", id="after them"),
+    ],
+)
+def test_moments_are_those_of_the_zone(zone: str, instant: tuple[int, int, int, int, int], expected: str) -> None:
+    assert moment(ZoneInfo(zone), datetime(*instant, tzinfo=UTC)) == expected
+
+
+def test_whether_a_year_is_this_one_is_a_matter_of_the_zone() -> None:
+    new_year = datetime(2025, 12, 31, 23, 30, tzinfo=UTC)
+    now = datetime(2025, 12, 31, 23, 45, tzinfo=UTC)
+    assert day(ZoneInfo("Europe/Berlin"), new_year, now) == "1 Jan"
+    assert day(ZoneInfo("Europe/Berlin"), new_year - timedelta(hours=1), now) == "31 Dec 2025"
+    assert day(UTC_ZONE, new_year - timedelta(hours=1), now) == "31 Dec"
 
 
 def test_figures_round_half_up() -> None:

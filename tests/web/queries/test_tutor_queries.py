@@ -1,9 +1,11 @@
 """The list of tutors, one tutor, one session."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from uuid import uuid4
+from zoneinfo import ZoneInfo
 
+import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from rules.measures import Ratio
@@ -120,9 +122,45 @@ async def test_trend_has_a_gap_for_each_day_without_data(conn: AsyncConnection, 
     overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
     assert overview is not None
     trend = overview.trend
-    assert (len(trend), trend[-1].day) == (30, NOW.date())
-    assert [(day.sessions, day.score) for day in (trend[0], trend[-1])] == [(1, Decimal(6)), (2, Decimal("7.5"))]
-    assert all(day.score is None for day in trend[1:-1])
+    # From noon thirty days ago until noon: parts of 31 days.
+    assert (len(trend), trend[-1].day) == (31, NOW.date())
+    assert [(day.sessions, day.score) for day in (trend[1], trend[-1])] == [(1, Decimal(6)), (2, Decimal("7.5"))]
+    assert all(day.score is None for day in (trend[0], *trend[2:-1]))
+
+
+@pytest.mark.parametrize(
+    ("zone", "midnight", "hours"),
+    [
+        pytest.param("Europe/Berlin", datetime(2026, 3, 28, 23, tzinfo=UTC), 23, id="clocks go forward"),
+        pytest.param("Europe/Berlin", datetime(2026, 10, 24, 22, tzinfo=UTC), 25, id="clocks go back"),
+        pytest.param("Asia/Kathmandu", datetime(2026, 10, 24, 18, 15, tzinfo=UTC), 24, id="a quarter past"),
+        pytest.param("America/Sao_Paulo", datetime(2018, 11, 4, 3, tzinfo=UTC), 23, id="a day without a midnight"),
+    ],
+)
+async def test_days_of_the_trend_are_those_of_the_viewer(
+    conn: AsyncConnection, platform: Platform, zone: str, midnight: datetime, hours: int
+) -> None:
+    second, end = timedelta(seconds=1), midnight + timedelta(hours=hours)
+    for at in (midnight - second, midnight, end - second, end):
+        await platform.session("ann", at=at, score="8.0")
+    now = midnight + timedelta(days=4)
+    overview = await tutor_overview(conn, "ann", now, viewer=Viewer.ADMIN, zone=ZoneInfo(zone))
+    assert overview is not None
+    day = midnight.astimezone(ZoneInfo(zone)).date()
+    held = {each.day: each.sessions for each in overview.trend if each.sessions}
+    assert held == {day - timedelta(days=1): 1, day: 2, day + timedelta(days=1): 1}
+
+
+async def test_trend_and_statistics_are_of_the_same_sessions(conn: AsyncConnection, platform: Platform) -> None:
+    """Also those that a client dates a little later than now."""
+    a_minute = timedelta(minutes=1)
+    since = NOW - timedelta(days=30)
+    for at in (since - a_minute, since, since + a_minute, NOW - a_minute, NOW + timedelta(hours=20)):
+        await platform.session("ann", at=at, score="8.0")
+    overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN, zone=ZoneInfo("Asia/Kathmandu"))
+    assert overview is not None
+    assert (sum(day.sessions for day in overview.trend), overview.statistics.completed) == (4, 4)
+    assert overview.trend[-1].day == NOW.date() + timedelta(days=1)
 
 
 async def test_open_and_resolved_alerts_stand_apart(conn: AsyncConnection, platform: Platform) -> None:

@@ -15,6 +15,7 @@ from web.auth.store.accounts import (
     replace_password,
     set_password_by_link,
     store_password,
+    store_time_zone,
     user_of_link,
 )
 from web.auth.store.audit import insert_entry, is_on_record
@@ -86,6 +87,7 @@ __all__ = [
     "sign_in_by_password",
     "sign_in_from_provider",
     "store_password",
+    "store_time_zone",
     "touch_sign_in",
     "touch_token",
     "user_of_link",

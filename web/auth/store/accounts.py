@@ -9,7 +9,7 @@ from sqlalchemy import collate, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import credentials, identities, sign_in_links, users
+from database.tables import credentials, identities, preferences, sign_in_links, users
 from web.auth.identity import Scope
 from web.auth.passwords import NewPassword
 from web.queries.expressions import LONGEST_LINE
@@ -27,6 +27,8 @@ class Account:
     role: str
     email: str = ""
     """Where it was asked for."""
+    time_zone: str | None = None
+    """The name of the one that they chose; asked for with every request."""
 
 
 class LinkPurpose(StrEnum):
@@ -53,6 +55,9 @@ OWN = func.tutorwatch
 NAME = func.left(users.c.name, LONGEST_LINE + 1).label("name")
 """Of a name, what pages show, and one character more: it tells whether any is left (see web/queries/expressions.py)."""
 
+WITH_PREFERENCES = users.outerjoin(preferences, preferences.c.user_id == users.c.id)
+"""Users with what they chose for themselves."""
+
 _TO_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)
 
 
@@ -66,13 +71,13 @@ async def find_account(conn: AsyncConnection, email: str) -> Account | None:
 
     Of ASCII letters only: by Unicode's rules U+212A (the sign for kelvin) is a k, and somebody else's address this one.
     """
-    query = select(users.c.id, NAME, users.c.role, users.c.email)
+    query = select(users.c.id, NAME, users.c.role, users.c.email, preferences.c.time_zone).select_from(WITH_PREFERENCES)
     # The platform's own unique index finds an address as it is; only one in another case is looked for in all of them.
     found = list(await conn.execute(query.where(users.c.email == email)))
     if not found:
         folded = func.lower(collate(users.c.email, "C"))
         found = list(await conn.execute(query.where(folded == folded_email(email)).limit(2)))
-    return Account(found[0].id, found[0].name, found[0].role, found[0].email) if len(found) == 1 else None
+    return Account(*found[0]) if len(found) == 1 else None
 
 
 async def load_account(conn: AsyncConnection, user_id: str) -> Account | None:
@@ -155,4 +160,16 @@ async def insert_link(
         insert(sign_in_links).values(
             token_hash=token_hash, user_id=user_id, expires_at=now + valid_for, purpose=purpose.value
         )
+    )
+
+
+async def store_time_zone(conn: AsyncConnection, user_id: str, time_zone: str | None) -> None:
+    """Keeps the zone that somebody chose; None: they choose none any more."""
+    if time_zone is None:
+        await conn.execute(delete(preferences).where(preferences.c.user_id == user_id))
+        return
+    await conn.execute(
+        upsert(preferences)
+        .values(user_id=user_id, time_zone=time_zone)
+        .on_conflict_do_update(index_elements=[preferences.c.user_id], set_={"time_zone": time_zone})
     )

@@ -8,8 +8,8 @@ from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import known_browsers, sign_in_links, sign_ins, users
-from web.auth.store.accounts import NAME, OWN, SEEN_EVERY, Account, KnownUse
+from database.tables import known_browsers, preferences, sign_in_links, sign_ins, users
+from web.auth.store.accounts import NAME, OWN, SEEN_EVERY, WITH_PREFERENCES, Account, KnownUse
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +43,14 @@ class Lifetime:
 
 _NOW = func.clock_timestamp()
 _FIND_SIGN_IN = (
-    select(users.c.id, NAME, users.c.role, sign_ins.c.seen_at < _NOW - bindparam("seen_every", type_=Interval))
-    .join_from(sign_ins, users, users.c.id == sign_ins.c.user_id)
+    select(
+        users.c.id,
+        NAME,
+        users.c.role,
+        preferences.c.time_zone,
+        (sign_ins.c.seen_at < _NOW - bindparam("seen_every", type_=Interval)).label("is_stale"),
+    )
+    .select_from(WITH_PREFERENCES.join(sign_ins, sign_ins.c.user_id == users.c.id))
     .where(
         sign_ins.c.token_hash == bindparam("token_hash"),
         sign_ins.c.seen_at > _NOW - bindparam("idle", type_=Interval),
@@ -59,7 +65,9 @@ async def find_sign_in(conn: AsyncConnection, token_hash: bytes, lifetime: Lifet
     values = {"token_hash": token_hash, "idle": lifetime.idle, "absolute": lifetime.absolute}
     values["seen_every"] = min(SEEN_EVERY, lifetime.idle / 10)
     row = (await conn.execute(_FIND_SIGN_IN, values)).one_or_none()
-    return KnownUse(Account(row[0], row[1], row[2]), row[3]) if row else None
+    if row is None:
+        return None
+    return KnownUse(Account(row.id, row.name, row.role, time_zone=row.time_zone), row.is_stale)
 
 
 async def touch_sign_in(conn: AsyncConnection, token_hash: bytes) -> None:

@@ -16,7 +16,7 @@ from database.one_line import one_line
 from web import queries
 from web.auth.audit import Action, Entry, note
 from web.http.cursors import encode_cursor
-from web.http.rendering import render
+from web.http.rendering import render, zone_of
 from web.keys import ENGINE
 from web.queries import AuditRow
 from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
@@ -39,7 +39,7 @@ AUDIT = Operation("listAuditTrail", "Who did what, newest first", AuditTrail, qu
 
 async def show(request: web.Request) -> web.StreamResponse:
     """`GET /audit`: who did what, filtered and paged."""
-    asked = parse_audit_request(request.query)
+    asked = parse_audit_request(request.query, zone_of(request))
     async with request.app[ENGINE].begin() as conn:
         page = await queries.audit_page(conn, asked.filter, asked.cursor, limit=asked.limit)
         critical_count = await queries.critical_count(conn)
@@ -70,7 +70,7 @@ async def as_json(request: web.Request) -> web.StreamResponse:
 
 async def export(request: web.Request) -> web.StreamResponse:
     """`GET /audit.csv`: all entries that pass the filter, sent some at a time. That it was asked for is on record."""
-    wanted = parse_audit_filter(request.query)
+    wanted = parse_audit_filter(request.query, zone_of(request))
     name = f"tutorwatch-audit-{datetime.now(UTC):%Y-%m-%d}.csv"
     response = web.StreamResponse(headers={"Content-Disposition": f'attachment; filename="{name}"'})
     response.content_type, response.charset = "text/csv", "utf-8"

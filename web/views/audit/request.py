@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, tzinfo
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -62,20 +62,20 @@ class AuditQuery(AuditFilterQuery):
     limit: int = Field(DEFAULT_PAGE_SIZE, ge=1, le=LARGEST_PAGE_SIZE)
 
 
-def parse_audit_request(query: Mapping[str, str]) -> AuditRequest:
-    """What a query string asks for; a filter that is given empty (`?person=`) is none.
+def parse_audit_request(query: Mapping[str, str], zone: tzinfo = UTC) -> AuditRequest:
+    """What a query string asks for, its days in the zone; a filter that is given empty (`?person=`) is none.
 
     Raises InvalidInputError for unknown filters and values, and for a cursor of another query.
     """
     asked = parse_input(AuditQuery, without_empty(query))
-    wanted = _to_filter(asked)
+    wanted = _to_filter(asked, zone)
     cursor = decode_cursor(asked.cursor, wanted.parts, instant, _entry_id) if asked.cursor else None
     return AuditRequest(wanted, cursor, asked.limit)
 
 
-def parse_audit_filter(query: Mapping[str, str]) -> AuditFilter:
+def parse_audit_filter(query: Mapping[str, str], zone: tzinfo) -> AuditFilter:
     """The filters in a query string that knows no pages. Raises InvalidInputError."""
-    return _to_filter(parse_input(AuditFilterQuery, without_empty(query)))
+    return _to_filter(parse_input(AuditFilterQuery, without_empty(query)), zone)
 
 
 def _entry_id(text: str) -> int:
@@ -85,6 +85,6 @@ def _entry_id(text: str) -> int:
     return entry_id
 
 
-def _to_filter(asked: AuditFilterQuery) -> AuditFilter:
+def _to_filter(asked: AuditFilterQuery, zone: tzinfo) -> AuditFilter:
     person = (asked.person or "").strip() or None
-    return AuditFilter(person, asked.action, asked.outcome, asked.first_day, asked.last_day)
+    return AuditFilter(person, asked.action, asked.outcome, asked.first_day, asked.last_day, zone)

@@ -49,6 +49,7 @@ class Feature(StrEnum):
     FEEDBACK = "students' ratings and feedback"
     SUBJECTS = "subjects of sessions"
     MEMBER_SINCE = "dates since when tutors are members"
+    PREFERRED_NAME = "names that people prefer to be called by"
     SESSION_PAGE = "full details on a session's page"
 
 
@@ -85,7 +86,14 @@ _TEXT, _INSTANT, _NUMBER = Need(Kind.TEXT), Need(Kind.INSTANT), Need(Kind.NUMBER
 _WHOLE, _BOOLEAN, _UUID = Need(Kind.WHOLE), Need(Kind.BOOLEAN), Need(Kind.UUID)
 
 NEEDED: Mapping[str, Mapping[str, Need]] = {
-    "users": {"id": _TEXT, "email": _TEXT, "name": _TEXT, "role": _labels("admin", "tutor"), "created_at": _INSTANT},
+    "users": {
+        "id": _TEXT,
+        "email": _TEXT,
+        "name": _TEXT,
+        "preferred_name": Need(Kind.TEXT, feature=Feature.PREFERRED_NAME),
+        "role": _labels("admin", "tutor"),
+        "created_at": _INSTANT,
+    },
     "tutors": {"user_id": _TEXT, "member_since": Need(Kind.DATE, feature=Feature.MEMBER_SINCE)},
     "sessions": {
         "id": _UUID,

@@ -123,6 +123,7 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
 """By service and object."""
 
 OPTIONAL: Mapping[str, Privileges] = {
+    "public.users": {"SELECT": "preferred_name"},
     "public.tutors": {"SELECT": "member_since"},
     "public.subjects": _READ,
     "public.session_screen_metrics": _READ,

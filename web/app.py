@@ -21,6 +21,7 @@ from web.http.responses import complete, keep_cookies
 from web.http.static_files import StaticFiles
 from web.keys import DATABASE_URL, ENGINE, PASSWORDS, SETTINGS, STATEMENTS, THRESHOLDS, VERSION
 from web.live.condition import condition_context
+from web.live.directory import DIRECTORY, Directory
 from web.live.hub import HUB, close_streams, hub_context
 from web.live.kept import Kept
 from web.live.platform_statistics import statistics_context
@@ -44,7 +45,7 @@ def create_app(database_url: str, settings: WebSettings, thresholds: Thresholds,
     )
     app[DATABASE_URL], app[SETTINGS], app[THRESHOLDS], app[VERSION] = database_url, settings, thresholds, version
     app[HTTP_METRICS], app[PASSWORDS] = HttpMetrics(), Passwords()
-    app[OUTAGE] = Outage()
+    app[OUTAGE], app[DIRECTORY] = Outage(), Directory()
     app[LATELY_NOTED] = LatelyNoted()
     static = StaticFiles()
     add_routes(app)

@@ -20,7 +20,7 @@ from web.auth.openid import flow
 from web.auth.openid.provider import CALLBACK
 from web.keys import VERSION
 from web.live import streams
-from web.views import actions, operations, pages, texts
+from web.views import actions, operations, pages, texts, tutors
 from web.views.api import endpoints as api
 from web.views.api.openapi import Described, Operation, document
 from web.views.audit import pages as audit_pages
@@ -58,7 +58,7 @@ ROUTES = [
     Route("GET", "/", pages.dashboard),
     Route("GET", "/alerts", pages.alerts),
     Route("GET", f"/alerts/{ALERT}", pages.alert),
-    Route("GET", "/tutors", pages.tutors),
+    Route("GET", "/tutors", tutors.tutors),
     Route("GET", "/tutors/{id}", pages.tutor, _for_the_tutor(tutor_in_path)),
     Route("GET", "/sessions/{id}", pages.session, _for_the_tutor(tutor_of_session)),
     Route("GET", "/system", pages.system),

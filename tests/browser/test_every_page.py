@@ -66,6 +66,8 @@ async def a_full_platform(platform: Platform) -> Sequence[str]:
         "/alerts?status=resolved&tutor=nobody",
         "/tutors",
         "/tutors?name=nobody",
+        "/tutors?filter=attention&sort=-alerts",
+        "/tutors?filter=best",
         "/tutors/latin",
         "/tutors/bob",
         "/tutors/markup",

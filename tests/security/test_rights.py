@@ -66,7 +66,7 @@ EXPECTED = {
         READS,
     ),
     "public.tutors": May("SELECT (user_id)", "SELECT (member_since, user_id)"),
-    "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, role)"),
+    "public.users": May("SELECT (id, name, role)", "SELECT (email, id, name, preferred_name, role)"),
     "tutorwatch.alembic_version": May(READS, READS),
     "tutorwatch.alert_attention": May(f"SELECT, DELETE, {ATTENDS}", f"SELECT, {ATTENDS}"),
     "tutorwatch.alert_evidence": May(WRITES, READS),
@@ -465,6 +465,7 @@ ABSENT = [
     "DROP TABLE subjects CASCADE",
     "ALTER TABLE sessions DROP subject_id",
     "ALTER TABLE tutors DROP member_since",
+    "ALTER TABLE users DROP preferred_name",
     "ALTER TABLE sessions DROP ai_summary",
 ]
 

@@ -55,6 +55,11 @@ WITHOUT = [
         id="no date of membership",
     ),
     pytest.param(
+        "ALTER TABLE users DROP preferred_name",
+        "column users.preferred_name is missing (text): people are shown by their official names.",
+        id="no preferred names",
+    ),
+    pytest.param(
         "ALTER TABLE sessions DROP scheduled_duration, DROP actual_duration, DROP technical_issues, DROP ai_summary,"
         " DROP technical_issues_description, DROP homework_assigned, DROP follow_up_booked",
         "column sessions.scheduled_duration is missing (a whole number), ",

@@ -7,11 +7,14 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import urlencode
 from uuid import UUID
 
-from web.http.inputs import FieldError, InvalidInputError
+from aiohttp import web
+
+from web.http.inputs import FieldError, InvalidInputError, left_out
 from web.http.paths import may_be_stored
-from web.queries.paging import Cursor
+from web.queries.paging import Cursor, Page
 
 _BACKWARDS = "backwards"
 
@@ -43,6 +46,34 @@ def decode_cursor(text: str, bound_to: Sequence[str | None], *parts: Parse) -> C
     if fingerprint != _fingerprint(bound_to):
         raise InvalidInputError([FieldError("cursor", "belongs to a list with other filters")])
     return Cursor(at, is_backwards)
+
+
+def page_cursor(text: str | None, bound_to: Sequence[str | None], said: list[str], *parts: Parse) -> Cursor[Any] | None:
+    """The cursor that the page begins after, or ends before; what can't be used is `said` to be left out."""
+    if not text:
+        return None
+    try:
+        return decode_cursor(text, bound_to, *parts)
+    except InvalidInputError:
+        said.append(left_out("cursor", text))
+        return None
+
+
+def page_urls(request: web.Request, page: Page[Any, Any], bound_to: Sequence[str | None]) -> dict[str, str | None]:
+    """Where the list's first page is, and those before and after this one."""
+    return {
+        "first_url": _url(request, cursor=None),
+        "previous_url": _url(request, cursor=encode_cursor(page.previous, bound_to)) if page.previous else None,
+        "next_url": _url(request, cursor=encode_cursor(page.next, bound_to)) if page.next else None,
+    }
+
+
+def _url(request: web.Request, **changed: str | None) -> str:
+    """This page's URL with some parameters changed; None takes one out."""
+    query = {name: value for name, value in request.query.items() if value} | changed
+    kept = {name: value for name, value in query.items() if value is not None}
+    path = request.rel_url.raw_path
+    return f"{path}?{urlencode(kept)}" if kept else path
 
 
 def instant(text: str) -> datetime:

@@ -12,6 +12,8 @@ from web.time_zones import known_zone
 
 DEFAULT_PAGE_SIZE = 50
 LARGEST_PAGE_SIZE = 200
+LONGEST_QUOTED = 60
+"""Characters of what was sent that a message repeats."""
 LONGEST_ID = 128
 """Characters of `users.id`."""
 LONGEST_TEXT = 10_000
@@ -146,6 +148,32 @@ def parse_input(model: type[AnyInput], values: Mapping[str, Any]) -> AnyInput:
         return model.model_validate(dict(values))
     except ValidationError as error:
         raise InvalidInputError([_field_error(dict(problem)) for problem in error.errors()]) from None
+
+
+def parse_page_query(model: type[AnyInput], query: Mapping[str, str]) -> tuple[AnyInput, list[str]]:
+    """The validated values of a page's query string, and a sentence about each that was left out.
+
+    What is unknown here is ignored, since links pass through programs that add to them; a known one with a value that
+    can't be used is left out, and the page says so. Programs, which get no sentence, use `parse_input`.
+    """
+    names = {field.alias or name for name, field in model.model_fields.items()}
+    values = {name: value for name, value in without_empty(query).items() if name in names}
+    try:
+        return parse_input(model, values), []
+    except InvalidInputError as error:
+        wrong = {each.field for each in error.errors}
+    kept = {name: value for name, value in values.items() if name not in wrong}
+    return parse_input(model, kept), [left_out(name, values[name]) for name in values if name in wrong]
+
+
+def left_out(field: str, value: str) -> str:
+    """What a page says of a parameter in its address that it can't use."""
+    if field == "cursor":
+        return "That part of the list can't be found any more. This is its beginning."
+    shown = value if len(value) <= LONGEST_QUOTED else value[:LONGEST_QUOTED] + "\N{HORIZONTAL ELLIPSIS}"
+    shown = "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in shown)
+    name = field.replace("_", " ").capitalize()
+    return f"{name}: \N{LEFT DOUBLE QUOTATION MARK}{shown}\N{RIGHT DOUBLE QUOTATION MARK} isn't known and was left out."
 
 
 def without_empty(query: Mapping[str, str]) -> dict[str, str]:

@@ -9,6 +9,7 @@ import aiohttp_jinja2
 from aiohttp import web
 from markupsafe import Markup
 
+from rules.life import Outcome
 from web.auth.cookies import FORM, form_token, new_token, read_cookie, read_flash
 from web.auth.identity import IDENTITY
 from web.keys import CONDITION, SETTINGS, VERSION
@@ -35,6 +36,12 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "follows_browser": _follows_browser(request),
     }
     return aiohttp_jinja2.get_env(request.app).get_template(template).render({**context, **values})
+
+
+def render_page(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
+    """The page as it is at this moment."""
+    page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
+    return web.Response(text=render(template, request, page | values), content_type="text/html")
 
 
 def render_for_all(template: str, app: web.Application, zone: ZoneInfo, values: Mapping[str, Any]) -> Markup:

@@ -32,8 +32,7 @@ PATIENCE_SECONDS = 1.0
 class KeptStatistics:
     """What is costly to read: it covers sixty days of everybody's sessions. `took` is how long that was."""
 
-    statistics: queries.PlatformStatistics
-    ranking: queries.Ranking
+    known: queries.KnownOfTutors
     read_at: datetime
     took: timedelta
 
@@ -80,9 +79,11 @@ class StatisticsKeeper:
         async with self._reads.connect() as source:
             conn = source.conn
             await queries.allow_for_long_reading(conn)
-            statistics = await queries.platform_statistics(conn, now, self._thresholds)
-            ranking = queries.rank(await queries.tutor_averages(conn, now))
-        return KeptStatistics(statistics, ranking, now, timedelta(seconds=time.monotonic() - started))
+            months = await queries.tutor_months(conn, now)
+        took = timedelta(seconds=time.monotonic() - started)
+        statistics = queries.platform_statistics(months, self._thresholds)
+        known = queries.KnownOfTutors(months.recent, statistics, queries.rank(months.recent))
+        return KeptStatistics(known, now, took)
 
     def _note(self, reading: asyncio.Task[KeptStatistics]) -> None:
         self._reading = None

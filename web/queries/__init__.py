@@ -35,9 +35,10 @@ from web.queries.evidence import (
 )
 from web.queries.platform import (
     PlatformStatistics,
+    TutorMonth,
     allow_for_long_reading,
     platform_statistics,
-    tutor_averages,
+    tutor_months,
 )
 from web.queries.sessions import (
     SessionDetails,
@@ -53,7 +54,15 @@ from web.queries.sessions import (
 from web.queries.system import ListenerTotals, SystemState, listener_totals, system_state
 from web.queries.texts import tutor_of_text
 from web.queries.tutor import TutorOverview, coaching_notes_of, tutor_name, tutor_overview
-from web.queries.tutors import TutorPosition, TutorsPage, tutors_page
+from web.queries.tutors import (
+    KnownOfTutors,
+    TutorEntry,
+    TutorFilter,
+    TutorSort,
+    TutorsWanted,
+    every_tutor_by_name,
+    tutor_facts,
+)
 
 __all__ = [
     "AlertRow",
@@ -68,6 +77,7 @@ __all__ = [
     "EvidenceSession",
     "HistoryEntry",
     "InsightRow",
+    "KnownOfTutors",
     "ListenerTotals",
     "PlatformStatistics",
     "Ranking",
@@ -78,9 +88,12 @@ __all__ = [
     "SessionsPage",
     "SessionsShown",
     "SystemState",
+    "TutorEntry",
+    "TutorFilter",
+    "TutorMonth",
     "TutorOverview",
-    "TutorPosition",
-    "TutorsPage",
+    "TutorSort",
+    "TutorsWanted",
     "alert_by_id",
     "alerts_page",
     "alerts_resting_on",
@@ -91,6 +104,7 @@ __all__ = [
     "critical_count",
     "critical_summary",
     "dashboard_data",
+    "every_tutor_by_name",
     "evidence_of",
     "history_of",
     "insights_of",
@@ -104,10 +118,10 @@ __all__ = [
     "session_details",
     "sessions_of",
     "system_state",
-    "tutor_averages",
+    "tutor_facts",
+    "tutor_months",
     "tutor_name",
     "tutor_of_session",
     "tutor_of_text",
     "tutor_overview",
-    "tutors_page",
 ]

@@ -49,11 +49,12 @@ class AlertFilter:
     type: str | None = None
     tutor: str | None = None
     """A part of the tutor's name, as typed; case doesn't matter."""
+    tutor_id: str | None = None
 
     @property
     def parts(self) -> list[str | None]:
         """The filter in texts, in an order of its own."""
-        return [self.status, self.severity, self.type, self.tutor]
+        return [self.status, self.severity, self.type, self.tutor, self.tutor_id]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,12 @@ async def count_alerts(conn: AsyncConnection, wanted: AlertFilter) -> AlertsCoun
     return AlertsCount(min(found, MOST_COUNTED), is_more=found > MOST_COUNTED)
 
 
+async def tutors_with_alerts(conn: AsyncConnection, wanted: AlertFilter) -> frozenset[str]:
+    """The ids of those who have an alert that passes the filter."""
+    query = select(alerts.c.tutor_id).where(*_conditions(wanted)).distinct()
+    return frozenset((await conn.scalars(query)).all())
+
+
 async def open_alerts_of(conn: AsyncConnection, tutor_id: str, *, viewer: Viewer, limit: int) -> tuple[AlertRow, ...]:
     """A tutor's alerts that aren't resolved: critical first, then newest."""
     query = (
@@ -290,6 +297,8 @@ def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
         conditions.append(alerts.c.severity == wanted.severity)
     if wanted.type:
         conditions.append(alerts.c.alert_type == wanted.type)
+    if wanted.tutor_id:
+        conditions.append(alerts.c.tutor_id == wanted.tutor_id)
     if wanted.tutor:
         conditions.append(_is_of_tutor_named(wanted.tutor, is_of_few=wanted.status in _NOT_RESOLVED))
     return conditions

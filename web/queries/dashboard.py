@@ -1,6 +1,7 @@
 """Reads what the dashboard shows: critical alerts, who stands out, and recent sessions."""
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -13,9 +14,11 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import alerts, users
 from rules.measures import Ratio
+from rules.tutors import every_tutor
 from web.queries.alerts import CriticalSummary, critical_summary
 from web.queries.evidence import Evidence, evidence_of
 from web.queries.expressions import LONGEST_LINE, count_where, cut
+from web.queries.platform import TutorMonth
 from web.queries.sessions import FLAGGED_BELOW, SessionRow, SessionsShown, recent_sessions
 
 EVIDENCE_SESSIONS = 3
@@ -54,18 +57,27 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Ranking:
-    """What the averages alone say: who is on top, best first, and who is under 6.5."""
+    """What the averages alone say: who may be on top, best first, and who is under 6.5."""
 
     averages: Mapping[str, Ratio]
-    top: tuple[str, ...]
+    best: tuple[str, ...]
     low: frozenset[str]
+
+    def needing_attention(self, counts: Mapping[str, AlertCounts]) -> AbstractSet[str]:
+        """The tutors who have open alerts, as counted, or an average under 6.5."""
+        return self.low | counts.keys()
+
+    def top(self, counts: Mapping[str, AlertCounts]) -> Sequence[str]:
+        """The top performers, best first: nobody with an open alert is one."""
+        return [tutor_id for tutor_id in self.best if tutor_id not in counts]
 
 
 @dataclass(frozen=True, slots=True)
 class Scoreboard:
-    """Who stands out; `attention_count` says how many tutors need attention, shown or not."""
+    """Who stands out; the counts say how many tutors there are of either kind, shown or not."""
 
     top: tuple[Standing, ...]
+    top_count: int
     attention: tuple[Standing, ...]
     attention_count: int
 
@@ -108,11 +120,14 @@ async def dashboard_data(
 
 
 async def open_alert_counts(conn: AsyncConnection, tutor_ids: Sequence[str] | None = None) -> Mapping[str, AlertCounts]:
-    """How many open alerts tutors have; tutors without any are absent. Of all tutors, or of these."""
+    """How many open alerts tutors have; tutors without any are absent. Of all tutors, or of these.
+
+    Alerts of people who aren't tutors any more count for nobody.
+    """
     query = select(
         alerts.c.tutor_id,
         *(count_where(alerts.c.severity == severity).label(severity) for severity in ("critical", "warning", "info")),
-    ).where(~alerts.c.resolved)
+    ).where(~alerts.c.resolved, alerts.c.tutor_id.in_(every_tutor()))
     if tutor_ids is not None:
         query = query.where(alerts.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))
     rows = await conn.execute(query.group_by(alerts.c.tutor_id))
@@ -133,26 +148,24 @@ async def names_of(conn: AsyncConnection, user_ids: Sequence[str]) -> Mapping[st
     return {row.id: row.name for row in await conn.execute(query)}
 
 
-def rank(averages: Mapping[str, Ratio]) -> Ranking:
-    """Ranks the tutors by their averages: the best of them (none under 6.5), and all who are under 6.5."""
-    best = nsmallest(
-        SCOREBOARD_LENGTH,
-        (
-            (-average.total / average.count, -average.count, tutor_id)
-            for tutor_id, average in averages.items()
-            if average.count >= TOP_LEAST_SESSIONS and not average.below(FLAGGED_BELOW)
-        ),
+def rank(months: Mapping[str, TutorMonth]) -> Ranking:
+    """Ranks the tutors by their averages: who may be a top performer (nobody under 6.5), and all who are under 6.5."""
+    averages = {tutor_id: month.score for tutor_id, month in months.items() if month.score.count}
+    best = sorted(
+        (-average.total / average.count, -average.count, tutor_id)
+        for tutor_id, average in averages.items()
+        if average.count >= TOP_LEAST_SESSIONS and not average.below(FLAGGED_BELOW)
     )
     low = frozenset(tutor_id for tutor_id, average in averages.items() if average.below(FLAGGED_BELOW))
     return Ranking(averages, tuple(tutor_id for _, _, tutor_id in best), low)
 
 
 def scoreboard(ranking: Ranking, counts: Mapping[str, AlertCounts]) -> Scoreboard:
-    """The best averages, and who has open alerts or an average under 6.5.
+    """The best averages of those without an open alert, and who has open alerts or an average under 6.5.
 
     Those who need attention come with critical alerts first, then the lowest score, then those without one.
     """
-    needing = ranking.low | counts.keys()
+    top, needing = ranking.top(counts), ranking.needing_attention(counts)
 
     def order(tutor_id: str) -> tuple[bool, bool, Decimal, str]:
         average = ranking.averages.get(tutor_id)
@@ -160,7 +173,8 @@ def scoreboard(ranking: Ranking, counts: Mapping[str, AlertCounts]) -> Scoreboar
         return (counts.get(tutor_id, NO_ALERTS).critical == 0, average is None, value, tutor_id)
 
     return Scoreboard(
-        top=tuple(_standing(tutor_id, ranking, counts) for tutor_id in ranking.top),
+        top=tuple(_standing(tutor_id, ranking, counts) for tutor_id in top[:SCOREBOARD_LENGTH]),
+        top_count=len(top),
         attention=tuple(
             _standing(tutor_id, ranking, counts) for tutor_id in nsmallest(SCOREBOARD_LENGTH, needing, key=order)
         ),

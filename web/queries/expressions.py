@@ -14,6 +14,7 @@ from sqlalchemy import (
     Numeric,
     Text,
     TypeDecorator,
+    and_,
     case,
     cast,
     func,
@@ -23,7 +24,7 @@ from sqlalchemy import (
 
 from database.column_types import NaiveUtc
 from database.platform import Missing
-from database.tables import feedback, sessions, subjects
+from database.tables import feedback, sessions, subjects, users
 
 LONGEST_LINE = 300
 """Characters of a name, a title or a subject; the platform's columns hold 255."""
@@ -65,6 +66,15 @@ def cut(text: ColumnElement[Any], most: int) -> ColumnElement[str]:
 def marked(text: str, most: int = LONGEST_LINE) -> str:
     """The text; of a longer one its beginning, as `Cut`."""
     return text if len(text) <= most else Cut(text[:most] + CUT_MARK)
+
+
+def shown_name(person: FromClause, missing: Missing) -> ColumnElement[str]:
+    """What people call somebody with what they are called officially, `Sally (Sarah Chen)`; mostly that is one name."""
+    name, preferred = person.c.name, func.trim(person.c.preferred_name, type_=Text)
+    if not is_there(users.c.preferred_name, missing):
+        return cut(name, LONGEST_LINE)
+    differs = and_(preferred != "", preferred != name)
+    return cut(case((differs, preferred + " (" + name + ")"), else_=name), LONGEST_LINE)
 
 
 def if_there(column: Column[Any], missing: Missing) -> ColumnElement[Any]:

@@ -1,13 +1,14 @@
-"""Reads the platform's statistics of the last 30 days, and each tutor's average."""
+"""Reads every tutor's statistics of the last 30 days, and makes the platform's of them."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
 from typing import Any
 
-from sqlalchemy import CTE, ColumnElement, Integer, Row, Select, and_, bindparam, func, literal, or_, select, text, true
+from sqlalchemy import CTE, ColumnElement, Select, and_, bindparam, func, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.column_types import NaiveUtc
@@ -22,6 +23,9 @@ WINDOW = timedelta(days=30)
 """The statistics and the scoreboard are about the last 30 days (specification, "Dashboard")."""
 READING_SECONDS = 20
 """How long reading may take: nobody waits for it, so as long as any statement of ours outside a page."""
+NOTHING_MEASURED = Ratio()
+ROWS_AT_ONCE = 500
+"""After so many tutors other requests have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,36 +37,93 @@ class Compared:
 
 
 @dataclass(frozen=True, slots=True)
+class TutorMonth:
+    """A tutor's statistics of 30 days: what every number about the platform, and every list behind one, is made of."""
+
+    score: Ratio = NOTHING_MEASURED
+    conversion: Ratio = NOTHING_MEASURED
+    """How many of the students whose first session was held came back."""
+    completed: int = 0
+    no_shows: int = 0
+    """Sessions that the tutor missed."""
+    missed: int = 0
+    """Sessions that the tutor or the student missed."""
+    reschedules: int = 0
+    """Sessions that the tutor moved."""
+
+    @property
+    def due(self) -> int:
+        """Sessions that were held or missed: what the no-show rate is of."""
+        return self.completed + self.missed
+
+
+NO_SESSIONS = TutorMonth()
+
+
+@dataclass(frozen=True, slots=True)
+class Months:
+    """All tutors' statistics by their ids: of the last 30 days, and of the 30 before. Who had no session is absent."""
+
+    recent: Mapping[str, TutorMonth]
+    earlier: Mapping[str, TutorMonth]
+
+
+@dataclass(frozen=True, slots=True)
+class ChurnRisk:
+    """Who is at churn risk: from so many no-shows on, or from so many reschedules on, in 30 days."""
+
+    no_shows: int
+    reschedules: int
+
+    def among(self, months: Mapping[str, TutorMonth]) -> frozenset[str]:
+        """The ids of the tutors at risk."""
+        return frozenset(
+            tutor_id
+            for tutor_id, month in months.items()
+            if month.no_shows >= self.no_shows or month.reschedules >= self.reschedules
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class PlatformStatistics:
-    """The platform's statistics. `churn_risk` counts tutors: in the last 30 days, and in the 30 before."""
+    """The platform's statistics; `at_risk` has tutors at churn risk, `at_risk_earlier` says how many were before."""
 
     score: Compared
     conversion: Compared
     no_shows: Compared
-    churn_risk: int
-    churn_risk_earlier: int
-    risky_no_shows: int
-    risky_reschedules: int
-    """From so many on, of either kind in 30 days, a tutor is at risk."""
+    risk: ChurnRisk
+    at_risk: frozenset[str]
+    at_risk_earlier: int
+
+    @property
+    def churn_risk(self) -> int:
+        """How many tutors are at churn risk."""
+        return len(self.at_risk)
 
 
-async def platform_statistics(conn: AsyncConnection, now: datetime, thresholds: Thresholds) -> PlatformStatistics:
-    """The statistics of the last 30 days and the 30 before. One statement, over sixty days of sessions."""
-    values = {
-        "recent_start": now - WINDOW,
-        "earlier_start": now - 2 * WINDOW,
-        "no_show_threshold": thresholds[no_show_pattern.COUNT],
-        "reschedule_threshold": thresholds[high_reschedule_rate.COUNT],
-    }
-    row = (await conn.execute(_statistics_query(), values)).one()
+async def tutor_months(conn: AsyncConnection, now: datetime) -> Months:
+    """Each tutor's statistics of the last 30 days and of the 30 before. One statement, over sixty days of sessions."""
+    rows = await conn.execute(_months_query(), {"recent_start": now - WINDOW, "earlier_start": now - 2 * WINDOW})
+    recent: dict[str, TutorMonth] = {}
+    earlier: dict[str, TutorMonth] = {}
+    for number, (tutor_id, *values) in enumerate(rows, start=1):
+        half = len(values) // 2
+        recent[tutor_id], earlier[tutor_id] = _month(*values[:half]), _month(*values[half:])
+        if number % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return Months(recent, earlier)
+
+
+def platform_statistics(months: Months, thresholds: Thresholds) -> PlatformStatistics:
+    """The statistics of all tutors together."""
+    risk = ChurnRisk(thresholds[no_show_pattern.COUNT], thresholds[high_reschedule_rate.COUNT])
     return PlatformStatistics(
-        score=_compared(row, "score_sum", "score_count"),
-        conversion=_compared(row, "converted", "first_sessions"),
-        no_shows=_compared(row, "no_shows", "due"),
-        churn_risk=row.recent_churn_risk,
-        churn_risk_earlier=row.earlier_churn_risk,
-        risky_no_shows=thresholds[no_show_pattern.COUNT],
-        risky_reschedules=thresholds[high_reschedule_rate.COUNT],
+        score=_compared(months, lambda month: month.score),
+        conversion=_compared(months, lambda month: month.conversion),
+        no_shows=_compared(months, lambda month: Ratio(Decimal(month.no_shows), month.due)),
+        risk=risk,
+        at_risk=risk.among(months.recent),
+        at_risk_earlier=len(risk.among(months.earlier)),
     )
 
 
@@ -71,37 +132,33 @@ async def allow_for_long_reading(conn: AsyncConnection) -> None:
     await conn.execute(text(f"SET LOCAL statement_timeout = '{READING_SECONDS}s'"))
 
 
-async def tutor_averages(conn: AsyncConnection, now: datetime, *conditions: ColumnElement[bool]) -> Mapping[str, Ratio]:
-    """Each tutor's average score of the last 30 days, or of those sessions that meet the conditions, too.
-
-    Tutors without a scored session are absent.
-    """
-    session = completed_since(literal(now - WINDOW, NaiveUtc), *conditions)
-    score = session.c.overall_session_score
-    query = (
-        select(session.c.tutor_id, func.sum(score).label("total"), func.count().label("sessions"))
-        .where(score.is_not(None))
-        .group_by(session.c.tutor_id)
-    )
-    return {row.tutor_id: Ratio(row.total, row.sessions) for row in await conn.execute(query)}
-
-
 _RECENT_START = bindparam("recent_start", type_=NaiveUtc)
 _EARLIER_START = bindparam("earlier_start", type_=NaiveUtc)
 
 
 @cache
-def _statistics_query() -> Select[Any]:
-    completed, risk = _completed(), _churn_risk(_missed())
-    due = [
-        (completed.c[f"{half}_completed"] + risk.c[f"{half}_missed"]).label(f"{half}_due")
+def _months_query() -> Select[Any]:
+    """Per tutor the fields of `TutorMonth`, its ratios as two columns: of the last 30 days, then of the 30 before."""
+    completed, missed = _completed(), _missed()
+    of_both = completed.join(missed, completed.c.tutor_id == missed.c.tutor_id, full=True)
+    columns = [
+        column
         for half in ("recent", "earlier")
+        for column in (
+            *(completed.c[f"{half}_{name}"] for name in _COMPLETED),
+            *(missed.c[f"{half}_{name}"] for name in _MISSED),
+        )
     ]
-    return select(*completed.c, *risk.c, *due).select_from(completed.join(risk, true()))
+    tutor_id = func.coalesce(completed.c.tutor_id, missed.c.tutor_id)
+    return select(tutor_id.label("tutor_id"), *columns).select_from(of_both)
 
 
 def _halves(at: ColumnElement[datetime]) -> dict[str, ColumnElement[bool]]:
     return {"recent": at >= _RECENT_START, "earlier": at < _RECENT_START}
+
+
+_COMPLETED = ("score_sum", "score_count", "converted", "first_sessions", "completed")
+_MISSED = ("no_shows", "missed", "reschedules")
 
 
 def _completed() -> CTE:
@@ -114,12 +171,12 @@ def _completed() -> CTE:
         for column in (
             func.sum(score).filter(is_in_half).label(f"{half}_score_sum"),
             func.count(score).filter(is_in_half).label(f"{half}_score_count"),
-            count_where(is_in_half).label(f"{half}_completed"),
-            count_where(and_(is_in_half, is_first)).label(f"{half}_first_sessions"),
             count_where(and_(is_in_half, is_first, converted(session))).label(f"{half}_converted"),
+            count_where(and_(is_in_half, is_first)).label(f"{half}_first_sessions"),
+            count_where(is_in_half).label(f"{half}_completed"),
         )
     ]
-    return select(*columns).select_from(session).cte("completed")
+    return select(session.c.tutor_id, *columns).select_from(session).group_by(session.c.tutor_id).cte("completed")
 
 
 def _missed() -> CTE:
@@ -133,7 +190,7 @@ def _missed() -> CTE:
         for column in (
             count_where(and_(is_in_half, no_show)).label(f"{half}_no_shows"),
             count_where(and_(is_in_half, or_(no_show, waited))).label(f"{half}_missed"),
-            count_where(and_(is_in_half, moved)).label(f"{half}_moved"),
+            count_where(and_(is_in_half, moved)).label(f"{half}_reschedules"),
         )
     ]
     return (
@@ -146,27 +203,32 @@ def _missed() -> CTE:
     ).cte("missed")
 
 
-def _churn_risk(missed: CTE) -> CTE:
-    no_shows = bindparam("no_show_threshold", type_=Integer)
-    reschedules = bindparam("reschedule_threshold", type_=Integer)
-    columns = [
-        column
-        for half in ("recent", "earlier")
-        for column in (
-            func.coalesce(func.sum(missed.c[f"{half}_no_shows"]), 0).label(f"{half}_no_shows"),
-            func.coalesce(func.sum(missed.c[f"{half}_missed"]), 0).label(f"{half}_missed"),
-            count_where(or_(missed.c[f"{half}_no_shows"] >= no_shows, missed.c[f"{half}_moved"] >= reschedules)).label(
-                f"{half}_churn_risk"
-            ),
-        )
-    ]
-    return select(*columns).select_from(missed).cte("risk")
+def _month(
+    score_sum: Decimal | None,
+    score_count: int | None,
+    converted: int | None,
+    first_sessions: int | None,
+    completed: int | None,
+    no_shows: int | None,
+    missed: int | None,
+    reschedules: int | None,
+) -> TutorMonth:
+    return TutorMonth(
+        score=Ratio(score_sum or Decimal(0), score_count or 0),
+        conversion=Ratio(Decimal(converted or 0), first_sessions or 0),
+        completed=completed or 0,
+        no_shows=no_shows or 0,
+        missed=missed or 0,
+        reschedules=reschedules or 0,
+    )
 
 
-def _compared(row: Row[Any], total: str, count: str) -> Compared:
-    values = row._mapping  # noqa: SLF001 - Row's API
-    return Compared(*(_ratio(values[f"{half}_{total}"], values[f"{half}_{count}"]) for half in ("recent", "earlier")))
+def _compared(months: Months, of: Callable[[TutorMonth], Ratio]) -> Compared:
+    return Compared(_sum(map(of, months.recent.values())), _sum(map(of, months.earlier.values())))
 
 
-def _ratio(total: Decimal | int | None, count: Decimal | int) -> Ratio:
-    return Ratio(Decimal(total or 0), int(count))
+def _sum(ratios: Iterable[Ratio]) -> Ratio:
+    total, count = Decimal(0), 0
+    for ratio in ratios:
+        total, count = total + ratio.total, count + ratio.count
+    return Ratio(total, count)

@@ -1,92 +1,163 @@
-"""Reads the list of all tutors."""
+"""Reads who the tutors are, and what lists of them are made of."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+import re
+import unicodedata
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
-from typing import Any
+from enum import StrEnum
 
-from sqlalchemy import (
-    ARRAY,
-    ColumnElement,
-    Integer,
-    Row,
-    String,
-    any_,
-    func,
-    literal,
-    literal_column,
-    or_,
-    select,
-)
+from sqlalchemy import ColumnElement, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import sessions, tutors, users
-from rules.measures import Ratio
-from web.queries.dashboard import NO_ALERTS, AlertCounts, open_alert_counts
-from web.queries.expressions import (
-    LONGEST_LINE,
-    cut,
-)
-from web.queries.paging import Cursor, Page, read_from, read_page
-from web.queries.platform import tutor_averages
+from database.platform import NOTHING_MISSING, Missing
+from database.tables import sessions, tutor_insights, tutors, users
+from web.queries.alerts import AlertFilter, AlertStatus, tutors_with_alerts
+from web.queries.dashboard import AlertCounts, Ranking, open_alert_counts
+from web.queries.expressions import LONGEST_LINE, cut, if_there, shown_name
+from web.queries.platform import NO_SESSIONS, ROWS_AT_ONCE, PlatformStatistics, TutorMonth
+
+
+class TutorFilter(StrEnum):
+    """Which tutors are asked for."""
+
+    ALL = "all"
+    ATTENTION = "attention"
+    CHURN_RISK = "churn_risk"
+    UNATTENDED = "unattended"
+    CRITICAL = "critical"
+    OPEN_ALERTS = "open_alerts"
+    LOW_AVERAGE = "low_average"
+    TOP_PERFORMERS = "top_performers"
+    NO_INSIGHT = "no_insight"
+    NO_SHOWS = "no_shows"
+    RESCHEDULES = "reschedules"
+    FIRST_SESSIONS = "first_sessions"
+    SCORED = "scored"
+
+
+class TutorSort(StrEnum):
+    """What tutors are sorted by; in addresses a minus before it says that the largest come first."""
+
+    NAME = "name"
+    AVERAGE = "average"
+    SESSIONS = "sessions"
+    ALERTS = "alerts"
+    NO_SHOWS = "no_shows"
+    RESCHEDULES = "reschedules"
+    CONVERSION = "conversion"
+    NO_SHOW_RATE = "no_show_rate"
 
 
 @dataclass(frozen=True, slots=True)
-class TutorListRow:
-    """A tutor in the list of all; the average is of the last 30 days, None without a scored session."""
+class TutorsWanted:
+    """Which tutors are asked for, and in which order."""
+
+    search: str = ""
+    """Words; each is part of a name, of the e-mail address or of the id."""
+    filter: TutorFilter = TutorFilter.ALL
+    sort: TutorSort = TutorSort.NAME
+    is_descending: bool = False
+
+    @property
+    def order(self) -> str:
+        """The order as it stands in an address."""
+        return f"-{self.sort}" if self.is_descending else str(self.sort)
+
+    @property
+    def parts(self) -> list[str | None]:
+        """All of it in texts, in an order of its own."""
+        return ["tutors", self.search, self.filter, self.order]
+
+
+@dataclass(frozen=True, slots=True)
+class TutorEntry:
+    """A tutor by name, and the text in which they are searched, folded."""
 
     tutor_id: str
     name: str
-    average: Decimal | None
-    session_count: int
-    alerts: AlertCounts
+    folded_name: str
+    searched: str
 
 
-TutorPosition = tuple[str, str]
-"""A tutor's name, and their id."""
-TutorsPage = Page[TutorListRow, TutorPosition]
-"""Some tutors by name."""
+@dataclass(frozen=True, slots=True)
+class KnownOfTutors:
+    """What is known of all tutors' last 30 days: of each by id, of all together, and who stands out."""
+
+    months: Mapping[str, TutorMonth]
+    statistics: PlatformStatistics
+    ranking: Ranking
 
 
-async def tutors_page(
-    conn: AsyncConnection,
-    now: datetime,
-    cursor: Cursor[TutorPosition] | None = None,
-    *,
-    name: str = "",
-    limit: int = 50,
-) -> TutorsPage:
-    """Tutors in the order of their names, those whose name contains `name`: the first ones, or those beside the cursor.
+@dataclass(frozen=True, slots=True)
+class TutorFacts:
+    """What lists of tutors are made of. `known` is None where the statistics are still being read."""
 
-    Three statements; four where going backwards has reached the beginning.
-    """
+    known: KnownOfTutors | None
+    alerts: Mapping[str, AlertCounts]
+    chosen: AbstractSet[str] = frozenset()
+    """Those whom a statement of the filter's own has found."""
 
-    async def read(cursor: Cursor[TutorPosition] | None, most: int) -> Sequence[Row[Any]]:
-        query = select(users.c.id, _BEGINNING.label("beginning"), cut(users.c.name, LONGEST_LINE).label("name"))
-        query = query.where(_is_tutor()).limit(most)
-        if name:
-            query = query.where(users.c.name.icontains(name, autoescape=True))
-        return list(await conn.execute(read_from(query, cursor, _BEGINNING, users.c.id)))
-
-    found = await read_page(read, cursor, limit, lambda row: (row.beginning, row.id))
-    ids = [row.id for row in found.rows]
-    averages, counts = await _averages_of(conn, ids, now), await open_alert_counts(conn, ids)
-    rows = tuple(
-        TutorListRow(
-            tutor_id=row.id,
-            name=row.name,
-            average=averages[row.id].total / averages[row.id].count if row.id in averages else None,
-            session_count=averages[row.id].count if row.id in averages else 0,
-            alerts=counts.get(row.id, NO_ALERTS),
-        )
-        for row in found.rows
-    )
-    return TutorsPage(rows, found.next, found.previous)
+    def month(self, tutor_id: str) -> TutorMonth:
+        """The tutor's last 30 days, as far as they are known."""
+        return self.known.months.get(tutor_id, NO_SESSIONS) if self.known else NO_SESSIONS
 
 
-_BEGINNING = func.left(users.c.name, literal_column(str(LONGEST_LINE), Integer), type_=String)
-"""What tutors are listed by: it goes into addresses, where a whole name may be too long."""
+SORTED_BY = 60
+"""Characters of a name that tutors are sorted by: they go into addresses, where a whole name may be too long."""
+
+
+def folded(text: str) -> str:
+    """The text as it is searched: without case and accents, so that "zoe" finds Zoë."""
+    if text.isascii():
+        return text.lower()
+    return _ACCENTS.sub("", unicodedata.normalize("NFD", text.casefold()).translate(_WITHOUT_STROKE))
+
+
+_ACCENTS = re.compile("[\N{COMBINING GRAVE ACCENT}-\N{COMBINING LATIN SMALL LETTER X}]")
+"""The marks of Latin, Greek and Cyrillic letters; those of other scripts are as much as letters."""
+_WITHOUT_STROKE = str.maketrans(
+    {"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "\N{LATIN SMALL LETTER DOTLESS I}": "i", "æ": "ae", "œ": "oe"}
+)
+
+
+async def every_tutor_by_name(conn: AsyncConnection, *, missing: Missing = NOTHING_MISSING) -> Mapping[str, TutorEntry]:
+    """All tutors by id, in the order of their names. One statement."""
+    query = select(
+        users.c.id,
+        shown_name(users, missing).label("shown"),
+        cut(users.c.name, LONGEST_LINE).label("name"),
+        cut(if_there(users.c.preferred_name, missing), LONGEST_LINE).label("preferred"),
+        cut(users.c.email, LONGEST_LINE).label("email"),
+    ).where(_is_tutor())
+    entries = []
+    for number, row in enumerate(await conn.execute(query), start=1):
+        entries.append(_to_entry(*row))
+        if number % ROWS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+    return {entry.tutor_id: entry for entry in sorted(entries, key=lambda entry: (entry.folded_name, entry.tutor_id))}
+
+
+def _to_entry(tutor_id: str, shown: str, name: str, preferred: str | None, email: str | None) -> TutorEntry:
+    searched = folded(" ".join((name, preferred or "", email or "", tutor_id)))
+    return TutorEntry(tutor_id, shown, folded(shown)[:SORTED_BY], searched)
+
+
+async def tutor_facts(conn: AsyncConnection, wanted: TutorFilter, known: KnownOfTutors | None) -> TutorFacts:
+    """What the list needs beside the names. One statement; two for filters of whom no count tells."""
+    return TutorFacts(known, alerts=await open_alert_counts(conn), chosen=await _chosen(conn, wanted))
+
+
+async def _chosen(conn: AsyncConnection, wanted: TutorFilter) -> AbstractSet[str]:
+    match wanted:
+        case TutorFilter.UNATTENDED:
+            return await tutors_with_alerts(conn, AlertFilter(AlertStatus.OPEN))
+        case TutorFilter.NO_INSIGHT:
+            shown = select(tutor_insights.c.tutor_id).where(tutor_insights.c.is_active)
+            query = select(users.c.id).where(_is_tutor(), users.c.id.not_in(shown))
+            return frozenset((await conn.scalars(query)).all())
+    return frozenset()
 
 
 def _is_tutor() -> ColumnElement[bool]:
@@ -102,7 +173,3 @@ def _is_tutor() -> ColumnElement[bool]:
         users.c.id.in_(select(tutors.c.user_id)),
         users.c.id.in_(select(taught.c.id)),
     )
-
-
-async def _averages_of(conn: AsyncConnection, tutor_ids: Sequence[str], now: datetime) -> Mapping[str, Ratio]:
-    return await tutor_averages(conn, now, sessions.c.tutor_id == any_(literal(list(tutor_ids), ARRAY(String))))

@@ -3,7 +3,7 @@
 import { markGone, morph } from "./morph.js";
 
 const PANEL = "[data-live][id]";
-export const ROW = "[data-live] li[id]";
+export const ROW = "[data-live] :is(li, tr)[id]";
 
 // Everything as it is in the fresh page.
 export function showAll(page) {
@@ -66,7 +66,7 @@ function place(fresh) {
   }
 }
 
-const idsOf = (panel) => [...panel.querySelectorAll("li[id]:not(.gone)")].map(({ id }) => id);
+const idsOf = (panel) => [...panel.querySelectorAll(":is(li, tr)[id]:not(.gone)")].map(({ id }) => id);
 
 function moves(shown, fresh) {
   const [before, after] = [idsOf(shown), idsOf(fresh)];
@@ -91,8 +91,8 @@ function longestInOrder(before, after) {
 }
 
 function showRows(shown, fresh) {
-  const rows = new Map([...fresh.querySelectorAll("li[id]")].map((row) => [row.id, row]));
-  for (const row of shown.querySelectorAll("li[id]:not(.gone)")) {
+  const rows = new Map([...fresh.querySelectorAll(":is(li, tr)[id]")].map((row) => [row.id, row]));
+  for (const row of shown.querySelectorAll(":is(li, tr)[id]:not(.gone)")) {
     if (rows.has(row.id)) morph(row, rows.get(row.id));
     else markGone(row);
   }

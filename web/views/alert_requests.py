@@ -7,14 +7,16 @@ from uuid import UUID
 
 from pydantic import Field
 
-from web.http.cursors import decode_cursor, instant
+from web.http.cursors import decode_cursor, instant, page_cursor
 from web.http.inputs import (
     DEFAULT_PAGE_SIZE,
     LARGEST_PAGE_SIZE,
+    LONGEST_ID,
     CursorText,
     Input,
     PlainText,
     parse_input,
+    parse_page_query,
     without_empty,
 )
 from web.queries.alerts import AlertCursor, AlertFilter, AlertStatus
@@ -39,6 +41,7 @@ class AlertsQuery(Input):
     severity: Severity | None = None
     type: AlertType | None = None
     tutor: Annotated[PlainText, Field(max_length=255)] | None = Field(None, description="Part of the tutor's name")
+    tutor_id: Annotated[PlainText, Field(max_length=LONGEST_ID)] | None = Field(None, description="The tutor's id")
     cursor: CursorText | None = Field(
         None, description="`next` or `previous` of another page; valid for the same filters only"
     )
@@ -51,7 +54,19 @@ def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
     Raises InvalidInputError for unknown filters and values, and for a cursor of another query.
     """
     asked = parse_input(AlertsQuery, without_empty(query))
-    tutor = (asked.tutor or "").strip() or None
-    wanted = AlertFilter(asked.status, asked.severity, asked.type, tutor)
+    wanted = _to_filter(asked)
     cursor = decode_cursor(asked.cursor, wanted.parts, instant, UUID) if asked.cursor else None
     return AlertsRequest(wanted, cursor, asked.limit)
+
+
+def parse_alerts_page(query: Mapping[str, str]) -> tuple[AlertsRequest, list[str]]:
+    """What a page's query string asks for, and a sentence about each part that can't be used and was left out."""
+    asked, said = parse_page_query(AlertsQuery, query)
+    wanted = _to_filter(asked)
+    cursor = page_cursor(asked.cursor, wanted.parts, said, instant, UUID)
+    return AlertsRequest(wanted, cursor, asked.limit), said
+
+
+def _to_filter(asked: AlertsQuery) -> AlertFilter:
+    tutor = (asked.tutor or "").strip() or None
+    return AlertFilter(asked.status, asked.severity, asked.type, tutor, asked.tutor_id)

@@ -12,7 +12,7 @@ from web.http.paths import path_part
 from web.queries.expressions import Cut
 from web.queries.sessions import SessionRow
 from web.views.labels import label
-from web.views.presentation import ago, amount, band, day, for_viewer, iso, moment
+from web.views.presentation import ago, average_score, band, day, for_viewer, iso, moment
 
 _WHOLE = Markup(' <a class="whole" href="/texts/{}">Whole text</a>')
 
@@ -57,7 +57,7 @@ def severity_badge(severity: str) -> Markup:
 
 def score(value: Decimal | None) -> Markup:
     """A score in the colour of its band; a dash where there is none."""
-    text = f'<span class="score {band(value)}">{amount(value)}</span>'
+    text = f'<span class="score {band(value)}">{average_score(value)}</span>'
     return _html(text)
 
 

@@ -1,10 +1,7 @@
 """The pages: each handler reads what its page shows, and renders it."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
-from urllib.parse import urlencode
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -14,27 +11,24 @@ from markupsafe import Markup
 from database.platform import Missing
 from database.platform_needs import Feature
 from rules.explanation import explain_tutor
-from rules.life import Outcome
 from web import queries
 from web.auth.identity import IDENTITY
-from web.http.cursors import Parse, decode_cursor, encode_cursor, instant, words
-from web.http.inputs import LONGEST_ID, LONGEST_TEXT, FieldError, InvalidInputError
+from web.http.cursors import instant, page_cursor, page_urls
+from web.http.inputs import LONGEST_ID, LONGEST_TEXT, CursorText, Input, parse_page_query
 from web.http.paths import id_in_path, path_part
-from web.http.rendering import AS_OF, flash_of, render, render_for_all, zone_of
+from web.http.rendering import AS_OF, flash_of, render_for_all, render_page, zone_of
 from web.keys import CONDITION, ENGINE, SETTINGS, THRESHOLDS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_STATISTICS
 from web.queries.alerts import AlertStatus
 from web.queries.dashboard import DashboardData
-from web.queries.paging import Cursor, Page
 from web.reading import reading
-from web.views.alert_requests import parse_alerts_request
+from web.views.alert_requests import parse_alerts_page
 from web.views.charts import Chart, chart
 from web.views.labels import ALERT_TYPES, Severity
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
-TUTORS_PER_PAGE = 50
 DASHBOARD_SECONDS = 1.0
 """How old the dashboard may be in what no notification announces."""
 
@@ -57,16 +51,26 @@ SESSIONS_OF_AN_ALERT = 50
 """How many of its sessions an alert's own page lists."""
 
 
+class DashboardQuery(Input):
+    """The query string of the dashboard."""
+
+    sessions: queries.SessionsShown = queries.SessionsShown.ALL
+
+
+class TutorQuery(Input):
+    """The query string of a tutor's page."""
+
+    cursor: CursorText | None = None
+
+
 async def dashboard(request: web.Request) -> web.StreamResponse:
     """`/`: the platform's statistics, critical alerts, who stands out, recent sessions."""
-    _only_knows(request, "sessions")
-    shown = _sessions_shown(request.query.get("sessions", ""))
-
-    now, missing = datetime.now(UTC), _missing(request)
+    asked, left_out = parse_page_query(DashboardQuery, request.query)
+    shown, now, missing = asked.sessions, datetime.now(UTC), _missing(request)
     statistics = await request.app[PLATFORM_STATISTICS].get(now)
 
     async def read() -> Dashboard:
-        ranking = statistics.ranking if statistics else None
+        ranking = statistics.known.ranking if statistics else None
         async with reading(request) as conn:
             data = await queries.dashboard_data(conn, now, shown, ranking, missing=missing)
         return Dashboard(replace(data, as_of=request[AS_OF]), now)
@@ -74,11 +78,12 @@ async def dashboard(request: web.Request) -> web.StreamResponse:
     # Who has just acted sees what they did, whatever was announced by now.
     kept = await (read() if flash_of(request) else request.app[DASHBOARDS].get(shown, read))
     data, request[AS_OF] = kept.data, kept.data.as_of
-    return _render(
+    return render_page(
         "dashboard.html",
         request,
         now,
         critical_count=data.summary.total,
+        left_out=left_out,
         statistics=statistics,
         data=data,
         lists=_lists(request, kept, shown),
@@ -99,7 +104,7 @@ def _lists(request: web.Request, kept: Dashboard, shown: queries.SessionsShown) 
 
 async def alerts(request: web.Request) -> web.StreamResponse:
     """`/alerts`: all alerts, filtered and paged."""
-    asked = parse_alerts_request(request.query)
+    asked, left_out = parse_alerts_page(request.query)
     now = datetime.now(UTC)
     async with reading(request) as conn:
         page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
@@ -108,16 +113,17 @@ async def alerts(request: web.Request) -> web.StreamResponse:
         )
         count = await queries.count_alerts(conn, asked.filter)
         critical_count = await queries.critical_count(conn)
-    return _render(
+    return render_page(
         "alerts.html",
         request,
         now,
         critical_count=critical_count,
         wanted=asked.filter,
+        left_out=left_out,
         count=count,
         page=page,
         evidence=evidence,
-        **_urls(request, page, asked.filter.parts),
+        **page_urls(request, page, asked.filter.parts),
         statuses=list(AlertStatus),
         severities=list(Severity),
         types=ALERT_TYPES,
@@ -136,7 +142,7 @@ async def alert(request: web.Request) -> web.StreamResponse:
         )
         history = await queries.history_of(conn, alert_id)
         critical_count = await queries.critical_count(conn)
-    return _render(
+    return render_page(
         "alert.html",
         request,
         now,
@@ -147,35 +153,14 @@ async def alert(request: web.Request) -> web.StreamResponse:
     )
 
 
-async def tutors(request: web.Request) -> web.StreamResponse:
-    """`/tutors`: all tutors by name, searched and paged."""
-    _only_knows(request, "name", "cursor")
-    name = _text(request, "name").strip()
-    bound_to = ["tutors", name]
-    cursor = _cursor(request, bound_to, words, words)
-    now = datetime.now(UTC)
-    async with reading(request) as conn:
-        page = await queries.tutors_page(conn, now, cursor, name=name, limit=TUTORS_PER_PAGE)
-        critical_count = await queries.critical_count(conn)
-    return _render(
-        "tutors.html",
-        request,
-        now,
-        critical_count=critical_count,
-        name=name,
-        page=page,
-        **_urls(request, page, bound_to),
-    )
-
-
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`/tutors/{id}`: all about one tutor; for the tutor themself without the admins' controls and notes."""
-    _only_knows(request, "cursor")
     tutor_id = id_in_path(request)
     if not _may_be_user_id(tutor_id):
         raise web.HTTPNotFound
     bound_to = ["sessions", tutor_id]
-    cursor = _cursor(request, bound_to, instant, UUID)
+    asked, left_out = parse_page_query(TutorQuery, request.query)
+    cursor = page_cursor(asked.cursor, bound_to, left_out, instant, UUID)
     now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
     viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
@@ -187,17 +172,18 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         explained = await explain_tutor(conn, tutor_id, now, request.app[THRESHOLDS], missing.off)
         notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
-    return _render(
+    return render_page(
         "tutor.html",
         request,
         now,
         critical_count=critical_count,
+        left_out=left_out,
         tutor=overview,
         explained=explained,
         charts=_trend_charts(overview, missing),
         notes=notes,
         longest_text=LONGEST_TEXT,
-        **_urls(request, overview.sessions, bound_to),
+        **page_urls(request, overview.sessions, bound_to),
     )
 
 
@@ -213,7 +199,7 @@ async def session(request: web.Request) -> web.StreamResponse:
         resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id, viewer=request[IDENTITY].viewer)
         insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
         critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
-    return _render(
+    return render_page(
         "session.html",
         request,
         now,
@@ -229,7 +215,7 @@ async def system(request: web.Request) -> web.StreamResponse:
     async with request.app[ENGINE].begin() as conn:
         state = await queries.system_state(conn)
         critical_count = await queries.critical_count(conn)
-    return _render("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)
+    return render_page("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)
 
 
 async def sign_in(request: web.Request) -> web.StreamResponse:
@@ -238,7 +224,7 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     if identity is not None:
         raise web.HTTPSeeOther("/" if identity.is_admin else f"/tutors/{path_part(identity.user_id)}")
     settings = request.app[SETTINGS]
-    return _render(
+    return render_page(
         "sign_in.html",
         request,
         datetime.now(UTC),
@@ -246,11 +232,6 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
         provider=settings.web_openid_name if settings.web_openid_issuer else None,
         takes_passwords=settings.web_password_sign_in,
     )
-
-
-def _render(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
-    page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
-    return web.Response(text=render(template, request, page | values), content_type="text/html")
 
 
 def _missing(request: web.Request) -> Missing:
@@ -266,49 +247,6 @@ def _trend_charts(overview: queries.TutorOverview, missing: Missing) -> tuple[Ch
     if missing.of(Feature.FEEDBACK):
         return charts
     return (*charts, chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)))
-
-
-def _cursor(request: web.Request, bound_to: Sequence[str | None], *parts: Parse) -> Cursor[Any] | None:
-    """The cursor that the page begins after, or ends before."""
-    given = request.query.get("cursor", "")
-    return decode_cursor(given, bound_to, *parts) if given else None
-
-
-def _urls(request: web.Request, page: Page[Any, Any], bound_to: Sequence[str | None]) -> dict[str, str | None]:
-    """Where the list's first page is, and those before and after this one."""
-    return {
-        "first_url": _url(request, cursor=None),
-        "previous_url": _url(request, cursor=encode_cursor(page.previous, bound_to)) if page.previous else None,
-        "next_url": _url(request, cursor=encode_cursor(page.next, bound_to)) if page.next else None,
-    }
-
-
-def _url(request: web.Request, **changed: str | None) -> str:
-    """This page's URL with some parameters changed; None takes one out."""
-    query = {name: value for name, value in request.query.items() if value} | changed
-    kept = {name: value for name, value in query.items() if value is not None}
-    path = request.rel_url.raw_path
-    return f"{path}?{urlencode(kept)}" if kept else path
-
-
-def _only_knows(request: web.Request, *names: str) -> None:
-    unknown = [FieldError(name, "is unknown here") for name in request.query if name not in names]
-    if unknown:
-        raise InvalidInputError(unknown)
-
-
-def _text(request: web.Request, name: str) -> str:
-    value = request.query.get(name, "")
-    if "\x00" in value:
-        raise InvalidInputError([FieldError(name, "must not contain the NUL character")])
-    return value
-
-
-def _sessions_shown(value: str) -> queries.SessionsShown:
-    try:
-        return queries.SessionsShown(value or "all")
-    except ValueError:
-        raise InvalidInputError([FieldError("sessions", "must be all, flagged or high")]) from None
 
 
 def _may_be_user_id(text: str) -> bool:

@@ -29,6 +29,7 @@ T = TypeVar("T")
 NOTHING = "\N{EN DASH}"
 """What stands where a number isn't known."""
 
+MOST_PLACES = 5
 _UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _JUST_NOW = timedelta(seconds=10)
 _RELATIVE_FOR = timedelta(days=30)
@@ -50,6 +51,7 @@ def register(environment: Environment) -> None:
         ago=for_viewer(ago),
         amount=amount,
         average=average,
+        average_score=average_score,
         band=band,
         browser=browser,
         clock=for_viewer(clock),
@@ -141,6 +143,7 @@ _WITHOUT = {
     Feature.FEEDBACK: "students' ratings and feedback are not shown",
     Feature.SUBJECTS: "subjects are not shown",
     Feature.MEMBER_SINCE: "since when somebody has been a tutor is not shown",
+    Feature.PREFERRED_NAME: "people are shown by their official names",
     Feature.SESSION_PAGE: "a session's page does without it",
 }
 
@@ -164,6 +167,14 @@ def amount(value: Decimal | None, places: int = 1) -> str:
 def average(ratio: Ratio, places: int = 1) -> str:
     """An average rounded half up, or a dash."""
     return str(ratio.rounded(places)) if ratio.count else NOTHING
+
+
+def average_score(value: Decimal | None) -> str:
+    """An average score with one decimal, and with more where rounding would hide that it is under 6.5: `6.47`."""
+    if value is None or value >= FLAGGED_BELOW:
+        return amount(value)
+    shown = (round_half_up(value, places) for places in range(1, MOST_PLACES))
+    return str(next((rounded for rounded in shown if rounded < FLAGGED_BELOW), f"under {FLAGGED_BELOW}"))
 
 
 def percent(fraction: Decimal | None, places: int = 0) -> str:

@@ -16,9 +16,10 @@ from web.queries import (
     rank,
     recent_sessions,
     scoreboard,
-    tutor_averages,
+    tutor_months,
 )
 from web.queries.dashboard import AlertCounts
+from web.queries.platform import TutorMonth
 
 
 async def test_figures_compare_thirty_days_with_the_thirty_before(
@@ -31,7 +32,7 @@ async def test_figures_compare_thirty_days_with_the_thirty_before(
     await platform.session("ann", days_ago=59, score="5.0")
     await platform.session("ann", days_ago=61, score="1.0")
 
-    metrics = await platform_statistics(conn, NOW, thresholds)
+    metrics = platform_statistics(await tutor_months(conn, NOW), thresholds)
 
     assert metrics.score.recent == Ratio(Decimal("15.0"), 2)
     assert metrics.score.earlier == Ratio(Decimal("11.0"), 2)
@@ -44,7 +45,7 @@ async def test_no_show_rate_is_of_the_sessions_that_were_due(
 ) -> None:
     for status in ("completed", "no_show_tutor", "no_show_student", "rescheduled", "cancelled", "scheduled"):
         await platform.session("ann", status=status)
-    assert (await platform_statistics(conn, NOW, thresholds)).no_shows.recent == Ratio(Decimal(1), 3)
+    assert platform_statistics(await tutor_months(conn, NOW), thresholds).no_shows.recent == Ratio(Decimal(1), 3)
 
 
 async def test_tutors_at_churn_risk(conn: AsyncConnection, platform: Platform, thresholds: Thresholds) -> None:
@@ -56,14 +57,14 @@ async def test_tutors_at_churn_risk(conn: AsyncConnection, platform: Platform, t
         by = "tutor" if number else "student"
         await platform.session("four-moves", status="rescheduled", rescheduled_by=by)
     await platform.session("one-no-show", status="no_show_tutor")
-    metrics = await platform_statistics(conn, NOW, thresholds)
-    assert (metrics.churn_risk, metrics.churn_risk_earlier) == (2, 1)
+    metrics = platform_statistics(await tutor_months(conn, NOW), thresholds)
+    assert (metrics.churn_risk, metrics.at_risk_earlier) == (2, 1)
 
 
 async def test_figures_of_an_empty_platform(conn: AsyncConnection, thresholds: Thresholds) -> None:
-    metrics = await platform_statistics(conn, NOW, thresholds)
+    metrics = platform_statistics(await tutor_months(conn, NOW), thresholds)
     assert metrics.score.recent == metrics.no_shows.recent == Ratio(Decimal(0), 0)
-    assert (metrics.churn_risk, metrics.churn_risk_earlier) == (0, 0)
+    assert (metrics.churn_risk, metrics.at_risk_earlier) == (0, 0)
 
 
 async def test_averages_leave_out_what_has_no_score(conn: AsyncConnection, platform: Platform) -> None:
@@ -72,7 +73,10 @@ async def test_averages_leave_out_what_has_no_score(conn: AsyncConnection, platf
     await platform.session("ann")
     await platform.session("ann", score="1.0", days_ago=31)
     await platform.session("bob")
-    assert await tutor_averages(conn, NOW) == {"ann": Ratio(Decimal("15.0"), 2)}
+    months = (await tutor_months(conn, NOW)).recent
+    assert {tutor_id: month.score for tutor_id, month in months.items() if month.score.count} == {
+        "ann": Ratio(Decimal("15.0"), 2)
+    }
 
 
 async def test_open_alerts_are_counted_by_severity(conn: AsyncConnection, platform: Platform) -> None:
@@ -86,8 +90,8 @@ async def test_open_alerts_are_counted_by_severity(conn: AsyncConnection, platfo
     assert await critical_count(conn) == 2
 
 
-def average(score: str, count: int = 5) -> Ratio:
-    return Ratio(Decimal(score) * count, count)
+def average(score: str, count: int = 5) -> TutorMonth:
+    return TutorMonth(score=Ratio(Decimal(score) * count, count))
 
 
 def test_attention_goes_to_critical_alerts_then_to_the_lowest_scores() -> None:
@@ -120,6 +124,23 @@ def test_scoreboard_shows_ten_and_counts_all() -> None:
     averages |= {f"top-{number:02}": average("9.0") for number in range(12)}
     board = scoreboard(rank(averages), {})
     assert (len(board.top), len(board.attention), board.attention_count) == (10, 10, 12)
+
+
+def test_nobody_with_an_open_alert_is_a_top_performer() -> None:
+    averages = {f"top-{number:02}": average("9.0") for number in range(12)}
+    board = scoreboard(rank(averages), {"top-00": AlertCounts(info=1), "top-07": AlertCounts(critical=1)})
+    without = [f"top-{number:02}" for number in range(12) if number not in (0, 7)]
+    assert ([tutor.tutor_id for tutor in board.top], board.top_count) == (without, 10)
+
+
+async def test_alerts_of_people_who_are_no_tutors_any_more_are_not_counted(
+    conn: AsyncConnection, platform: Platform
+) -> None:
+    await insert_alert(platform, "ann", at=NOW)
+    await insert_alert(platform, "left", at=NOW)
+    await platform.connection.execute("DELETE FROM tutors WHERE user_id = 'left'")
+    await platform.connection.execute("UPDATE users SET role = 'student' WHERE id = 'left'")
+    assert await open_alert_counts(conn) == {"ann": AlertCounts(critical=1)}
 
 
 async def test_recent_sessions_by_kind(conn: AsyncConnection, platform: Platform) -> None:

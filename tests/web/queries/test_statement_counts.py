@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from rules.settings import thresholds
 from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform
 from web import queries
 from web.auth.identity import Viewer
 from web.queries.alerts import AlertFilter
+from web.queries.tutors import TutorFilter
 
 Read = Callable[[AsyncConnection], Awaitable[object]]
 
@@ -42,8 +42,9 @@ async def read_alerts(conn: AsyncConnection) -> None:
         pytest.param(lambda conn: queries.critical_summary(conn, NOW), 1, id="critical alerts"),
         pytest.param(read_alerts, 3, id="alerts"),
         pytest.param(lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, viewer=Viewer.ADMIN), 9, id="tutor"),
-        pytest.param(lambda conn: queries.tutors_page(conn, NOW), 3, id="tutors"),
-        pytest.param(lambda conn: queries.platform_statistics(conn, NOW, thresholds()), 1, id="metrics"),
+        pytest.param(queries.every_tutor_by_name, 1, id="tutors by name"),
+        pytest.param(lambda conn: queries.tutor_facts(conn, TutorFilter.UNATTENDED, None), 2, id="tutors' alerts"),
+        pytest.param(lambda conn: queries.tutor_months(conn, NOW), 1, id="metrics"),
         pytest.param(lambda conn: queries.recent_sessions(conn, NOW), 1, id="recent sessions"),
         pytest.param(queries.system_state, 3, id="system"),
     ],

@@ -13,23 +13,14 @@ from rules.tutors import every_tutor
 from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
 from web.auth.identity import Viewer
-from web.queries import coaching_notes_of, insights_of, session_details, sessions_of, tutor_overview, tutors_page
-
-
-async def test_tutors_by_name_with_their_figures(conn: AsyncConnection, platform: Platform) -> None:
-    for name in ("Cleo", "Ann", "Bob"):
-        await platform.user(name.lower(), name=name)
-    await platform.user("sam", role="student", name="Sam")
-    await platform.session("bob", score="7.0", student="sam")
-    await insert_alert(platform, "ann", at=NOW)
-
-    first = await tutors_page(conn, NOW, limit=2)
-    second = await tutors_page(conn, NOW, first.next, limit=2)
-
-    assert [tutor.name for tutor in (*first.rows, *second.rows)] == ["Ann", "Bob", "Cleo"]
-    assert second.next is None
-    assert first.rows[0].alerts.critical == 1
-    assert (first.rows[1].average, first.rows[1].session_count) == (Decimal("7.0"), 1)
+from web.queries import (
+    coaching_notes_of,
+    every_tutor_by_name,
+    insights_of,
+    session_details,
+    sessions_of,
+    tutor_overview,
+)
 
 
 async def test_list_holds_every_tutor_and_nobody_else(conn: AsyncConnection, platform: Platform) -> None:
@@ -38,34 +29,13 @@ async def test_list_holds_every_tutor_and_nobody_else(conn: AsyncConnection, pla
     await platform.insert("tutors", user_id="profile")
 
     async def listed() -> set[str]:
-        return {tutor.tutor_id for tutor in (await tutors_page(conn, NOW)).rows}
+        return set(await every_tutor_by_name(conn))
 
     assert await listed() == {"role", "profile"}
     for tutor in ("taught", "role", "role", "a", "z"):
         await platform.session(tutor, student="sam")
     assert await listed() == {"role", "profile", "taught", "a", "z"}
     assert await listed() == set(await conn.scalars(every_tutor()))
-
-
-async def test_way_back_through_the_tutors_shows_the_same_pages(conn: AsyncConnection, platform: Platform) -> None:
-    for number, name in enumerate(("Ann", "Bob", "Bob", "Bob", "Cleo", "Émile", "zoe")):
-        await platform.user(f"tutor-{number}", name=name)
-    there = [await tutors_page(conn, NOW, limit=2)]
-    while place := there[-1].next:
-        there.append(await tutors_page(conn, NOW, place, limit=2))
-    assert [len(page.rows) for page in there] == [2, 2, 2, 1]
-    assert len({row.tutor_id for page in there for row in page.rows}) == 7
-
-    back = [there[-1]]
-    while place := back[-1].previous:
-        back.append(await tutors_page(conn, NOW, place, limit=2))
-    assert [page.rows for page in reversed(back)] == [page.rows for page in there]
-
-
-async def test_tutors_are_found_by_part_of_their_name(conn: AsyncConnection, platform: Platform) -> None:
-    await platform.user("ann", name="Ann_Lee")
-    await platform.user("bob", name="Annalee")
-    assert [tutor.name for tutor in (await tutors_page(conn, NOW, name="ANN_")).rows] == ["Ann_Lee"]
 
 
 async def test_nobody_and_students_have_no_tutor_page(conn: AsyncConnection, platform: Platform) -> None:

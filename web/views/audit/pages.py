@@ -23,7 +23,7 @@ from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
 from web.reading import answer_in_time
 from web.views.api.documents import AuditTrail
 from web.views.api.openapi import Operation
-from web.views.audit.request import AuditQuery, parse_audit_filter, parse_audit_request
+from web.views.audit.request import AuditQuery, parse_audit_filter, parse_audit_page, parse_audit_request
 from web.views.audit.words import ACTIONS, tell
 
 logger = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ AUDIT = Operation("listAuditTrail", "Who did what, newest first", AuditTrail, qu
 
 async def show(request: web.Request) -> web.StreamResponse:
     """`GET /audit`: who did what, filtered and paged."""
-    asked = parse_audit_request(request.query, zone_of(request))
+    asked, left_out = parse_audit_page(request.query, zone_of(request))
     async with request.app[ENGINE].begin() as conn:
         page = await queries.audit_page(conn, asked.filter, asked.cursor, limit=asked.limit)
         critical_count = await queries.critical_count(conn)
@@ -48,6 +48,7 @@ async def show(request: web.Request) -> web.StreamResponse:
         "here": request.path_qs,
         "critical_count": critical_count,
         "wanted": asked.filter,
+        "left_out": left_out,
         "told": [tell(row) for row in page.rows],
         "actions": sorted(ACTIONS.items(), key=lambda action: action[1]),
         "csv_url": _url("/audit.csv", asked.filter),

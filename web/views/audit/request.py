@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from web.auth.audit import Action
-from web.http.cursors import decode_cursor, instant
+from web.http.cursors import decode_cursor, instant, page_cursor
 from web.http.inputs import (
     DEFAULT_PAGE_SIZE,
     LARGEST_PAGE_SIZE,
@@ -16,6 +16,7 @@ from web.http.inputs import (
     Input,
     PlainText,
     parse_input,
+    parse_page_query,
     without_empty,
 )
 from web.queries.audit import AuditCursor, AuditFilter, AuditOutcome
@@ -71,6 +72,14 @@ def parse_audit_request(query: Mapping[str, str], zone: tzinfo = UTC) -> AuditRe
     wanted = _to_filter(asked, zone)
     cursor = decode_cursor(asked.cursor, wanted.parts, instant, _entry_id) if asked.cursor else None
     return AuditRequest(wanted, cursor, asked.limit)
+
+
+def parse_audit_page(query: Mapping[str, str], zone: tzinfo) -> tuple[AuditRequest, list[str]]:
+    """What a page's query string asks for, and a sentence about each part that can't be used and was left out."""
+    asked, said = parse_page_query(AuditQuery, query)
+    wanted = _to_filter(asked, zone)
+    cursor = page_cursor(asked.cursor, wanted.parts, said, instant, _entry_id)
+    return AuditRequest(wanted, cursor, asked.limit), said
 
 
 def parse_audit_filter(query: Mapping[str, str], zone: tzinfo) -> AuditFilter:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from web.auth import account, sign_in
+from web.auth import account, sign_in, sign_in_page
 from web.auth.access import (
     RULES,
     Rule,
@@ -64,7 +64,7 @@ ROUTES = [
     Route("GET", "/system", pages.system),
     Route("GET", "/audit", audit_pages.show),
     Route("GET", "/audit.csv", audit_pages.export, Rule(is_stream=True)),
-    Route("GET", "/sign-in", pages.sign_in, ANYONE),
+    Route("GET", "/sign-in", sign_in_page.show, ANYONE),
     Route("POST", "/sign-in", sign_in.sign_in, ANYONE),
     Route("GET", "/sign-in/link", sign_in.show_link, ANYONE),
     Route("POST", "/sign-in/link", sign_in.use_link, ANYONE),

@@ -14,8 +14,9 @@ from web.auth.audit import A_MINUTE, AN_HOUR, Action, Actor, Entry, note_seldom
 from web.auth.cookies import SIGN_IN, digest, form_token, read_cookie
 from web.auth.identity import IDENTITY, Access, Identity, Role, Scope, SignedInBy, Token
 from web.auth.proxies import client_address, forwarded_identity
+from web.auth.sign_in_page import ask_again, unsent_form, unsent_page
 from web.database import first_answer, is_database_gone
-from web.http.form_tokens import require_own_form
+from web.http.form_tokens import StaleFormError, require_own_form
 from web.http.paths import id_in_path, may_be_stored, path_part
 from web.http.problems import answer_error, wants_json
 from web.http.redirects import redirect
@@ -128,10 +129,10 @@ async def authorize(request: web.Request, handler: Handler) -> web.StreamRespons
         return await handler(request)
     if not all(may_be_stored(part) for part in request.match_info.values()):
         raise web.HTTPNotFound
-    if refusal := _refuse(request, rule):
+    if refusal := await _refuse(request, rule):
         return refusal
-    if request.method not in _SAFE_METHODS:
-        await require_own_form(request, rule.access)
+    if request.method not in _SAFE_METHODS and (refusal := await _refuse_form(request, rule)):
+        return refusal
     if rule.is_stream:
         await answer_in_time(request, lambda: _require_subject(request, rule))
         return await handler(request)
@@ -155,14 +156,14 @@ def _rule_of(request: web.Request) -> Rule | None:
     return request.app[RULES].get(request.match_info.route)
 
 
-def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
+async def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
     """The answer for somebody who may not; None if they may."""
     access = rule.access
     if access in (Access.ANYONE, Access.ANYONE_UNASKED):
         return None
     identity = request.get(IDENTITY)
     if identity is None:
-        return _ask_to_sign_in(request)
+        return await _ask_to_sign_in(request)
     needed = rule.scope or (Scope.READ if request.method in _SAFE_METHODS else Scope.ACT)
     if identity.token and not identity.token.scope.covers(needed):
         return answer_error(request, 403, f"This token's scope is {identity.token.scope}; this needs {needed}.")
@@ -176,10 +177,27 @@ def _refuse(request: web.Request, rule: Rule) -> web.Response | None:
     return answer_error(request, 403)
 
 
-def _ask_to_sign_in(request: web.Request) -> web.Response:
+async def _refuse_form(request: web.Request, rule: Rule) -> web.Response | None:
+    """None for a form of ours; one that is left from an earlier sign-in comes back to whoever sent it.
+
+    Raises HTTPForbidden for any other.
+    """
+    try:
+        await require_own_form(request, rule.access)
+    except StaleFormError:
+        unsent = None if wants_json(request) or IDENTITY not in request else await unsent_form(request)
+        if unsent is None:
+            raise
+        return unsent_page(request, unsent, status=403)
+    return None
+
+
+async def _ask_to_sign_in(request: web.Request) -> web.Response:
     if wants_json(request) or "text/event-stream" in request.headers.get("Accept", ""):
         return answer_error(request, 401, headers={"WWW-Authenticate": "Bearer"})
-    asked = request.path_qs if request.method in _SAFE_METHODS else "/"
+    if request.method not in _SAFE_METHODS:
+        return await ask_again(request)
+    asked = request.path_qs
     return redirect("/sign-in" if asked == "/" else f"/sign-in?next={quote(asked, safe='')}")
 
 

@@ -1,7 +1,5 @@
 """Signing in and out: by a password, or by a link that was made for it. Every attempt is on record."""
 
-from urllib.parse import quote
-
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -13,6 +11,7 @@ from web.auth.cookies import (
     SIGN_IN,
     digest,
     drop_cookie,
+    form_token,
     new_token,
     read_cookie,
     set_cookie,
@@ -22,6 +21,7 @@ from web.auth.cookies import (
 from web.auth.identity import IDENTITY
 from web.auth.passwords import SHORTEST, WeakPasswordError, check_password, is_outdated
 from web.auth.proxies import client_address, is_https
+from web.auth.sign_in_page import Unsent, sign_in_page, unsent_page
 from web.auth.slowdown import Attempt, TooManyAttemptsError, begin_attempt, end_attempt
 from web.database import require_database
 from web.http.forms import read_fields
@@ -38,7 +38,7 @@ LINK_ENDED = "This link has been used already, or it has expired."
 
 
 async def sign_in(request: web.Request) -> web.StreamResponse:
-    """`POST /sign-in`: fields `email`, `password` and `next`."""
+    """`POST /sign-in`: fields `email`, `password` and `next`, and `unsent`, a form that came without a sign-in."""
     await require_passwords(request)
     given = parse_input(SignIn, await read_fields(request))
     await require_database(request.app[ENGINE])
@@ -47,10 +47,11 @@ async def sign_in(request: web.Request) -> web.StreamResponse:
     except TooManyAttemptsError as error:
         concerns = error.account.user_id if error.account else None
         await note_once_a_minute(request, Entry(Action.SIGN_IN, "too many attempts", user_id=concerns))
-        message = f"Too many failed attempts. Try again in {error.seconds} seconds."
-        return answer_error(request, 429, message, headers={"Retry-After": str(error.seconds)})
+        response = _again(request, given, 429, f"Too many failed attempts. Try again in {error.seconds} seconds.")
+        response.headers["Retry-After"] = str(error.seconds)
+        return response
     came = await _by_password(request, given, attempt)
-    return await _wrong(request, given.next, attempt, came) if isinstance(came, str) else came
+    return await _wrong(request, given, attempt, came) if isinstance(came, str) else came
 
 
 async def show_link(request: web.Request) -> web.StreamResponse:
@@ -179,6 +180,8 @@ async def _by_password(request: web.Request, given: SignIn, attempt: Attempt) ->
         browser = await complete_sign_in(request, conn, user_id)
         await write(conn, entry, actor)
     log(entry, actor)
+    if unsent := Unsent.load(given.unsent):
+        return _keep(request, unsent_page(request, unsent, csrf_token=form_token(token)), token, browser)
     return welcome(request, local_path(given.next), token, browser)
 
 
@@ -197,7 +200,10 @@ async def complete_sign_in(request: web.Request, conn: AsyncConnection, user_id:
 
 def welcome(request: web.Request, path: str, token: str, browser: str) -> web.StreamResponse:
     """To the page, with the tokens of the new sign-in and of the browser."""
-    response = redirect(path)
+    return _keep(request, redirect(path), token, browser)
+
+
+def _keep(request: web.Request, response: web.Response, token: str, browser: str) -> web.Response:
     set_cookie(request, response, SIGN_IN, token, lifetime(request.app[SETTINGS]).absolute.total_seconds())
     set_cookie(request, response, BROWSER, browser, store.BROWSER_KEPT_FOR.total_seconds())
     return response
@@ -223,14 +229,18 @@ def _why_not(account: store.Account | None, parameters: str | None) -> str:
     return "wrong password" if parameters else "no password is set"
 
 
-async def _wrong(request: web.Request, following: str, attempt: Attempt, why: str) -> web.StreamResponse:
+async def _wrong(request: web.Request, given: SignIn, attempt: Attempt, why: str) -> web.StreamResponse:
     account = attempt.account
     await note(request, Entry(Action.SIGN_IN, why, user_id=account.user_id if account else None))
+    return _again(request, given, 401, WRONG)
+
+
+def _again(request: web.Request, given: SignIn, status: int, problem: str) -> web.Response:
+    """The page once more, with all but the password as it was."""
     if wants_json(request):
-        return answer_error(request, 401, WRONG)
-    response = redirect(f"/sign-in?next={quote(following, safe='')}" if following else "/sign-in")
-    set_flash(request, response, "error", WRONG)
-    return response
+        return answer_error(request, status, problem)
+    unsent = Unsent.load(given.unsent)
+    return sign_in_page(request, following=given.next, email=given.email, problem=problem, unsent=unsent, status=status)
 
 
 async def _link_ended(request: web.Request) -> web.StreamResponse:

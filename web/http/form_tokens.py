@@ -12,8 +12,18 @@ from web.keys import SETTINGS
 FORM_HEADER = "X-CSRF-Token"
 
 
+class StaleFormError(web.HTTPForbidden):
+    """The form was made for another sign-in than the one it came with, or by nobody here."""
+
+    def __init__(self) -> None:
+        super().__init__(text="This form is out of date. Go back, load the page again and send it once more.")
+
+
 async def require_own_form(request: web.Request, access: Access) -> None:
-    """Raises HTTPForbidden unless it was sent from a page of ours, by its form token; programs' tokens do without."""
+    """Raises HTTPForbidden unless it was sent from a page of ours; programs' tokens do without.
+
+    StaleFormError where only its form token is wrong.
+    """
     identity = request.get(IDENTITY)
     if identity and identity.by is SignedInBy.PROGRAM:
         return
@@ -22,7 +32,7 @@ async def require_own_form(request: web.Request, access: Access) -> None:
     if given is None and request.content_type == FORM_TYPE:
         given = (await read_form(request)).get(FORM_FIELD)
     if given is None or not any(is_form_token(given, *of) for of in _form_secrets(request, access)):
-        raise web.HTTPForbidden(text="This form is out of date. Go back, load the page again and send it once more.")
+        raise StaleFormError
 
 
 def _form_secrets(request: web.Request, access: Access) -> list[tuple[str, str]]:
@@ -50,6 +60,13 @@ def _refuse_other_sites(request: web.Request) -> None:
         is_ours = origin is None or origin.lower() == _own_origin(request)
     if not is_ours:
         raise web.HTTPForbidden(text="This request came from another site.")
+
+
+def is_from_own_page(request: web.Request) -> bool:
+    """Whether the browser says that a page of ours sent this: not merely that no other site is known to have."""
+    if site := request.headers.get("Sec-Fetch-Site"):
+        return site == "same-origin"
+    return request.headers.get("Origin", "").lower() == _own_origin(request)
 
 
 def _own_origin(request: web.Request) -> str:

@@ -20,6 +20,15 @@ LONGEST_TEXT = 10_000
 """Characters of an action taken, of a message to a tutor, or of a coaching note."""
 
 
+FIELD_LABELS = {
+    "action_taken": "Action taken",
+    "message_to_tutor": "Message to the tutor",
+    "outcome": "Outcome",
+    "content": "Note",
+}
+"""What people read before the field of a form in which they write or choose."""
+
+
 @dataclass(frozen=True, slots=True)
 class FieldError:
     """What is wrong with one field; `field` is empty where it is about the whole."""
@@ -80,6 +89,7 @@ class SignIn(Input):
     email: Annotated[PlainText, StringConstraints(strip_whitespace=True, min_length=1, max_length=255)]
     password: Annotated[str, Field(min_length=1, max_length=1024)]
     next: PlainText = ""
+    unsent: str = ""
 
 
 class _NewPassword(Input):

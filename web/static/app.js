@@ -2,6 +2,7 @@
 // count on. Every page works without it.
 
 import { Events } from "./events.js";
+import { signInLink, takeToken, watchForms } from "./forms.js";
 import { Waiting } from "./waiting.js";
 
 const REFRESH_GAP_MS = 500;
@@ -79,14 +80,7 @@ function sayFresh() {
 function sayLost() {
   if (status?.querySelector("a")) return;
   say(isSignedOut ? `Signed out, list as of ${trueAt}` : `Reconnecting… list as of ${trueAt}`, { isStale: true });
-  if (isSignedOut) offerSignIn();
-}
-
-function offerSignIn() {
-  const link = document.createElement("a");
-  link.href = `/sign-in?next=${encodeURIComponent(location.pathname + location.search)}`;
-  link.textContent = "Sign in";
-  status?.append(" ", link);
+  if (isSignedOut) status?.append(" ", signInLink());
 }
 
 // Refreshing: the page is fetched again, and what is marked live is brought up to date in place
@@ -135,10 +129,7 @@ async function fetchPage() {
     redirect: "manual", // a proxy that signs in may lead to another site, where a script can't follow
     signal: AbortSignal.timeout(10_000),
   });
-  if (response.type === "opaqueredirect") {
-    isSignedOut = true;
-    events.stop();
-  }
+  if (response.type === "opaqueredirect" && !isSignedOut) signedOut();
   if (!response.ok) throw new Error(`Answered ${response.status}`);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }
@@ -148,6 +139,10 @@ let actedAt = 0;
 
 // What is shown is as of `refreshedAt`: with what was done before then.
 function show(page) {
+  if (page.body.dataset.viewer !== document.body.dataset.viewer) return location.reload();
+  takeToken(page);
+  if (isSignedOut) events?.start();
+  isSignedOut = false;
   const isOwn = actedAt > 0 && refreshedAt >= actedAt;
   if (isOwn) actedAt = 0;
   waiting.show(page, { isOwn });
@@ -169,91 +164,28 @@ function announce(title) {
 
 // Actions
 
-async function act(form) {
-  const button = form.querySelector("button");
-  const problem = form.querySelector("[data-problem]");
-  button.setAttribute("aria-busy", "true");
-  const { trouble = "", text, undo } = await send(form);
-  button.removeAttribute("aria-busy");
-  if (!trouble) actedAt = Date.now();
-  problem.hidden = !trouble;
-  problem.textContent = trouble;
-  if (!trouble) finish(form, button);
-  if (undo) offerUndo(text, undo);
-  else if (form.matches(".undo") && !trouble) flash.replaceChildren();
-  refreshSoon();
+function acted({ isDone }) {
+  if (isDone) actedAt = Date.now();
+  if (isSignedOut && isDone) comeBack();
+  else refreshSoon();
 }
 
-const flash = document.getElementById("flash");
-
-// As the page itself says it to those without a script.
-function offerUndo(text, address) {
-  const said = document.createElement("p");
-  said.className = "flash done";
-  said.textContent = text;
-  const form = document.getElementById("undo").content.cloneNode(true);
-  form.querySelector("form").action = address;
-  flash.replaceChildren(said, form);
+function signedOut() {
+  isSignedOut = true;
+  events?.stop();
+  sayLost();
 }
 
-// What the server says was done; or `trouble`: what went wrong, in words.
-async function send(form) {
-  try {
-    const response = await fetch(form.action, {
-      method: "POST",
-      headers: { Accept: "application/json" },
-      body: new URLSearchParams(new FormData(form)),
-      signal: AbortSignal.timeout(15_000),
-    });
-    const answer = await response.json().catch(() => ({}));
-    if (response.ok) return answer;
-    return { trouble: answer.detail ?? answer.title ?? "That did not work. Reload the page and try again." };
-  } catch {
-    return { trouble: "Not sent: the server can't be reached. Try again." };
-  }
+// Somebody may have signed in again, in another tab.
+function comeBack() {
+  if (isSignedOut && !isRefreshing && document.visibilityState === "visible") refresh();
 }
-
-function finish(form, button) {
-  announcer.textContent = `Done: ${button.textContent.trim().replace(/\s+/g, " ")}`;
-  const hadFocus = form.contains(document.activeElement);
-  const details = opener(form);
-  if (details) details.open = false;
-  form.reset();
-  // The button is about to go: the focus stays near for those who use the keyboard.
-  if (hadFocus) (form.closest("li")?.querySelector("summary") ?? form.querySelector("textarea"))?.focus();
-}
-
-document.addEventListener("submit", (event) => {
-  const form = event.target;
-  if (!form.matches("form[data-action]")) return;
-  event.preventDefault();
-  if (!form.querySelector("[aria-busy]")) act(form);
-});
-
-// What opens the form in a row.
-function opener(element) {
-  return element.closest("li")?.querySelector(".resolve");
-}
-
-document.addEventListener("toggle", ({ target }) => {
-  if (!target.matches?.(".resolve[open]")) return;
-  for (const other of document.querySelectorAll(".resolve[open]")) other.open = other === target; // for older browsers
-  const form = target.closest("li").querySelector(".resolve-form");
-  form.querySelector("textarea").focus();
-  form.scrollIntoView({ block: "nearest" });
-}, { capture: true });
-
-document.addEventListener("keydown", (event) => {
-  const details = event.key === "Escape" && event.target.closest && opener(event.target);
-  if (!details?.open) return;
-  details.open = false;
-  details.querySelector("summary").focus();
-});
 
 // Life
 
 const events = eventsUrl && new Events(eventsUrl, { changed: refreshSoon, lost: sayLost, polls: poll, refused: refreshSoon });
 
+watchForms({ acted, signedOut, fetchPage });
 setClock(status?.dataset.asOf);
 countOn();
 setInterval(countOn, 1_000);
@@ -264,5 +196,7 @@ if (events) {
   window.addEventListener("offline", () => events.reconnect());
   window.addEventListener("online", () => events.reconnect());
   window.addEventListener("pagehide", () => events.stop());
+  window.addEventListener("focus", comeBack);
+  document.addEventListener("visibilitychange", comeBack);
   window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 }

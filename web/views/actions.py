@@ -100,7 +100,7 @@ async def _done(request: web.Request, text: str, default: str, *, undo: str | No
     request.app[HUB].note_change()
     if not wants_json(request):
         return await _back(request, "done", text, default, undo=undo)
-    return web.json_response({"text": text, "undo": undo}) if undo else web.Response(status=204)
+    return web.json_response({"text": text} | ({"undo": undo} if undo else {}))
 
 
 async def _not_done(request: web.Request, status: int, text: str, default: str) -> web.StreamResponse:

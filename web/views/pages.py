@@ -15,9 +15,9 @@ from web import queries
 from web.auth.identity import IDENTITY
 from web.http.cursors import instant, page_cursor, page_urls
 from web.http.inputs import LONGEST_ID, LONGEST_TEXT, CursorText, Input, parse_page_query
-from web.http.paths import id_in_path, path_part
+from web.http.paths import id_in_path
 from web.http.rendering import AS_OF, flash_of, render_for_all, render_page, zone_of
-from web.keys import CONDITION, ENGINE, SETTINGS, THRESHOLDS
+from web.keys import CONDITION, ENGINE, THRESHOLDS
 from web.live.kept import Kept
 from web.live.platform_statistics import PLATFORM_STATISTICS
 from web.queries.alerts import AlertStatus
@@ -216,22 +216,6 @@ async def system(request: web.Request) -> web.StreamResponse:
         state = await queries.system_state(conn)
         critical_count = await queries.critical_count(conn)
     return render_page("system.html", request, datetime.now(UTC), critical_count=critical_count, state=state)
-
-
-async def sign_in(request: web.Request) -> web.StreamResponse:
-    """`GET /sign-in`: the form; whoever is signed in already is sent to where they belong."""
-    identity = request.get(IDENTITY)
-    if identity is not None:
-        raise web.HTTPSeeOther("/" if identity.is_admin else f"/tutors/{path_part(identity.user_id)}")
-    settings = request.app[SETTINGS]
-    return render_page(
-        "sign_in.html",
-        request,
-        datetime.now(UTC),
-        next=request.query.get("next", ""),
-        provider=settings.web_openid_name if settings.web_openid_issuer else None,
-        takes_passwords=settings.web_password_sign_in,
-    )
 
 
 def _missing(request: web.Request) -> Missing:

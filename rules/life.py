@@ -74,6 +74,13 @@ class AnotherOpenError(TutorwatchError):
         super().__init__("The tutor has another open alert of this type")
 
 
+class MetAgainError(TutorwatchError):
+    """The alert's condition is met by now, so that it isn't resolved as no longer met; look at it again."""
+
+    def __init__(self) -> None:
+        super().__init__("The alert's condition is met again")
+
+
 class AlreadyDoneError(TutorwatchError):
     """Somebody was first; nothing was changed. `by` is None where that person isn't on record."""
 
@@ -185,6 +192,7 @@ async def resolve(
     outcome: Outcome,
     now: datetime,
     message_to_tutor: str | None = None,
+    only_if_not_met: bool = False,
     keeps_notes: bool = True,
 ) -> str:
     """Resolves the alert, and leaves a coaching note that says so, where the platform keeps notes; the caller commits.
@@ -192,10 +200,13 @@ async def resolve(
 
     Only admins read the action taken, the outcome and the note; `message_to_tutor` is what the tutor reads.
     An alert nobody acknowledged is acknowledged by the same act. Its evidence is consumed from then on.
-    Raises AlreadyDoneError if it was resolved before, UnknownAlertError, ValueError for an empty action.
+    Raises AlreadyDoneError if it was resolved before, MetAgainError if it is to be resolved `only_if_not_met` and its
+    condition is met, UnknownAlertError, ValueError for an empty action.
     """
     if not (action := action_taken.strip()):
         raise ValueError("Say which action was taken")
+    if only_if_not_met and not await _is_not_met(conn, alert_id):
+        raise MetAgainError
     result = await conn.execute(
         update(alerts)
         .where(alerts.c.id == alert_id, ~alerts.c.resolved)
@@ -222,6 +233,14 @@ async def resolve(
     return str(alert.tutor_id)
 
 
+async def _is_not_met(conn: AsyncConnection, alert_id: UUID) -> bool:
+    """Return whether the alert's condition isn't met, as far as is known; until the transaction ends it stays so."""
+    # In this order: a generation locks the alert before it writes its evidence.
+    await conn.execute(select(alerts.c.id).where(alerts.c.id == alert_id).with_for_update(key_share=True))
+    met = exists().where(alert_evidence.c.alert_id == alert_id, alert_evidence.c.not_met_since.is_(None))
+    return not await conn.scalar(select(met))
+
+
 async def add_note(
     conn: AsyncConnection, tutor_id: str, content: str, *, by: str, now: datetime, note_type: str = "manual"
 ) -> None:
@@ -242,7 +261,7 @@ def _keep_resolution(alert_id: UUID, resolution: dict[str, Any]) -> Insert:
 def is_unattended() -> ColumnElement[bool]:
     """Return whether an alert is open, and acknowledged neither at all nor since it got worse or was reopened."""
     since = or_(is_worse(), alert_attention.c.reopened_at > alerts.c.acknowledged_at)
-    again = exists().where(alert_attention.c.alert_id == alerts.c.id, since)
+    again = exists().where(alert_attention.c.alert_id == alerts.c.id, since).correlate(alerts)
     return and_(~alerts.c.resolved, or_(~alerts.c.acknowledged, again))
 
 

@@ -43,11 +43,14 @@ KNOWN = {
 SEEN_OF_EACH = {
     "getCriticalAlerts": {200},
     "listAlerts": {200, 400},
+    "getAlert": {200, 404},
     "getTutor": {200, 404},
     "listAuditTrail": {200, 400},
     "getWholeText": {200, 404},
     "acknowledgeAlert": {204, 404, 409},
     "resolveAlert": {204, 400, 404, 409},
+    "unacknowledgeAlert": {404, 409},
+    "reopenAlert": {404, 409},
 }
 """Answers that the examples must have met, or they prove little."""
 

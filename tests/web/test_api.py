@@ -120,7 +120,9 @@ async def test_alert_added_meanwhile_moves_no_page(admin: Browser, platform: Pla
     ("query", "tutors"),
     [
         ({}, ["ann", "bob", "eve"]),
-        ({"status": "open"}, ["ann", "eve"]),
+        ({"status": "open"}, ["ann", "bob", "eve"]),
+        ({"status": "unresolved"}, ["ann", "bob", "eve"]),
+        ({"status": "unattended"}, ["ann", "eve"]),
         ({"status": "acknowledged"}, ["bob"]),
         ({"status": "resolved"}, ["dan"]),
         ({"status": "all"}, ["ann", "bob", "dan", "eve"]),
@@ -166,14 +168,8 @@ async def test_unknown_filter_or_value_is_named(query: dict[str, str], field: st
 
     assert [error["field"] for error in problem["errors"]] == [field]
     assert (problem["status"], problem["title"]) == (400, "Bad Request")
-    async with admin.get(
-        "/alerts", params=query
-    ) as page:  # for people the list without it, and a word where it matters
-        assert (page.status, page.content_type) == (200, "text/html")
-        text = await page.text()
-    said = {"colour": "", "cursor": "This is its beginning."}.get(field, f"{field.capitalize()}: “")
-    assert said in text
-    assert ("flash warning" in text) is bool(said)
+    async with admin.get("/alerts", params=query) as page:
+        assert page.status == 200, "a person gets the page all the same"
 
 
 async def test_cursor_of_another_query_is_refused(admin: Browser, platform: Platform) -> None:
@@ -420,7 +416,7 @@ class TestDocument:
         described = {(method.upper(), path) for path, methods in document["paths"].items() for method in methods}
 
         routes = {(route.method, route.path.split("{id:")[0]) for route in ROUTES if route.path.startswith("/api/")}
-        found = {(method, path.split("{id}/a")[0].split("{id}/r")[0]) for method, path in described}
+        found = {(method, path.split("{id}")[0] if "/alerts/{id}" in path else path) for method, path in described}
         assert document["openapi"] == "3.1.0"
         assert found == routes - {("GET", "/api/openapi.json")}
 

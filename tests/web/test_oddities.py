@@ -15,7 +15,7 @@ from tests.support.platform import Platform
 from tests.support.raw_requests import request, send
 from web.auth.cookies import FLASH, FORM, SIGN_IN
 from web.http.cursors import encode_cursor
-from web.queries.alerts import AlertFilter
+from web.queries.alerts.lists import AlertFilter
 from web.queries.paging import Cursor
 from web.queries.tutors import TutorsWanted
 
@@ -150,7 +150,7 @@ async def test_tampered_cursor_of_the_right_list_is_no_failure(admin: Browser) -
 
 
 async def test_cursor_is_good_for_its_own_list_only(admin: Browser) -> None:
-    cursor = encode_cursor(Cursor((EARLIEST, ALERT)), LISTS["/alerts"])
+    cursor = encode_cursor(Cursor((2, EARLIEST, ALERT)), LISTS["/alerts"])
     assert cursor
     assert {path: await is_refused(admin, path, cursor) for path in LISTS} == {
         "/tutors": True,

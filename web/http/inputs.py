@@ -75,6 +75,7 @@ class Resolution(Input):
     action_taken: RequiredText = Field(description="What was done, in words; only admins read it")
     outcome: Outcome
     message_to_tutor: OptionalText | None = Field(None, description="What the tutor reads of it on their page")
+    only_if_not_met: bool = Field(False, description="Refuse (409) if the alert's condition is met by now")
 
 
 class Note(Input):

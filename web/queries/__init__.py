@@ -1,17 +1,9 @@
 """Every query that pages and JSON answers are made from: reading only, a connection given, frozen results."""
 
-from web.queries.alerts import (
-    AlertRow,
-    AlertsCount,
-    AlertsPage,
-    CriticalSummary,
-    CriticalTutor,
-    alert_by_id,
-    alerts_page,
-    alerts_resting_on,
-    count_alerts,
-    critical_summary,
-)
+from web.queries.alerts.critical import CriticalSummary, CriticalTutor, critical_summary
+from web.queries.alerts.lists import AlertsCount, AlertsPage, alerts_page, count_alerts
+from web.queries.alerts.rows import AlertRow
+from web.queries.alerts.single import alert_by_id, alerts_resting_on
 from web.queries.audit import AuditPage, AuditRow, audit_page
 from web.queries.dashboard import (
     DashboardData,

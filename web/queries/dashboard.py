@@ -15,7 +15,7 @@ from database.platform import NOTHING_MISSING, Missing
 from database.tables import alerts, users
 from rules.measures import Ratio
 from rules.tutors import every_tutor
-from web.queries.alerts import CriticalSummary, critical_summary
+from web.queries.alerts.critical import CriticalSummary, critical_summary
 from web.queries.evidence import Evidence, evidence_of
 from web.queries.expressions import LONGEST_LINE, count_where, cut
 from web.queries.platform import TutorMonth

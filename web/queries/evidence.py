@@ -252,6 +252,8 @@ class HistoryEntry:
     event: str
     actor: str | None
     details: str | None
+    is_noticed: bool
+    """Whether another client did it, by then."""
 
 
 async def history_of(conn: AsyncConnection, alert_id: UUID) -> tuple[HistoryEntry, ...]:
@@ -262,10 +264,11 @@ async def history_of(conn: AsyncConnection, alert_id: UUID) -> tuple[HistoryEntr
             alert_history.c.event,
             cut(users.c.name, LONGEST_LINE).label("actor"),
             cut(alert_history.c.details, LONGEST_PARAGRAPH).label("details"),
+            alert_history.c.is_noticed,
         )
         .select_from(alert_history.outerjoin(users, users.c.id == alert_history.c.actor))
         .where(alert_history.c.alert_id == alert_id)
         .order_by(alert_history.c.id.desc())
         .limit(MOST_EVENTS)
     )
-    return tuple(HistoryEntry(row.at, row.event, row.actor, row.details) for row in await conn.execute(query))
+    return tuple(HistoryEntry(*row) for row in await conn.execute(query))

@@ -35,7 +35,8 @@ from rules.sources import converted, dated, engagement, meets, status, with_metr
 from rules.tutors import every_tutor
 from web.auth.identity import Viewer
 from web.http.inputs import LONGEST_TEXT
-from web.queries.alerts import AlertRow, open_alerts_of, resolved_alerts_of
+from web.queries.alerts.rows import AlertRow
+from web.queries.alerts.single import open_alerts_of, resolved_alerts_of
 from web.queries.evidence import NO_EVIDENCE, Evidence, InsightRow, evidence_of, insights_of
 from web.queries.expressions import (
     LONGEST_LINE,

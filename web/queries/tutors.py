@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import sessions, tutor_insights, tutors, users
-from web.queries.alerts import AlertFilter, AlertStatus, tutors_with_alerts
+from web.queries.alerts.lists import AlertFilter, AlertStatus, tutors_with_alerts
 from web.queries.dashboard import AlertCounts, Ranking, open_alert_counts
 from web.queries.expressions import LONGEST_LINE, cut, if_there, shown_name
 from web.queries.platform import NO_SESSIONS, ROWS_AT_ONCE, PlatformStatistics, TutorMonth
@@ -152,7 +152,7 @@ async def tutor_facts(conn: AsyncConnection, wanted: TutorFilter, known: KnownOf
 async def _chosen(conn: AsyncConnection, wanted: TutorFilter) -> AbstractSet[str]:
     match wanted:
         case TutorFilter.UNATTENDED:
-            return await tutors_with_alerts(conn, AlertFilter(AlertStatus.OPEN))
+            return await tutors_with_alerts(conn, AlertFilter(AlertStatus.UNATTENDED))
         case TutorFilter.NO_INSIGHT:
             shown = select(tutor_insights.c.tutor_id).where(tutor_insights.c.is_active)
             query = select(users.c.id).where(_is_tutor(), users.c.id.not_in(shown))

@@ -1,7 +1,6 @@
 // What only a script can do: pages that stay true while they are open, actions without a reload, times that
 // count on. Every page works without it.
 
-import { readCharts } from "./charts.js";
 import { Events } from "./events.js";
 import { signInLink, takeToken, watchForms } from "./forms.js";
 import { Waiting } from "./waiting.js";
@@ -190,7 +189,6 @@ watchForms({ acted, signedOut, fetchPage });
 setClock(status?.dataset.asOf);
 countOn();
 setInterval(countOn, 1_000);
-readCharts();
 
 if (events) {
   events.start();

@@ -1,7 +1,7 @@
 """What people do: every form's post. Each answers with a redirect and a message; to scripts, with JSON."""
 
 from datetime import UTC, datetime
-from typing import Protocol
+from functools import partial
 from uuid import UUID
 
 from aiohttp import web
@@ -40,10 +40,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
         resolution = parse_input(Resolution, await read_fields(request))
     except InvalidInputError as error:
         return await _refused(request, error, "/alerts")
-
-    async def act(request: web.Request, alert_id: UUID, *, now: datetime) -> None:
-        await alert_actions.resolve(request, alert_id, resolution, now=now)
-
+    act = partial(alert_actions.resolve, resolution=resolution)
     return await _act(request, act, "Resolved.", undo="reopen")
 
 
@@ -52,11 +49,7 @@ async def reopen(request: web.Request) -> web.StreamResponse:
     return await _act(request, alert_actions.reopen, "Reopened.")
 
 
-class _Act(Protocol):
-    async def __call__(self, request: web.Request, alert_id: UUID, *, now: datetime) -> None: ...
-
-
-async def _act(request: web.Request, act: _Act, done: str, undo: str | None = None) -> web.StreamResponse:
+async def _act(request: web.Request, act: alert_actions.Act, done: str, undo: str | None = None) -> web.StreamResponse:
     """Does it, and offers to take it back right after."""
     await read_form(request)  # what can't be read is refused before anything is done
     alert_id = UUID(request.match_info["id"])

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from typing import Protocol
 from uuid import UUID
 from zoneinfo import ZoneInfo
 
@@ -17,6 +18,13 @@ from web.http.inputs import Resolution
 from web.http.rendering import zone_of
 from web.keys import CONDITION, ENGINE
 from web.views.presentation import ago
+
+
+class Act(Protocol):
+    """Something that is done to an alert. Raises ConflictError, HTTPNotFound."""
+
+    async def __call__(self, request: web.Request, alert_id: UUID, *, now: datetime) -> None:
+        """Does it."""
 
 
 class ConflictError(Exception):
@@ -43,6 +51,7 @@ async def resolve(request: web.Request, alert_id: UUID, resolution: Resolution, 
             action_taken=resolution.action_taken,
             outcome=resolution.outcome,
             message_to_tutor=resolution.message_to_tutor,
+            only_if_not_met=resolution.only_if_not_met,
             now=now,
             keeps_notes=request.app[CONDITION].missing.of(Feature.COACHING_NOTES) is None,
         )
@@ -85,7 +94,7 @@ async def _change(
             raise web.HTTPNotFound from None
         except life.AlreadyDoneError as error:
             raise ConflictError(await _describe(conn, error, now, zone_of(request))) from None
-        except life.AnotherOpenError as error:
+        except (life.AnotherOpenError, life.MetAgainError) as error:
             raise ConflictError(f"{error}; nothing was changed.") from None
         entry = Entry(action, user_id=tutor_id, object=f"alert {alert_id}", details=details)
         await write(conn, entry, actor)

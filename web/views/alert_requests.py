@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from web.http.cursors import decode_cursor, instant, page_cursor
+from web.http.cursors import Parse, decode_cursor, instant, page_cursor
 from web.http.inputs import (
     DEFAULT_PAGE_SIZE,
     LARGEST_PAGE_SIZE,
@@ -19,7 +19,7 @@ from web.http.inputs import (
     parse_page_query,
     without_empty,
 )
-from web.queries.alerts import AlertCursor, AlertFilter, AlertStatus
+from web.queries.alerts.lists import AlertCursor, AlertFilter, AlertStatus
 from web.views.labels import AlertType, Severity
 
 
@@ -36,7 +36,7 @@ class AlertsQuery(Input):
     """The query string of the list of alerts."""
 
     status: AlertStatus = Field(
-        AlertStatus.UNRESOLVED, description="`unresolved` is open or acknowledged; `open` is not even acknowledged"
+        AlertStatus.OPEN, description="All but `resolved` and `all` are kinds of open alerts (until 0.2 `unresolved`)"
     )
     severity: Severity | None = None
     type: AlertType | None = None
@@ -55,7 +55,7 @@ def parse_alerts_request(query: Mapping[str, str]) -> AlertsRequest:
     """
     asked = parse_input(AlertsQuery, without_empty(query))
     wanted = _to_filter(asked)
-    cursor = decode_cursor(asked.cursor, wanted.parts, instant, UUID) if asked.cursor else None
+    cursor = decode_cursor(asked.cursor, wanted.parts, *_position(wanted)) if asked.cursor else None
     return AlertsRequest(wanted, cursor, asked.limit)
 
 
@@ -63,10 +63,14 @@ def parse_alerts_page(query: Mapping[str, str]) -> tuple[AlertsRequest, list[str
     """What a page's query string asks for, and a sentence about each part that can't be used and was left out."""
     asked, said = parse_page_query(AlertsQuery, query)
     wanted = _to_filter(asked)
-    cursor = page_cursor(asked.cursor, wanted.parts, said, instant, UUID)
+    cursor = page_cursor(asked.cursor, wanted.parts, said, *_position(wanted))
     return AlertsRequest(wanted, cursor, asked.limit), said
 
 
 def _to_filter(asked: AlertsQuery) -> AlertFilter:
     tutor = (asked.tutor or "").strip() or None
     return AlertFilter(asked.status, asked.severity, asked.type, tutor, asked.tutor_id)
+
+
+def _position(wanted: AlertFilter) -> tuple[Parse, ...]:
+    return (int, instant, UUID) if wanted.is_ranked else (instant, UUID)

@@ -11,7 +11,7 @@ from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform, naive
 from web.auth.identity import Viewer
 from web.queries import AlertsPage, alerts_page, alerts_resting_on, count_alerts, critical_summary, evidence_of
-from web.queries.alerts import MOST_COUNTED, AlertFilter, AlertsCount, AlertStatus
+from web.queries.alerts.lists import MOST_COUNTED, AlertFilter, AlertsCount, AlertStatus
 from web.views.labels import Severity
 
 
@@ -58,8 +58,10 @@ async def test_acknowledged_alerts_stay_in_the_summary(conn: AsyncConnection, pl
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        pytest.param(AlertFilter(), ["open", "seen", "warned"], id="unresolved by default"),
-        pytest.param(AlertFilter(AlertStatus.OPEN), ["open", "warned"], id="open"),
+        pytest.param(AlertFilter(), ["open", "warned", "seen"], id="open by default"),
+        pytest.param(AlertFilter(AlertStatus("unresolved")), ["open", "warned", "seen"], id="its name before"),
+        pytest.param(AlertFilter(AlertStatus.UNATTENDED), ["open", "warned"], id="unattended"),
+        pytest.param(AlertFilter(AlertStatus.NO_LONGER_MET), [], id="no longer met"),
         pytest.param(AlertFilter(AlertStatus.ACKNOWLEDGED), ["seen"], id="acknowledged"),
         pytest.param(AlertFilter(AlertStatus.RESOLVED), ["done"], id="resolved"),
         pytest.param(AlertFilter(AlertStatus.ALL), ["open", "seen", "done", "warned"], id="all"),

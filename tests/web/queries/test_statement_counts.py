@@ -9,7 +9,7 @@ from tests.support.alerts import insert_alert
 from tests.support.platform import NOW, Platform
 from web import queries
 from web.auth.identity import Viewer
-from web.queries.alerts import AlertFilter
+from web.queries.alerts.lists import AlertFilter
 from web.queries.tutors import TutorFilter
 
 Read = Callable[[AsyncConnection], Awaitable[object]]

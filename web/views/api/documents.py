@@ -75,6 +75,12 @@ class Alert(_Document):
         description="`duplicate`: ended by Tutorwatch, another alert stayed open. Null for a tutor"
     )
     message_to_tutor: str | None = Field(description="What the tutor is told of the resolution")
+    is_unattended: bool | None = Field(
+        description="Open, and acknowledged neither at all nor since it got worse or was reopened. Null for a tutor"
+    )
+    not_met_since: datetime | None = Field(description="Since when the condition of an open alert isn't met")
+    worse_since: datetime | None = Field(description="Since when it is worse than when it was acknowledged")
+    worse: str | None = Field(description="By how much: `2 \u2192 6`; null where the value doesn't tell")
     cut: Cut
     evidence: Evidence | None = None
 
@@ -85,8 +91,25 @@ class Alert(_Document):
         return alert if evidence is None else alert.model_copy(update={"evidence": Evidence.model_validate(evidence)})
 
 
+class HistoryEntry(_Document):
+    """Something that happened to an alert."""
+
+    at: datetime
+    event: str
+    actor: str | None = Field(description="The person's name; null where Tutorwatch did it, or nobody is on record")
+    details: str | None
+    is_noticed: bool = Field(description="Another client did it; `at` is when that was noticed")
+
+
+class AlertWithHistory(_Document):
+    """An alert with its evidence, and what happened to it, latest first."""
+
+    alert: Alert
+    history: list[HistoryEntry]
+
+
 class Alerts(_Document):
-    """A page of alerts, newest first."""
+    """A page of alerts: open ones by rank (unattended first, no longer met last), then newest first."""
 
     alerts: list[Alert]
     next: str | None = Field(description="Give it as `cursor` for the next page; null on the last one")
@@ -108,7 +131,7 @@ class Alerts(_Document):
 
 
 class CriticalTutor(_Document):
-    """A tutor who needs somebody, with the newest critical alert."""
+    """A tutor with open critical alerts, and the one that comes first."""
 
     tutor_id: str
     name: str
@@ -118,9 +141,10 @@ class CriticalTutor(_Document):
 
 
 class CriticalAlerts(_Document):
-    """The critical alerts that aren't resolved: all of them counted, at most five tutors, newest alert first."""
+    """The open critical alerts: all of them counted, at most five tutors, unattended first, then newest."""
 
     count: int = Field(validation_alias="total")
+    unattended: int
     tutor_count: int
     tutors: list[CriticalTutor]
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -18,25 +19,31 @@ from web.http.problems import answer_error
 from web.keys import CONDITION
 from web.live.hub import HUB
 from web.live.kept import Kept
+from web.queries.evidence import NO_EVIDENCE
 from web.reading import reading
 from web.views import alert_actions
 from web.views.alert_requests import AlertsQuery, parse_alerts_request
-from web.views.api.documents import Alerts, CriticalAlerts, Tutor
+from web.views.api.documents import Alert, Alerts, AlertWithHistory, CriticalAlerts, HistoryEntry, Tutor
 from web.views.api.openapi import Operation, with_cookie
 from web.views.presentation import all_without
 
 SESSIONS_EACH = 3
 """How many of an alert's sessions a list shows."""
+SESSIONS_OF_ONE = 50
+"""How many an alert by itself shows."""
 SUMMARY_SECONDS = 300.0
 """How long the summary is kept at most; it is dropped as soon as alerts change."""
 
 CRITICAL_ALERTS = Operation(
     "getCriticalAlerts", "The critical alerts that need somebody, in short", CriticalAlerts, has_etag=True
 )
-ALERTS = Operation("listAlerts", "All alerts, filtered, newest first", Alerts, query=AlertsQuery, problems=(400,))
+ALERTS = Operation("listAlerts", "All alerts, filtered", Alerts, query=AlertsQuery, problems=(400,))
+ALERT = Operation("getAlert", "An alert, its evidence and its history", AlertWithHistory, problems=(404,))
 TUTOR = Operation("getTutor", "All about one tutor", Tutor, problems=(404,))
 ACKNOWLEDGE = Operation("acknowledgeAlert", "Notes that somebody has seen the alert", None, problems=(404, 409))
 RESOLVE = Operation("resolveAlert", "Resolves the alert", None, body=Resolution, problems=(400, 404, 409, 413, 415))
+UNACKNOWLEDGE = Operation("unacknowledgeAlert", "Takes an acknowledgement back", None, problems=(404, 409))
+REOPEN = Operation("reopenAlert", "Takes a resolution back", None, problems=(404, 409))
 DOCUMENT = web.AppKey("openapi_document", dict[str, Any])
 
 
@@ -69,6 +76,19 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     return _json(Alerts.of(page, evidence, asked.filter.parts))
 
 
+async def alert(request: web.Request) -> web.StreamResponse:
+    """`GET /api/alerts/{id}`."""
+    alert_id, missing = UUID(request.match_info["id"]), request.app[CONDITION].missing
+    async with reading(request) as conn:
+        found = await queries.alert_by_id(conn, alert_id)
+        if found is None:
+            raise web.HTTPNotFound
+        evidence = await queries.evidence_of(conn, [alert_id], sessions_each=SESSIONS_OF_ONE, missing=missing)
+        history = await queries.history_of(conn, alert_id)
+    entries = [HistoryEntry.model_validate(entry) for entry in history]
+    return _json(AlertWithHistory(alert=Alert.of(found, evidence.get(alert_id, NO_EVIDENCE)), history=entries))
+
+
 async def tutor(request: web.Request) -> web.StreamResponse:
     """`GET /api/tutors/{id}`."""
     tutor_id, missing = id_in_path(request), request.app[CONDITION].missing
@@ -87,31 +107,37 @@ async def tutor(request: web.Request) -> web.StreamResponse:
 
 async def acknowledge(request: web.Request) -> web.StreamResponse:
     """`POST /api/alerts/{id}/acknowledge`."""
-    try:
-        await alert_actions.acknowledge(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
-    except alert_actions.ConflictError as error:
-        return answer_error(request, 409, str(error))
-    return _done(request)
+    return await _act(request, alert_actions.acknowledge)
+
+
+async def unacknowledge(request: web.Request) -> web.StreamResponse:
+    """`POST /api/alerts/{id}/unacknowledge`."""
+    return await _act(request, alert_actions.unacknowledge)
+
+
+async def reopen(request: web.Request) -> web.StreamResponse:
+    """`POST /api/alerts/{id}/reopen`."""
+    return await _act(request, alert_actions.reopen)
 
 
 async def resolve(request: web.Request) -> web.StreamResponse:
     """`POST /api/alerts/{id}/resolve`."""
     resolution = parse_input(Resolution, await read_json(request))
+    return await _act(request, partial(alert_actions.resolve, resolution=resolution))
+
+
+async def _act(request: web.Request, act: alert_actions.Act) -> web.StreamResponse:
     try:
-        await alert_actions.resolve(request, UUID(request.match_info["id"]), resolution, now=datetime.now(UTC))
+        await act(request, UUID(request.match_info["id"]), now=datetime.now(UTC))
     except alert_actions.ConflictError as error:
         return answer_error(request, 409, str(error))
-    return _done(request)
+    request.app[HUB].note_change()
+    return web.Response(status=204)
 
 
 async def openapi(request: web.Request) -> web.StreamResponse:
     """`GET /api/openapi.json`."""
     return web.json_response(with_cookie(request.app[DOCUMENT], full_name(request, SIGN_IN)))
-
-
-def _done(request: web.Request) -> web.Response:
-    request.app[HUB].note_change()
-    return web.Response(status=204)
 
 
 def _json(document: BaseModel) -> web.Response:

@@ -105,9 +105,11 @@ async def test_every_page_is_accessible_and_within_its_width(visitor: Visitor, p
         if await dana.page.locator("li.alert summary").count():
             await dana.page.locator("li.alert summary").first.click()
         assert await widths_exceeded(dana) == [], path
+        assert await small_targets(dana) == [], path
     await stranger.visit("/sign-in")
     assert await violations(stranger) == []
     assert await widths_exceeded(stranger) == []
+    assert await small_targets(stranger) == []
 
 
 async def test_changed_states_have_no_accessibility_violation(visitor: Visitor, platform: Platform) -> None:
@@ -202,3 +204,22 @@ async def widths_exceeded(person: Person) -> list[int]:
         if await person.page.evaluate("document.documentElement.scrollWidth") > width:
             exceeded.append(width)
     return exceeded
+
+
+async def small_targets(person: Person) -> list[str]:
+    """What is too small to be hit (WCAG 2.2, 24 pixels), and fields into which a phone would zoom, at every width."""
+    problems = []
+    for width in WIDTHS:
+        await person.page.set_viewport_size({"width": width, "height": 800})
+        found = await Axe().run(person.page, options={"runOnly": ["target-size"]})
+        problems += [
+            f"{width}: {node['html'][:200]}"
+            for violation in found.response["violations"]
+            for node in violation["nodes"]
+        ]
+    small = (
+        "each => each.filter(field => parseFloat(getComputedStyle(field).fontSize) < 16).map(field => field.outerHTML)"
+    )
+    fields = person.page.locator("textarea, select, input:not([type=hidden], [type=radio], [type=checkbox])")
+    too_small: list[str] = await fields.evaluate_all(small)
+    return problems + too_small

@@ -25,8 +25,15 @@ FIELD_LABELS = {
     "message_to_tutor": "Message to the tutor",
     "outcome": "Outcome",
     "content": "Note",
+    "email": "E-mail",
 }
 """What people read before the field of a form in which they write or choose."""
+_WHEN_EMPTY = {
+    "action_taken": "say what was done",
+    "outcome": "choose one",
+    "content": "write something",
+    "email": "type your e-mail address",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +42,12 @@ class FieldError:
 
     field: str
     message: str
+
+    @property
+    def words(self) -> str:
+        """The same for people, by the field's label: `Action taken: say what was done`."""
+        label = FIELD_LABELS.get(self.field) or self.field.replace("_", " ").capitalize()
+        return f"{label}: {self.message}" if label else self.message.rstrip(".")
 
 
 class InvalidInputError(Exception):
@@ -45,6 +58,11 @@ class InvalidInputError(Exception):
             "; ".join(f"{error.field}: {error.message}" if error.field else error.message for error in errors)
         )
         self.errors = errors
+
+    @property
+    def words(self) -> str:
+        """The same for people, by the fields' labels: `Action taken: say what was done.`"""
+        return " ".join(f"{error.words}." for error in self.errors)
 
 
 def _without_nul(text: str) -> str:
@@ -194,6 +212,13 @@ def without_empty(query: Mapping[str, str]) -> dict[str, str]:
 
 def _field_error(problem: Mapping[str, Any]) -> FieldError:
     field = ".".join(str(part) for part in problem["loc"])
-    if problem["type"] == "extra_forbidden":
-        return FieldError(field, "is unknown here")
+    match problem["type"]:
+        case "extra_forbidden":
+            return FieldError(field, "is unknown here")
+        case "missing" | "string_too_short":
+            return FieldError(field, _WHEN_EMPTY.get(field, "is missing"))
+        case "string_too_long":
+            return FieldError(field, f"is too long: at most {problem['ctx']['max_length']:,} characters")
+        case "enum":
+            return FieldError(field, f"must be one of {problem['ctx']['expected']}")
     return FieldError(field, str(problem["msg"]).removeprefix("Value error, "))

@@ -32,6 +32,8 @@ _MESSAGES = {
     500: "Something went wrong on our side. It has been noted.",
     503: DATABASE_GONE,
 }
+_TITLES = {400: "This can't be used"}
+"""Of pages, where the usual phrase is a programmer's."""
 OUTAGE = web.AppKey("outage", Outage)
 """Pages that couldn't be served: one line a minute, however many are asked for."""
 _PASSED_ON = ("Allow", "Retry-After", "WWW-Authenticate")
@@ -78,7 +80,8 @@ async def answer_errors(request: web.Request, handler: Handler) -> web.StreamRes
         headers = {name: value for name, value in error.headers.items() if name in _PASSED_ON}
         return answer_error(request, error.status, _own_words(error), headers=headers)
     except InvalidInputError as error:
-        return answer_error(request, 400, str(error), errors=error.errors)
+        is_for_programs = request.path.startswith("/api/")
+        return answer_error(request, 400, str(error) if is_for_programs else error.words, errors=error.errors)
     except TooBusyError as error:
         return answer_error(request, 503, str(error), headers={"Retry-After": str(RETRY_SECONDS)})
     except Exception as error:  # noqa: BLE001 - the top of the request
@@ -107,7 +110,8 @@ def _problem(status: int, message: str, errors: Sequence[FieldError]) -> web.Res
 
 
 def _page(request: web.Request, status: int, message: str) -> web.Response:
-    context = {"status": status, "title": HTTPStatus(status).phrase, "message": message}
+    title = _TITLES.get(status, HTTPStatus(status).phrase)
+    context = {"status": status, "title": title, "message": message}
     try:
         text = render("error.html", request, context)
     except jinja2.TemplateNotFound:

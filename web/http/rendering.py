@@ -1,6 +1,7 @@
 """What every template gets: made for the pages that are rendered, which most answers are not."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -17,6 +18,18 @@ from web.time_zones import COOKIE, zone_named
 
 AS_OF: web.RequestKey[datetime | None] = web.RequestKey("as_of")
 """How old a page's content is, where it comes from a replica."""
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """A form that couldn't be accepted, for it to come again: what was typed, and what is wrong with which field."""
+
+    values: Mapping[str, str]
+    problems: Mapping[str, str]
+    return_to: str
+
+
+TYPED = web.RequestKey("typed", Typed)
 _FORM_SECRET = web.RequestKey("form_secret", str)
 
 
@@ -29,6 +42,7 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
         "flash": flash_of(request),
         "path": request.path,
         "version": request.app[VERSION],
+        "typed": request.get(TYPED),
         "condition": request.app[CONDITION].known,
         "missing": request.app[CONDITION].missing,
         "as_of": request.get(AS_OF),
@@ -40,8 +54,10 @@ def render(template: str, request: web.Request, values: Mapping[str, Any]) -> st
 
 def render_page(template: str, request: web.Request, now: datetime, **values: Any) -> web.Response:
     """The page as it is at this moment."""
-    page = {"now": now, "here": request.path_qs, "outcomes": list(Outcome)}
-    return web.Response(text=render(template, request, page | values), content_type="text/html")
+    typed = request.get(TYPED)
+    here, status = (typed.return_to, 400) if typed else (request.path_qs, 200)
+    page = {"now": now, "here": here, "outcomes": list(Outcome)}
+    return web.Response(status=status, text=render(template, request, page | values), content_type="text/html")
 
 
 def render_for_all(template: str, app: web.Application, zone: ZoneInfo, values: Mapping[str, Any]) -> Markup:

@@ -82,9 +82,9 @@ function tellProblems(form, { trouble = "", errors = [], isSignedOut = false }) 
   for (const place of form.querySelectorAll('[data-problem]:not([data-problem=""])')) {
     const wrong = errors.find(({ field }) => field === place.dataset.problem);
     place.hidden = !wrong;
-    place.textContent = wrong ? `${place.dataset.label}: ${wrong.message}` : "";
+    place.textContent = wrong ? `${place.dataset.label}: ${wrong.message}.` : "";
     const fields = form.querySelectorAll(`[name="${place.dataset.problem}"]`);
-    for (const field of fields) field.toggleAttribute("aria-invalid", false);
+    for (const field of fields) field.removeAttribute("aria-invalid");
     if (!wrong) continue;
     for (const field of fields) field.setAttribute("aria-invalid", "true");
     if (!isTold) fields[0]?.focus();

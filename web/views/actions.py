@@ -5,6 +5,7 @@ from functools import partial
 from uuid import UUID
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from database import retries
 from database.platform_needs import Feature
@@ -14,13 +15,14 @@ from web.auth.audit import Action, Entry, audited
 from web.auth.cookies import set_flash
 from web.auth.identity import IDENTITY
 from web.http.forms import RETURN_FIELD, read_fields, read_form
-from web.http.inputs import InvalidInputError, Note, Resolution, Retry, parse_input
+from web.http.inputs import FIELD_LABELS, InvalidInputError, Note, Resolution, Retry, parse_input
 from web.http.paths import id_in_path, path_part
 from web.http.problems import answer_error, wants_json
 from web.http.redirects import local_path, redirect
+from web.http.rendering import TYPED, Typed
 from web.keys import CONDITION
 from web.live.hub import HUB
-from web.views import alert_actions
+from web.views import alert_actions, pages
 from web.views.presentation import without
 
 
@@ -39,7 +41,7 @@ async def resolve(request: web.Request) -> web.StreamResponse:
     try:
         resolution = parse_input(Resolution, await read_fields(request))
     except InvalidInputError as error:
-        return await _refused(request, error, "/alerts")
+        return await _refused(request, error, "/alerts", again=pages.alert)
     act = partial(alert_actions.resolve, resolution=resolution)
     return await _act(request, act, "Resolved.", undo="reopen")
 
@@ -67,7 +69,7 @@ async def add_note(request: web.Request) -> web.StreamResponse:
     try:
         note = parse_input(Note, await read_fields(request))
     except InvalidInputError as error:
-        return await _refused(request, error, here)
+        return await _refused(request, error, here, again=pages.tutor)
     if missing := without(request.app[CONDITION].missing, Feature.COACHING_NOTES):
         return await _not_done(request, 409, missing, here)
     async with audited(request, Entry(Action.NOTE_ADDED, user_id=tutor_id)) as conn:
@@ -102,10 +104,18 @@ async def _not_done(request: web.Request, status: int, text: str, default: str) 
     return await _back(request, "error", text, default)
 
 
-async def _refused(request: web.Request, error: InvalidInputError, default: str) -> web.StreamResponse:
+async def _refused(
+    request: web.Request, error: InvalidInputError, default: str, *, again: Handler | None = None
+) -> web.StreamResponse:
+    """To a person, the page `again` on which the form is, with what was typed and what is wrong with it."""
     if wants_json(request):
         raise error
-    return await _back(request, "error", str(error), default)
+    fields = await read_form(request)
+    if again is None or any(each.field not in FIELD_LABELS for each in error.errors):
+        return await _back(request, "error", error.words, default)
+    problems = {each.field: f"{each.words}." for each in error.errors}
+    request[TYPED] = Typed(fields, problems, local_path(fields.get(RETURN_FIELD, ""), default))
+    return await again(request)
 
 
 async def _back(

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
-from zoneinfo import ZoneInfo
 
 from aiohttp import web
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -93,7 +92,7 @@ async def _change(
         except life.UnknownAlertError:
             raise web.HTTPNotFound from None
         except life.AlreadyDoneError as error:
-            raise ConflictError(await _describe(conn, error, now, zone_of(request))) from None
+            raise ConflictError(await _describe(conn, error, now, request)) from None
         except (life.AnotherOpenError, life.MetAgainError) as error:
             raise ConflictError(f"{error}; nothing was changed.") from None
         entry = Entry(action, user_id=tutor_id, object=f"alert {alert_id}", details=details)
@@ -101,8 +100,10 @@ async def _change(
     log(entry, actor)
 
 
-async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: datetime, zone: ZoneInfo) -> str:
+async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: datetime, request: web.Request) -> str:
     names = await queries.names_of(conn, [done.by] if done.by else [])
     who = names.get(done.by or "", "Somebody")
-    when = f" {ago(zone, done.at, now)}" if done.at else ""
+    when = f" {ago(zone_of(request), done.at, now)}" if done.at else ""
+    if done.by == request[IDENTITY].user_id:  # the answer to the first try was lost, or it was done in another tab
+        return f"You have {done.what} this alert already{when}; nothing more was changed."
     return f"{who} {done.what} this alert{when}; nothing was changed."

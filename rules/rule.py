@@ -180,7 +180,7 @@ class Rule:
     name: str
     """The platform's label: of its enum of alert types or insight categories."""
     label: str
-    """The same in words, for pages."""
+    """The same in words: the title of an alert, and what pages call the rule."""
     compares_with: Threshold[Decimal] | Threshold[int]
     """The threshold that its measured value is held against."""
     thresholds: tuple[Threshold[Decimal] | Threshold[int], ...]
@@ -196,7 +196,6 @@ class AlertRule(Rule):
     """A rule that opens an alert, with its words and its evidence."""
 
     severity: Severity
-    title: str
     evidence: Statistic[Counted] | Statistic[Ratio]
     """The statistic whose sessions are the evidence: of a counting alert all that count, of an averaging one those
     that no other alert of the type has consumed."""

@@ -179,7 +179,7 @@ def _alert_row(decided: Decided[AlertRule], session_ids: list[UUID]) -> dict[str
             "tutor_id": decided.tutor.tutor_id,
             "alert_type": rule.name,
             "severity": rule.severity,
-            "title": rule.title,
+            "title": rule.label,
             "description": verdict.text if verdict.is_met else verdict.measured,
             "session_id": ids[0] if rule.names_session and ids else None,
         },

@@ -38,7 +38,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         sessions=fewest,
         least=thresholds[LEAST],
         measured=measured,
-        text=f"{measured} (threshold {percent(more_than)})",
+        text=f"{measured} (alert above {percent(more_than)})",
         shown=shown,
     )
 
@@ -46,7 +46,6 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
 RULE = AlertRule(
     name="declining_performance",
     label="Declining performance",
-    title="Declining performance",
     severity=Severity.WARNING,
     compares_with=MORE_THAN,
     thresholds=(MORE_THAN, DAYS, LEAST),

@@ -21,13 +21,12 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 5 sessions that the tutor rescheduled, scheduled no longer than 30 days ago."""
     reschedules, least = tutor[RESCHEDULES], thresholds[COUNT]
     measured = f"{plural(reschedules.count, 'session')} rescheduled by the tutor in {thresholds[DAYS]} days"
-    return counting(reschedules, least, measured=measured, text=f"{measured} (threshold {least})")
+    return counting(reschedules, least, measured=measured, text=f"{measured} (alert from {least})")
 
 
 RULE = AlertRule(
     name="high_reschedule_rate",
-    label="High reschedule rate",
-    title="Many reschedules by the tutor",
+    label="Tutor reschedules",
     severity=Severity.WARNING,
     compares_with=COUNT,
     thresholds=(COUNT, DAYS),

@@ -33,7 +33,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         sessions=talk.count,
         least=thresholds[LEAST],
         measured=measured,
-        text=f"{measured} (threshold {percent(share)})",
+        text=f"{measured} (alert from {percent(share)})",
         shown=talk.percent() if talk.count else None,
     )
 
@@ -41,7 +41,6 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
 RULE = AlertRule(
     name="high_talk_ratio",
     label="High talk ratio",
-    title="Tutor talks too much",
     severity=Severity.WARNING,
     compares_with=SHARE,
     thresholds=(ABOVE, SHARE, LEAST),

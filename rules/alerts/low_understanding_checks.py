@@ -28,7 +28,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
         sessions=checks.count,
         least=thresholds[LEAST],
         measured=measured,
-        text=f"{measured} (threshold {below})",
+        text=f"{measured} (should be at least {below})",
         shown=rounded(checks, 1),
     )
 
@@ -36,7 +36,6 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
 RULE = AlertRule(
     name="low_understanding_checks",
     label="Few understanding checks",
-    title="Few understanding checks",
     severity=Severity.WARNING,
     compares_with=BELOW,
     thresholds=(BELOW, LEAST),

@@ -21,13 +21,12 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 2 sessions that the tutor didn't come to, scheduled no longer than 30 days ago."""
     no_shows, least = tutor[NO_SHOWS], thresholds[COUNT]
     measured = f"{plural(no_shows.count, 'no-show')} in {thresholds[DAYS]} days"
-    return counting(no_shows, least, measured=measured, text=f"{measured} (threshold {least})")
+    return counting(no_shows, least, measured=measured, text=f"{measured} (alert from {least})")
 
 
 RULE = AlertRule(
     name="no_show_pattern",
-    label="No-show pattern",
-    title="Tutor no-shows",
+    label="Tutor no-shows",
     severity=Severity.CRITICAL,
     compares_with=COUNT,
     thresholds=(COUNT, DAYS),

@@ -25,7 +25,7 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     poor, lowest, below, days = tutor[POOR], tutor[LOWEST], thresholds[BELOW], thresholds[DAYS]
     if poor.count == 1:
         measured = f"First session with a student scored {lowest} in the last {days} days"
-        text = f"{measured} (threshold {below})"
+        text = f"{measured} (alert below {below})"
     else:
         measured = f"{poor.count or 'No'} first sessions with students scored below {below} in the last {days} days"
         text = f"{measured} (lowest {lowest})"
@@ -35,7 +35,6 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
 RULE = AlertRule(
     name="poor_first_session",
     label="Poor first session",
-    title="Poor first session",
     severity=Severity.CRITICAL,
     compares_with=BELOW,
     thresholds=(BELOW, DAYS, LEAST),

@@ -30,7 +30,7 @@ async def test_critical_alert_comes_and_goes_on_every_open_page(visitor: Visitor
 
     await two_no_shows(platform, "ann")
 
-    await expect(dana.row("Ann Lee")).to_contain_text("2 no-shows in 30 days (threshold 2)")
+    await expect(dana.row("Ann Lee")).to_contain_text("2 no-shows in 30 days (alert from 2)")
     await expect(dana.row("Ann Lee").get_by_role("listitem")).to_have_count(2)
     await expect(dana.page).to_have_title("(1) Tutorwatch")
     await expect(omar.row("Ann Lee")).to_be_visible()

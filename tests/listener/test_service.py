@@ -110,7 +110,7 @@ async def test_second_no_show_written_elsewhere_opens_an_alert(
         await has_alert(platform, "tutor-0001")
         line = await listener.log(action="alert_opened")
         assert (line["level"], line["tutor_id"], line["alert_type"]) == ("INFO", "tutor-0001", "no_show_pattern")
-        assert "2 no-shows in 30 days (threshold 2)" in line["message"]
+        assert "2 no-shows in 30 days (alert from 2)" in line["message"]
         assert await platform.rows("SELECT severity::text, resolved, acknowledged FROM alerts") == [
             ("critical", False, False)
         ]

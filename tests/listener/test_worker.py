@@ -388,7 +388,7 @@ async def test_row_that_a_client_has_locked_is_waited_for(
 
     assert at_work.failed == []
     assert await platform.rows("SELECT cardinality(session_ids) FROM tutorwatch.alert_evidence") == [3]
-    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (threshold 2)"]
+    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (alert from 2)"]
 
 
 async def test_row_that_stays_locked_holds_up_its_own_tutor_only(

@@ -115,7 +115,7 @@ async def test_reopened_alert_is_refreshed_and_its_sessions_open_no_other(
     await platform.session(status="no_show_tutor", days_ago=3)
 
     assert (await generation()).alerts == []
-    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (threshold 2)"]
+    assert await platform.rows("SELECT description FROM alerts") == ["3 no-shows in 30 days (alert from 2)"]
 
 
 async def test_reopening_beside_another_open_one_is_refused(

@@ -305,7 +305,7 @@ async def test_acknowledged_alert_is_refreshed_too(alert: UUID, platform: Platfo
     await write(platform, NO_SHOW, days=range(5, 6))
     assert await generation() == Generated()
     assert await platform.rows("SELECT id, acknowledged, description FROM alerts") == [
-        (alert, True, "3 no-shows in 30 days (threshold 2)")
+        (alert, True, "3 no-shows in 30 days (alert from 2)")
     ]
 
 
@@ -429,7 +429,7 @@ async def test_counted_scores_still_count_in_the_window_before(platform: Platfor
     generated = await generation(now=month)
 
     assert [alert.description for alert in generated.alerts] == [
-        "Average score 6.0 in the last 30 days, 25% below the 8.0 of the 30 days before (threshold 15%)"
+        "Average score 6.0 in the last 30 days, 25% below the 8.0 of the 30 days before (alert above 15%)"
     ]
     assert set(await generation.evidence("declining_performance")) == set(new)
 
@@ -596,7 +596,7 @@ async def test_open_alert_from_before_gets_evidence_and_counts_it_once_resolved(
 
     assert await generation() == Generated()
     assert await generation.evidence("no_show_pattern") == sessions
-    assert await generation.description("no_show_pattern") == "2 no-shows in 30 days (threshold 2)"
+    assert await generation.description("no_show_pattern") == "2 no-shows in 30 days (alert from 2)"
 
     await generation.resolve("no_show_pattern", now=NOW - timedelta(days=10))
     assert await generation() == Generated()
@@ -683,7 +683,7 @@ async def test_alert_resolved_while_it_is_refreshed_keeps_the_evidence_it_was_re
         "SELECT a.description, e.session_ids FROM alerts AS a"
         " JOIN tutorwatch.alert_evidence AS e ON e.alert_id = a.id WHERE a.id = %s",
         alert,
-    ) == [("2 no-shows in 30 days (threshold 2)", *kept)]
+    ) == [("2 no-shows in 30 days (alert from 2)", *kept)]
     assert await platform.rows("SELECT session_id FROM tutorwatch.consumed_sessions ORDER BY 1") == consumed
     assert await platform.rows("SELECT resolved FROM alerts WHERE id = %s", alert) == [True]
 
@@ -701,7 +701,7 @@ async def test_alert_that_may_not_open_again_is_left_as_it_was_resolved(
     await _resolve_in_between(engine, platform, generation, open_alert, now=LATER)
 
     assert await platform.rows("SELECT description FROM alerts WHERE id = %s", open_alert) == [
-        "2 no-shows in 30 days (threshold 2)"
+        "2 no-shows in 30 days (alert from 2)"
     ]
     assert await platform.rows("SELECT alert_id FROM tutorwatch.alert_evidence") == []
     assert await platform.open_alerts() == []
@@ -723,7 +723,7 @@ async def test_session_that_comes_while_a_person_resolves_opens_another_alert_so
     await write(platform, NO_SHOW, days=range(5, 6))
     await _resolve_in_between(engine, platform, generation, alert, now=LATER)
     await generation(now=LATER)
-    assert await generation.description("no_show_pattern") == "3 no-shows in 30 days (threshold 2)"
+    assert await generation.description("no_show_pattern") == "3 no-shows in 30 days (alert from 2)"
     assert await generation.opened("no_show_pattern") == 2
 
 

@@ -16,7 +16,7 @@ async def test_second_tutor_no_show_opens_a_critical_alert(
         generated = await generate(conn, ["tutor"], NOW, thresholds)
 
     assert [(a.alert_type, a.severity, a.description) for a in generated.alerts] == [
-        ("no_show_pattern", "critical", "2 no-shows in 30 days (threshold 2)")
+        ("no_show_pattern", "critical", "2 no-shows in 30 days (alert from 2)")
     ]
     assert await platform.rows("SELECT session_ids FROM tutorwatch.alert_evidence") == [sessions]
 

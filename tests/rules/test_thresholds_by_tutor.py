@@ -44,9 +44,9 @@ async def test_each_tutor_of_a_batch_is_held_against_their_own(platform: Platfor
         generated = await generate(conn, ["lenient", "strict", "usual"], NOW, for_strict(**STRICT))
 
     assert {(alert.tutor_id, alert.description) for alert in generated.alerts} == {
-        ("strict", "1 no-show in 30 days (threshold 1)"),
-        ("strict", "First session with a student scored 7.0 in the last 7 days (threshold 8.0)"),
-        ("strict", "Talk ratio above 50% in 5 of the 5 latest sessions of 30 days: 100% (threshold 70%)"),
+        ("strict", "1 no-show in 30 days (alert from 1)"),
+        ("strict", "First session with a student scored 7.0 in the last 7 days (alert below 8.0)"),
+        ("strict", "Talk ratio above 50% in 5 of the 5 latest sessions of 30 days: 100% (alert from 70%)"),
     }
     assert await platform.rows(
         "SELECT a.alert_type::text, e.threshold, cardinality(e.session_ids) FROM alerts AS a"
@@ -67,7 +67,7 @@ async def test_alert_that_is_open_is_refreshed_under_the_tutors_own(platform: Pl
     async with engine.begin() as conn:
         await generate(conn, ["strict", "usual"], NOW, for_strict(no_show_pattern_count=2))
 
-    assert await platform.rows("SELECT description FROM alerts") == ["2 no-shows in 30 days (threshold 2)"]
+    assert await platform.rows("SELECT description FROM alerts") == ["2 no-shows in 30 days (alert from 2)"]
 
 
 async def test_explanation_says_whose_thresholds_they_are(platform: Platform, engine: AsyncEngine) -> None:

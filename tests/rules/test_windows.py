@@ -311,7 +311,7 @@ async def test_session_without_talk_ratio_is_neither_above_nor_below(
 
     assert await generation.evidence("high_talk_ratio", tutor="enough") == talking
     assert await generation.description("high_talk_ratio", tutor="enough") == (
-        "Talk ratio above 65% in 5 of the 5 latest sessions of 30 days: 100% (threshold 70%)"
+        "Talk ratio above 65% in 5 of the 5 latest sessions of 30 days: 100% (alert from 70%)"
     )
     assert "high_talk_ratio" in await platform.active_insights("enough")
     assert "high_talk_ratio" not in await platform.open_alerts("too_few")

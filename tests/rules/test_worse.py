@@ -166,7 +166,7 @@ async def test_what_another_client_acknowledges_is_compared_from_when_it_was_not
     await generation()
     assert not await is_unattended(engine)
     assert await events(platform, alert_id) == [
-        ("opened", "2 no-shows in 30 days (threshold 2)", False),
+        ("opened", "2 no-shows in 30 days (alert from 2)", False),
         ("acknowledged", None, True),
     ]
 

@@ -106,7 +106,7 @@ async def test_newcomer_sees_sessions_and_alerts_and_can_cause_some(folder: Path
 async def cause_alert(everything: Running, url: str, write: Callable[[str, str], object], name: str) -> None:
     """Writes no-shows, and waits for the alert on the screen; then it is in the table, once."""
     await asyncio.to_thread(write, url, NO_SHOWS.format(name=name))
-    await everything.line(rf"ALERT    {name}: no_show_pattern \(critical\): \d no-shows in 30 days \(threshold 2\)")
+    await everything.line(rf"ALERT    {name}: no_show_pattern \(critical\): \d no-shows in 30 days \(alert from 2\)")
     with psycopg.connect(url) as connection:
         opened = connection.execute(
             "SELECT count(*) FROM alerts JOIN users ON users.id = tutor_id"

@@ -60,8 +60,8 @@ async def test_it_opens_alerts_with_evidence(frustrated: Platform, database_url:
     ) == [
         (
             "warning",
-            "Students are frustrated",
-            "3 sessions with a frustrated student in 30 days (threshold 3)",
+            "Frustrated students",
+            "3 sessions with a frustrated student in 30 days (alert from 3)",
             3,
             3,
             3,

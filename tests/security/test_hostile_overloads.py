@@ -87,7 +87,7 @@ async def people(platform: Platform) -> None:
     for tutor, alert_id in (("ann", ALERT), ("cyd", uuid4()), ("cyd", uuid4())):
         await platform.insert(
             "alerts", id=alert_id, tutor_id=tutor, alert_type="no_show_pattern", severity="critical", title="No-shows",
-            description="2 no-shows in 30 days (threshold 2)",
+            description="2 no-shows in 30 days (alert from 2)",
         )  # fmt: skip
     await platform.connection.execute(
         "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at,"

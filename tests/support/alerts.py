@@ -23,7 +23,7 @@ async def insert_alert(
         "alert_type": "no_show_pattern",
         "severity": "critical",
         "title": "Tutor no-shows",
-        "description": "2 no-shows in 30 days (threshold 2)",
+        "description": "2 no-shows in 30 days (alert from 2)",
     }
     if at:
         values |= {"triggered_date": naive(at), "created_at": naive(at)}

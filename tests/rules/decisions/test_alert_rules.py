@@ -167,7 +167,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             poor_first_session,
             tutor(poor_first_sessions=Counted(1, 1), lowest_first_session_score=Decimal("6.4")),
-            "First session with a student scored 6.4 in the last 7 days (threshold 6.5)",
+            "First session with a student scored 6.4 in the last 7 days (alert below 6.5)",
             "6.4",
             "6.5",
             id="one poor first session",
@@ -183,7 +183,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             no_show_pattern,
             tutor(no_shows=Counted(3, 1)),
-            "3 no-shows in 30 days (threshold 2)",
+            "3 no-shows in 30 days (alert from 2)",
             "3",
             "2",
             id="no-shows, counted ones too",
@@ -191,7 +191,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             high_reschedule_rate,
             tutor(reschedules=Counted(6, 2)),
-            "6 sessions rescheduled by the tutor in 30 days (threshold 5)",
+            "6 sessions rescheduled by the tutor in 30 days (alert from 5)",
             "6",
             "5",
             id="reschedules",
@@ -199,7 +199,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             high_talk_ratio,
             tutor(recent_high_talk=of(29, 40)),
-            "Talk ratio above 65% in 29 of the 40 latest sessions of 30 days: 73% (threshold 70%)",
+            "Talk ratio above 65% in 29 of the 40 latest sessions of 30 days: 73% (alert from 70%)",
             "0.725",
             "0.70",
             id="72.5% reads 73%",
@@ -207,7 +207,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             high_talk_ratio,
             tutor(recent_high_talk=of(5, 7)),
-            "Talk ratio above 65% in 5 of the 7 latest sessions of 30 days: 71% (threshold 70%)",
+            "Talk ratio above 65% in 5 of the 7 latest sessions of 30 days: 71% (alert from 70%)",
             "0.7143",
             "0.70",
             id="five sevenths read 71%",
@@ -215,7 +215,8 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             low_understanding_checks,
             tutor(recent_checks=of(26, 8)),
-            "3.3 understanding checks a session on average over the 8 latest sessions of 30 days (threshold 4)",
+            "3.3 understanding checks a session on average over the 8 latest sessions of 30 days"
+            " (should be at least 4)",
             "3.25",
             "4",
             id="3.25 reads 3.3",
@@ -223,7 +224,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             declining_performance,
             tutor(recent_score=of("33.4", 4), earlier_score=of(40, 4)),
-            "Average score 8.4 in the last 30 days, 17% below the 10.0 of the 30 days before (threshold 15%)",
+            "Average score 8.4 in the last 30 days, 17% below the 10.0 of the 30 days before (alert above 15%)",
             "0.165",
             "0.15",
             id="16.5% reads 17%",
@@ -231,7 +232,7 @@ def test_fall_of_exactly_15_percent_is_not_more_whatever_the_scores(thresholds: 
         pytest.param(
             declining_performance,
             tutor(recent_score=of(20, 3), earlier_score=of(33, 4)),
-            "Average score 6.7 in the last 30 days, 19% below the 8.3 of the 30 days before (threshold 15%)",
+            "Average score 6.7 in the last 30 days, 19% below the 8.3 of the 30 days before (alert above 15%)",
             "0.1919",
             "0.15",
             id="two thirds read 6.7, 8.25 reads 8.3",
@@ -263,14 +264,14 @@ def test_finding_says_value_threshold_and_window_rounded_half_up(
             no_show_pattern,
             tutor(no_shows=Counted(4, 4)),
             {"no_show_pattern_count": 4, "no_show_pattern_days": 60},
-            "4 no-shows in 60 days (threshold 4)",
+            "4 no-shows in 60 days (alert from 4)",
             id="no_show_pattern",
         ),
         pytest.param(
             high_reschedule_rate,
             tutor(reschedules=Counted(8, 8)),
             {"high_reschedule_count": 8, "high_reschedule_days": 90},
-            "8 sessions rescheduled by the tutor in 90 days (threshold 8)",
+            "8 sessions rescheduled by the tutor in 90 days (alert from 8)",
             id="high_reschedule_rate",
         ),
         pytest.param(
@@ -282,21 +283,22 @@ def test_finding_says_value_threshold_and_window_rounded_half_up(
                 "high_talk_ratio_share": Decimal("0.60"),
                 "high_talk_ratio_least": 3,
             },
-            "Talk ratio above 62.5% in 2 of the 3 latest sessions of 14 days: 67% (threshold 60%)",
+            "Talk ratio above 62.5% in 2 of the 3 latest sessions of 14 days: 67% (alert from 60%)",
             id="high_talk_ratio",
         ),
         pytest.param(
             low_understanding_checks,
             tutor(recent_checks=of(9, 2)),
             {"window_days": 14, "low_checks_below": Decimal("5.5"), "low_checks_least": 2},
-            "4.5 understanding checks a session on average over the 2 latest sessions of 14 days (threshold 5.5)",
+            "4.5 understanding checks a session on average over the 2 latest sessions of 14 days"
+            " (should be at least 5.5)",
             id="low_understanding_checks",
         ),
         pytest.param(
             declining_performance,
             tutor(recent_score=of(9, 1), earlier_score=of(10, 1)),
             {"declining_more_than": Decimal("0.05"), "declining_days": 90, "declining_least": 1},
-            "Average score 9.0 in the last 90 days, 10% below the 10.0 of the 90 days before (threshold 5%)",
+            "Average score 9.0 in the last 90 days, 10% below the 10.0 of the 90 days before (alert above 5%)",
             id="declining_performance",
         ),
     ],

@@ -78,7 +78,7 @@ def test_figures_round_half_up() -> None:
 
 def test_words() -> None:
     assert [plural(count, "alert") for count in (0, 1, 1200)] == ["0 alerts", "1 alert", "1,200 alerts"]
-    assert label("no_show_pattern") == "No-show pattern"
+    assert label("no_show_pattern") == "Tutor no-shows"
     assert label("a_type_of_tomorrow") == "A type of tomorrow"
 
 

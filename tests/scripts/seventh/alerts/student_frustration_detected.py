@@ -21,13 +21,12 @@ def decide(tutor: Statistics, thresholds: Thresholds) -> Verdict:
     """At least 3 sessions with 2 or more signs of frustration."""
     frustrated, least = tutor[FRUSTRATED], thresholds[COUNT]
     measured = f"{plural(frustrated.count, 'session')} with a frustrated student in {thresholds[WINDOW_DAYS]} days"
-    return counting(frustrated, least, measured=measured, text=f"{measured} (threshold {least})")
+    return counting(frustrated, least, measured=measured, text=f"{measured} (alert from {least})")
 
 
 RULE = AlertRule(
     name="student_frustration_detected",
     label="Frustrated students",
-    title="Students are frustrated",
     severity=Severity.WARNING,
     compares_with=COUNT,
     thresholds=(COUNT, SIGNS),

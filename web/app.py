@@ -25,6 +25,7 @@ from web.live.directory import DIRECTORY, Directory
 from web.live.hub import HUB, close_streams, hub_context
 from web.live.kept import Kept
 from web.live.platform_statistics import statistics_context
+from web.live.recent_sessions import recent_sessions_context
 from web.reading import READS, Reads
 from web.routes import add_routes
 from web.settings import WebSettings
@@ -59,6 +60,7 @@ def create_app(database_url: str, settings: WebSettings, thresholds: Thresholds,
         _reads_context,
         condition_context,
         statistics_context,
+        recent_sessions_context,
         provider_context,
     ]
     app.cleanup_ctx.extend(contexts)

@@ -25,7 +25,7 @@ LISTEN_BEAT_SECONDS = 10.0
 MOST_PENDING = 100
 """Events that wait for one browser; one that is further behind is let go, and connects again by itself."""
 REFRESH_SECONDS = 60.0
-"""How often pages are told to look again, for what no notification announces: sessions, time that passes."""
+"""How often pages are told to look again, for what nothing announces: time that passes, corrections of the past."""
 UNANNOUNCED_REFRESH_SECONDS = 5.0
 """The same on a server where the triggers can't notify (see migrations/sql/functions/wake_dashboards.sql)."""
 GATHER_SECONDS = 0.5
@@ -41,6 +41,8 @@ class EventName(StrEnum):
 
     ALERTS = "alerts"
     """Alerts changed: of one tutor, or of several."""
+    SESSIONS = "sessions"
+    """Sessions ended, or changed since: of one tutor, or of several."""
     RESYNC = "resync"
     """Something may have changed: look again."""
     LOST = "lost"
@@ -57,7 +59,8 @@ class Event:
     @property
     def data(self) -> str:
         """The event's data, as JSON."""
-        return json.dumps({"tutor_id": self.tutor_id}) if self.name is EventName.ALERTS else "{}"
+        names_tutor = self.name in (EventName.ALERTS, EventName.SESSIONS)
+        return json.dumps({"tutor_id": self.tutor_id}) if names_tutor else "{}"
 
 
 def _always() -> bool:

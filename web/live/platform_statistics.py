@@ -1,4 +1,4 @@
-"""The platform's statistics and who stands out: costly to read, so they are read aside, and kept for a minute."""
+"""The platform's statistics and who stands out: costly to read, so they are read aside, and kept for a moment."""
 
 import asyncio
 import logging
@@ -18,7 +18,7 @@ from web.reading import READS, Reads
 
 logger = logging.getLogger(__name__)
 
-STATISTICS_KEPT = timedelta(minutes=1)
+STATISTICS_KEPT = timedelta(seconds=3)
 """How long the statistics are shown before they are read again; longer where reading them takes long."""
 LARGEST_PART = 0.05
 """The largest part of the time that may be spent on reading them."""

@@ -70,7 +70,7 @@ export class Stream {
     this.#source?.close();
     this.#openedAt = this.#lastEventAt = Date.now();
     this.#source = new EventSource(this.#url);
-    for (const name of ["alerts", "resync"]) this.#source.addEventListener(name, () => this.#take("changed"));
+    for (const name of ["alerts", "sessions", "resync"]) this.#source.addEventListener(name, () => this.#take("changed"));
     this.#source.addEventListener("lost", () => this.#take("lost"));
     this.#source.addEventListener("poll", ({ data }) => this.#poll(JSON.parse(data).seconds));
     this.#source.addEventListener("error", () => this.#fail());

@@ -25,7 +25,7 @@ from database.platform import (
     compare,
     find_hidden_rows,
 )
-from database.recording import BROKEN_TRIGGERS, OFF_SINCE
+from database.recording import BROKEN_TRIGGERS, OFF_SINCE, Automation, automation_of
 from database.schema_version import explain_revision
 from database.sql_files import read_sql
 
@@ -79,6 +79,8 @@ class Condition:
     """When all tutors were last re-evaluated."""
     canary: Canary = NEVER_TRIED
     """What came of the latest test changes."""
+    automation: Automation = Automation.MISSING
+    """Whether changes are recorded."""
     missing: Missing = NOTHING_MISSING
     """What of the platform's that only some page needs isn't there, or may not be read by our own role: no problem."""
 
@@ -128,6 +130,7 @@ async def load_condition(conn: AsyncConnection, rules: RuleNames = NO_RULES) -> 
         dead_lettered=own.dead_lettered,
         swept_at=own.swept_at,
         canary=canary,
+        automation=automation_of(own.off_since, is_all_recorded=not catalogs.broken_triggers),
         missing=missing,
     )
 

@@ -1,6 +1,8 @@
 """The recording of changes: which tables and columns, by which triggers, and the switch that turns it off."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
 
 from database.channels import CHANGES
 from database.sql_files import read_sql
@@ -85,6 +87,24 @@ what they write may go unrecorded, and becomes visible only at their commit."""
 
 OFF_SINCE = "SELECT CASE WHEN is_called THEN to_timestamp(last_value) END FROM tutorwatch.automation_off"
 """Since when changes are not recorded because the switch is off; NULL: it is on."""
+
+
+class Automation(StrEnum):
+    """Whether changes are recorded, as the command line and the dashboard say it."""
+
+    ON = "on"
+    PARTLY = "partly on"
+    """The switch is on, but a trigger or function doesn't record what it should."""
+    OFF = "off"
+    MISSING = "missing"
+    """Before `migrate`."""
+
+
+def automation_of(off_since: datetime | None, *, is_all_recorded: bool) -> Automation:
+    """The state, by when the switch was turned off, and by whether `BROKEN_TRIGGERS` finds none."""
+    if off_since:
+        return Automation.OFF
+    return Automation.ON if is_all_recorded else Automation.PARTLY
 
 
 def _expected() -> str:

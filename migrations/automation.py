@@ -1,19 +1,18 @@
 """The switch: whether changes are recorded. It takes no lock on the platform's tables."""
 
 from datetime import datetime
-from enum import StrEnum
 
 import psycopg
 
-from database.recording import OFF_SINCE, REEVALUATE_ALL, SWITCH_OFF, SWITCH_ON
-
-
-class Automation(StrEnum):
-    """The states of the switch: changes are recorded or not; `missing` before `migrate`."""
-
-    ON = "on"
-    OFF = "off"
-    MISSING = "missing"
+from database.recording import (
+    BROKEN_TRIGGERS,
+    OFF_SINCE,
+    REEVALUATE_ALL,
+    SWITCH_OFF,
+    SWITCH_ON,
+    Automation,
+    automation_of,
+)
 
 
 def off_since(connection: psycopg.Connection) -> datetime | None:
@@ -23,11 +22,13 @@ def off_since(connection: psycopg.Connection) -> datetime | None:
 
 
 def status(connection: psycopg.Connection) -> Automation:
-    """The state of the switch."""
+    """The state of automation: by the switch, and by whether every trigger records what it should."""
     try:
-        return Automation.OFF if off_since(connection) else Automation.ON
+        since = off_since(connection)
     except psycopg.errors.UndefinedTable:
         return Automation.MISSING
+    broken = connection.execute(BROKEN_TRIGGERS.encode()).fetchall()
+    return automation_of(since, is_all_recorded=not broken)
 
 
 def switch(connection: psycopg.Connection, *, on: bool) -> None:

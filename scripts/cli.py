@@ -357,12 +357,14 @@ def automation_status(as_json: Json = False) -> None:
     """Prints whether changes are recorded; exit 1 where Tutorwatch isn't installed."""
     import json
 
+    from database.recording import Automation
     from migrations import automation as switch
 
     with _connection() as connection:
         state = switch.status(connection)
-    is_missing = state is switch.Automation.MISSING
-    message = f"Automation is {state}{': run `tutorwatch migrate`' if is_missing else ''}."
+    is_missing = state is Automation.MISSING
+    needs_migrate = is_missing or state is Automation.PARTLY
+    message = f"Automation is {state}{': run `tutorwatch migrate`' if needs_migrate else ''}."
     typer.echo(json.dumps({"automation": state.value}) if as_json else message)
     raise typer.Exit(1 if is_missing else 0)
 
@@ -586,10 +588,11 @@ def _connection() -> "psycopg.Connection":
 
 
 def _switch(*, on: bool) -> None:
+    from database.recording import Automation
     from migrations import automation as switch
 
     with _connection() as connection:
-        if switch.status(connection) is switch.Automation.MISSING:
+        if switch.status(connection) is Automation.MISSING:
             raise CommandError("Tutorwatch isn't installed in this database: run `tutorwatch migrate`")
         switch.switch(connection, on=on)
         typer.echo(f"Automation is {switch.status(connection)}.")

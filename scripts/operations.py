@@ -76,7 +76,7 @@ async def print_failures(engine: AsyncEngine, *, as_json: bool) -> None:
         typer.echo(json.dumps([_failure_as_json(failure) for failure in failing]))
         return
     if not failing:
-        typer.echo("No tutor is failing.")
+        typer.echo("No failed evaluations.")
     for failure in failing:
         name = f"{failure.name} ({failure.tutor_id})" if failure.name else failure.tutor_id
         outlook = _outlook(failure)

@@ -10,10 +10,9 @@ import pytest
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from database.recording import RECORDED
+from database.recording import RECORDED, Automation
 from listener.sweep import sweep
 from migrations import automation
-from migrations.automation import Automation
 from tests.support.alerts import insert_alert
 from tests.support.catalog import snapshot
 from tests.support.platform import Platform

@@ -18,9 +18,9 @@ from sqlalchemy.dialects import postgresql
 
 from database import tables
 from database.platform_needs import READ_BY_RULES
+from database.recording import Automation
 from database.schema_version import REVISION
 from migrations import automation, deployed_schema, upgrade
-from migrations.automation import Automation
 from migrations.sql import read_sql
 from migrations.uninstall import uninstall
 from tests.support.alerts import insert_alert

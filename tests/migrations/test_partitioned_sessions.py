@@ -11,9 +11,9 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from database.connections import open_engine
+from database.recording import Automation
 from listener.sweep import sweep
 from migrations import automation, rights, upgrade
-from migrations.automation import Automation
 from migrations.uninstall import uninstall
 from rules.generation import generate
 from rules.thresholds import Thresholds

@@ -10,10 +10,10 @@ import psycopg
 import pytest
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from database.recording import Automation
 from database.tables import own
 from listener.sweep import sweep
 from migrations import automation, manifest, rights, upgrade
-from migrations.automation import Automation
 from tests.support.catalog import snapshot
 from tests.support.command import find_psql, psql
 from tests.support.databases import check

@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from database.recording import Automation
 from migrations import automation, rights, upgrade
-from migrations.automation import Automation
 from migrations.uninstall import step_aside, uninstall
 from tests.support.alerts import insert_alert
 from tests.support.catalog import count_rows, snapshot

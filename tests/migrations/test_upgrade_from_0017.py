@@ -11,8 +11,8 @@ from argon2 import PasswordHasher
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from database.recording import Automation
 from migrations import automation, rights, upgrade
-from migrations.automation import Automation
 from tests.support.catalog import count_rows, snapshot
 from tests.support.command import psql
 from tests.support.databases import check

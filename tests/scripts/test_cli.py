@@ -441,7 +441,7 @@ def test_automation_status_is_an_error_where_tutorwatch_is_not_installed(platfor
 
 
 async def test_failures_are_listed_with_their_outlook(database_url: str, platform: Platform) -> None:
-    assert tutorwatch("failures", url=database_url).out == "No tutor is failing.\n"
+    assert tutorwatch("failures", url=database_url).out == "No failed evaluations.\n"
     await platform.user("p", name="Paula Poe")
     await platform.rows(
         "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at,"
@@ -593,13 +593,16 @@ async def test_automation_off_records_nothing_and_on_catches_up(database_url: st
 
 
 def test_automation_can_be_switched_even_where_a_trigger_is_missing(database_url: str) -> None:
-    """The switch is one thing, whether everything is recorded another: `status` and the doctor tell of that."""
+    """It is then partly on, as the dashboard's page of the system says, too."""
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP TRIGGER tutorwatch_insert ON sessions")
 
-    for state in ("off", "on"):
-        assert tutorwatch("automation", state, url=database_url).out == f"Automation is {state}.\n"
-        assert tutorwatch("automation", "status", url=database_url).out.startswith(f"Automation is {state}")
+    for switched, state, told in (
+        ("off", "off", "off.\n"),
+        ("on", "partly on", "partly on: run `tutorwatch migrate`.\n"),
+    ):
+        assert tutorwatch("automation", switched, url=database_url).out == f"Automation is {state}.\n"
+        assert tutorwatch("automation", "status", url=database_url).out == f"Automation is {told}"
 
 
 # status

@@ -4,11 +4,14 @@ import asyncio
 import logging
 import re
 
+import psycopg
 import pytest
 from aiohttp.test_utils import TestServer
 
 from database import condition_keeper
 from database.condition import Check
+from database.recording import SWITCH_OFF
+from migrations import automation
 from tests.support.browsers import Browser, SignIn, read_page
 from tests.support.platform import Platform
 from tests.support.roles import WEB
@@ -75,9 +78,26 @@ async def test_condition_that_cannot_be_read_is_not_well(
 
 async def test_system_page_has_a_line_for_each_check(admin: Browser, platform: Platform) -> None:
     await platform.connection.execute("INSERT INTO tutorwatch.failures VALUES ('ann', 1, 'E', now(), now(), now())")
-    page = await page_that_says(admin, "/system", "1 tutor failing, and tried again by themselves.")
+    page = await page_that_says(admin, "/system", "The evaluation of 1 tutor failed and is tried again automatically.")
     assert page.count('<li class="good">') + page.count('<li class="bad">') == len(Check)
-    assert "Every client's change is recorded" in page
+    assert "<p>Automation is on.</p>\n      <p>Every client's change is recorded" in page
+
+
+@pytest.mark.parametrize(
+    ("change", "state", "why"),
+    [
+        pytest.param(SWITCH_OFF, "off", "because automation is off", id="off"),
+        pytest.param("DROP TRIGGER tutorwatch_insert ON sessions", "partly on", "Changes go unrecorded", id="partly"),
+    ],
+)
+async def test_system_page_says_of_automation_what_the_command_line_says(
+    change: str, state: str, why: str, admin: Browser, platform: Platform, database_url: str
+) -> None:
+    await platform.connection.execute(change.encode())
+    page = await page_that_says(admin, "/system", f"Automation is {state}.")
+    assert why in page
+    with psycopg.connect(database_url) as connection:
+        assert automation.status(connection).value == state
 
 
 async def test_test_changes_are_told_on_every_page_and_in_detail_on_the_systems(

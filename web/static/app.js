@@ -1,6 +1,7 @@
 // What only a script can do: pages that stay true while they are open, actions without a reload, times that
 // count on. Every page works without it.
 
+import { readCharts } from "./charts.js";
 import { Events } from "./events.js";
 import { signInLink, takeToken, watchForms } from "./forms.js";
 import { Waiting } from "./waiting.js";
@@ -189,6 +190,7 @@ watchForms({ acted, signedOut, fetchPage });
 setClock(status?.dataset.asOf);
 countOn();
 setInterval(countOn, 1_000);
+readCharts();
 
 if (events) {
   events.start();

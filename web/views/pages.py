@@ -9,7 +9,6 @@ from aiohttp import web
 from markupsafe import Markup
 
 from database.platform import Missing
-from database.platform_needs import Feature
 from rules.explanation import explain_tutor
 from web import queries
 from web.auth.identity import IDENTITY
@@ -24,7 +23,7 @@ from web.queries.alerts.lists import AlertStatus
 from web.queries.dashboard import DashboardData
 from web.reading import reading
 from web.views.alert_requests import parse_alerts_page
-from web.views.charts import Chart, chart
+from web.views.charts import opened_on, trend_charts
 from web.views.labels import ALERT_TYPES, Severity
 
 SESSIONS_IN_LISTS = 3
@@ -172,6 +171,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         explained = await explain_tutor(conn, tutor_id, now, request.app[THRESHOLDS], missing.off)
         notes = await queries.coaching_notes_of(conn, tutor_id, missing=missing) if is_admin else ()
         critical_count = await queries.critical_count(conn) if is_admin else 0
+    opened = opened_on(overview, zone_of(request))
     return render_page(
         "tutor.html",
         request,
@@ -180,7 +180,8 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         left_out=left_out,
         tutor=overview,
         explained=explained,
-        charts=_trend_charts(overview, missing),
+        charts=trend_charts(overview, explained, opened, missing),
+        opened=opened,
         notes=notes,
         longest_text=LONGEST_TEXT,
         **page_urls(request, overview.sessions, bound_to),
@@ -220,17 +221,6 @@ async def system(request: web.Request) -> web.StreamResponse:
 
 def _missing(request: web.Request) -> Missing:
     return request.app[CONDITION].missing
-
-
-def _trend_charts(overview: queries.TutorOverview, missing: Missing) -> tuple[Chart, ...]:
-    trend = overview.trend
-    charts = (
-        chart("score", "Session score", [(day.day, day.score) for day in trend], scale=(0, 5, 10)),
-        chart("engagement", "Student engagement", [(day.day, day.engagement) for day in trend], scale=(0, 5, 10)),
-    )
-    if missing.of(Feature.FEEDBACK):
-        return charts
-    return (*charts, chart("rating", "Student rating", [(day.day, day.rating) for day in trend], scale=(1, 3, 5)))
 
 
 def _may_be_user_id(text: str) -> bool:

@@ -9,7 +9,6 @@ import pytest
 from rules.measures import Ratio, plural
 from tests.support.platform import NOW
 from web.queries.platform import Compared
-from web.views.charts import chart
 from web.views.labels import label
 from web.views.presentation import ago, amount, average, day, moment, percent, score_trend, share_trend
 
@@ -96,30 +95,3 @@ def test_fewer_no_shows_are_better() -> None:
 
 def test_no_trend_without_a_figure_before() -> None:
     assert score_trend(Compared(Ratio(Decimal(7), 1), Ratio(Decimal(0), 0))) is None
-
-
-def days_of(*values: str | None) -> list[tuple[date, Decimal | None]]:
-    return [
-        (date(2026, 6, 1) + timedelta(days=index), Decimal(value) if value else None)
-        for index, value in enumerate(values)
-    ]
-
-
-def test_chart_has_a_gap_where_a_day_has_no_data() -> None:
-    drawn = chart("score", "Score", days_of("5", "6", None, "7", None, "8", "9", "10"), scale=(0, 5, 10))
-    assert [len(line.split()) for line in drawn.lines] == [2, 3]
-    assert len(drawn.marks) == 6
-    assert (drawn.lowest.value, drawn.highest.value) == (Decimal(5), Decimal(10))
-    assert drawn.mean == Decimal("7.5")
-
-
-def test_chart_places_values_between_its_ticks() -> None:
-    drawn = chart("score", "Score", days_of("0", "5", "10"), scale=(0, 5, 10))
-    assert [mark.y for mark in drawn.marks] == [tick.at for tick in drawn.value_ticks]
-    assert drawn.marks[0].y > drawn.marks[-1].y
-    assert (drawn.marks[0].x, drawn.marks[-1].x) == (drawn.left, drawn.right)
-
-
-def test_chart_without_data() -> None:
-    drawn = chart("score", "Score", days_of(None, None), scale=(0, 5, 10))
-    assert (drawn.marks, drawn.lines, drawn.mean, drawn.mean_y) == ((), (), None, None)

@@ -97,6 +97,6 @@ async def test_second_try_after_a_lost_answer_says_whose_it_was(visitor: Visitor
     await dana.page.unroute("**/acknowledge")
     await button.click()
     await expect(dana.row("Ann Lee").get_by_role("alert").first).to_contain_text(
-        "You have acknowledged this alert already"
+        "You acknowledged this alert yourself"
     )
     dana.complaints.clear()

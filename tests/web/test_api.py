@@ -248,7 +248,7 @@ async def test_acting(admin: Browser, platform: Platform) -> None:
 
     assert (status, problem["detail"]) == (
         409,
-        "Dana Whitfield resolved this alert just now; nothing was changed.",
+        "You resolved this alert yourself just now; nothing more was changed.",
     )
     assert await platform.rows("SELECT action_taken FROM alerts") == ["Called"]
 

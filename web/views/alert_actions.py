@@ -105,5 +105,5 @@ async def _describe(conn: AsyncConnection, done: life.AlreadyDoneError, now: dat
     who = names.get(done.by or "", "Somebody")
     when = f" {ago(zone_of(request), done.at, now)}" if done.at else ""
     if done.by == request[IDENTITY].user_id:  # the answer to the first try was lost, or it was done in another tab
-        return f"You have {done.what} this alert already{when}; nothing more was changed."
+        return f"You {done.what} this alert yourself{when}; nothing more was changed."
     return f"{who} {done.what} this alert{when}; nothing was changed."

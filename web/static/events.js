@@ -1,8 +1,8 @@
 // Learns from the server that something changed. Browsers allow six connections to a server over HTTP/1.1, and an
 // event stream takes one for as long as it is open: so one worker holds it for all pages of this browser. Where there
-// are no shared workers (some phones), a page holds one of its own, while it is looked at.
+// are no shared workers (some phones), the pages that are looked at share one.
 
-import { Stream } from "./stream.js";
+import { SharedStream } from "./shared-stream.js";
 
 const WORKER = new URL("./events-worker.js", import.meta.url);
 const SILENCE_MS = 120_000; // longer than the worker waits for the server
@@ -42,7 +42,7 @@ export class Events {
 
   start() {
     if ("SharedWorker" in window) this.#share();
-    else this.#listenAlone();
+    else this.#listenHere();
   }
 
   stop() {
@@ -64,7 +64,7 @@ export class Events {
     this.#lastEventAt = Date.now();
     this.#worker = new SharedWorker(WORKER, { type: "module", name: this.#url });
     this.#worker.port.onmessage = ({ data }) => this.#take(...data);
-    this.#worker.onerror = () => this.#listenAlone();
+    this.#worker.onerror = () => this.#listenHere();
     this.#watchTimer = setInterval(() => this.#watch(), 5_000);
   }
 
@@ -84,9 +84,9 @@ export class Events {
     this.#share();
   }
 
-  #listenAlone() {
+  #listenHere() {
     this.#leave();
-    this.#stream = new Stream(this.#url, (...news) => this.#take(...news));
+    this.#stream = new SharedStream(this.#url, (...news) => this.#take(...news));
     document.addEventListener("visibilitychange", this.#listenWhileVisible);
     this.#listenWhileVisible();
   }

@@ -96,7 +96,5 @@ async def test_second_try_after_a_lost_answer_says_whose_it_was(visitor: Visitor
     await expect(dana.row("Ann Lee").get_by_role("alert").first).to_contain_text("Not sent")
     await dana.page.unroute("**/acknowledge")
     await button.click()
-    await expect(dana.row("Ann Lee").get_by_role("alert").first).to_contain_text(
-        "You acknowledged this alert yourself"
-    )
+    await expect(dana.row("Ann Lee").get_by_role("alert").first).to_contain_text("You acknowledged this alert yourself")
     dana.complaints.clear()

@@ -165,7 +165,10 @@ async def test_ten_thousand_alerts(visitor: Visitor, platform: Platform) -> None
     await expect(dana.page.locator("#critical li.alert")).to_have_count(1)
     await dana.visit("/alerts")
     await expect(dana.page.locator("li.alert")).to_have_count(50)
-    await expect(dana.page.locator("#alerts-title .count")).to_contain_text("1,000+")
+    await expect(dana.page.locator("#alerts-title .count")).to_contain_text("10,000")
+    await expect(dana.page.get_by_role("navigation", name="Pages")).to_contain_text("1-50 of 10,000")
+    await dana.page.get_by_role("link", name="More alerts").click()
+    await expect(dana.page.get_by_role("navigation", name="Pages")).to_contain_text("51-100 of 10,000")
     await dana.visit("/tutors/ann")
     await expect(dana.page.locator("#open-alerts .count")).to_contain_text("100+")
     assert await dana.page.evaluate("document.documentElement.scrollWidth") <= NARROWEST

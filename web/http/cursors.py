@@ -4,7 +4,7 @@ import base64
 import binascii
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlencode
@@ -59,18 +59,20 @@ def page_cursor(text: str | None, bound_to: Sequence[str | None], said: list[str
         return None
 
 
-def page_urls(request: web.Request, page: Page[Any, Any], bound_to: Sequence[str | None]) -> dict[str, str | None]:
-    """Where the list's first page is, and those before and after this one."""
+def page_urls(
+    request: web.Request, page: Page[Any, Any], bound_to: Sequence[str | None], *, name: str = "cursor"
+) -> dict[str, str | None]:
+    """Where the list's first page is, and those before and after this one; `name` is that of the cursor's parameter."""
     return {
-        "first_url": _url(request, cursor=None),
-        "previous_url": _url(request, cursor=encode_cursor(page.previous, bound_to)) if page.previous else None,
-        "next_url": _url(request, cursor=encode_cursor(page.next, bound_to)) if page.next else None,
+        "first_url": _url(request, {name: None}),
+        "previous_url": _url(request, {name: encode_cursor(page.previous, bound_to)}) if page.previous else None,
+        "next_url": _url(request, {name: encode_cursor(page.next, bound_to)}) if page.next else None,
     }
 
 
-def _url(request: web.Request, **changed: str | None) -> str:
+def _url(request: web.Request, changed: Mapping[str, str | None]) -> str:
     """This page's URL with some parameters changed; None takes one out."""
-    query = {name: value for name, value in request.query.items() if value} | changed
+    query = {name: value for name, value in request.query.items() if value} | dict(changed)
     kept = {name: value for name, value in query.items() if value is not None}
     path = request.rel_url.raw_path
     return f"{path}?{urlencode(kept)}" if kept else path
@@ -79,6 +81,14 @@ def _url(request: web.Request, **changed: str | None) -> str:
 def instant(text: str) -> datetime:
     """Of a cursor, an instant."""
     return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def number(text: str) -> int:
+    """Of a cursor, the number of an entry."""
+    found = int(text)
+    if not 0 <= found < 2**63:
+        raise ValueError
+    return found
 
 
 def words(text: str) -> str:

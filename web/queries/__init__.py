@@ -45,7 +45,7 @@ from web.queries.sessions import (
 )
 from web.queries.system import ListenerTotals, SystemState, listener_totals, system_state
 from web.queries.texts import tutor_of_text
-from web.queries.tutor import TutorOverview, coaching_notes_of, tutor_name, tutor_overview
+from web.queries.tutor import TutorOverview, coaching_notes_of, email_of, tutor_name, tutor_overview
 from web.queries.tutors import (
     KnownOfTutors,
     TutorEntry,
@@ -96,6 +96,7 @@ __all__ = [
     "critical_count",
     "critical_summary",
     "dashboard_data",
+    "email_of",
     "every_tutor_by_name",
     "evidence_of",
     "history_of",

@@ -17,7 +17,7 @@ from rules.measures import Ratio
 from rules.tutors import every_tutor
 from web.queries.alerts.critical import CriticalSummary, critical_summary
 from web.queries.evidence import Evidence, evidence_of
-from web.queries.expressions import LONGEST_LINE, count_where, cut
+from web.queries.expressions import count_where, shown_name
 from web.queries.platform import TutorMonth
 from web.queries.sessions import FLAGGED_BELOW, SessionRow, SessionsShown, recent_sessions
 
@@ -106,7 +106,7 @@ async def dashboard_data(
     missing: Missing = NOTHING_MISSING,
 ) -> DashboardData:
     """All that changes from moment to moment. Five statements; one less without a ranking."""
-    summary = await critical_summary(conn, now)
+    summary = await critical_summary(conn, now, missing=missing)
     alert_ids = [tutor.alert.id for tutor in summary.tutors]
     board = scoreboard(ranking, await open_alert_counts(conn)) if ranking else None
     standings = (*board.top, *board.attention) if board else ()
@@ -114,7 +114,7 @@ async def dashboard_data(
         summary=summary,
         evidence=await evidence_of(conn, alert_ids, sessions_each=EVIDENCE_SESSIONS, missing=missing),
         board=board,
-        names=await names_of(conn, [standing.tutor_id for standing in standings]),
+        names=await names_of(conn, [standing.tutor_id for standing in standings], missing=missing),
         sessions=await recent_sessions(conn, now, shown, missing=missing),
     )
 
@@ -140,9 +140,11 @@ async def critical_count(conn: AsyncConnection) -> int:
     return await conn.scalar(query) or 0
 
 
-async def names_of(conn: AsyncConnection, user_ids: Sequence[str]) -> Mapping[str, str]:
+async def names_of(
+    conn: AsyncConnection, user_ids: Sequence[str], *, missing: Missing = NOTHING_MISSING
+) -> Mapping[str, str]:
     """The names of these users, by id."""
-    query = select(users.c.id, cut(users.c.name, LONGEST_LINE).label("name")).where(
+    query = select(users.c.id, shown_name(users, missing).label("name")).where(
         users.c.id == any_(literal(list(user_ids), ARRAY(String)))
     )
     return {row.id: row.name for row in await conn.execute(query)}

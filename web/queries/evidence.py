@@ -39,8 +39,10 @@ from web.queries.expressions import (
     if_there,
     number,
     shown_at,
+    shown_name,
     with_subject,
 )
+from web.queries.paging import Cursor, Page, read_from, read_page
 from web.queries.texts import WholeTexts, whole_texts
 
 
@@ -50,6 +52,7 @@ class EvidenceSession:
 
     id: UUID
     held_at: datetime
+    student_name: str
     subject: str | None
     status: str
     score: Decimal | None
@@ -60,7 +63,7 @@ class EvidenceSession:
     @property
     def cut(self) -> WholeTexts:
         """Where the whole of each text is that was cut."""
-        return whole_texts(self, "session", self.id, ("subject",))
+        return whole_texts(self, "session", self.id, ("student_name", "subject"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,12 +206,17 @@ def _sessions_in(session_ids: Any, missing: Missing) -> LateralFromClause:
 
 
 def _described_sessions(missing: Missing) -> FromClause:
-    return with_subject(sessions.outerjoin(audio, audio.c.session_id == sessions.c.id), missing)
+    joined = sessions.join(_STUDENT, _STUDENT.c.id == sessions.c.student_id)
+    return with_subject(joined.outerjoin(audio, audio.c.session_id == sessions.c.id), missing)
+
+
+_STUDENT = users.alias("student")
 
 
 def _session_columns(missing: Missing) -> tuple[Any, ...]:
     return (
         shown_at(held_at(sessions)).label("held_at"),
+        shown_name(_STUDENT, missing).label("student_name"),
         cut(if_there(subjects.c.name, missing), LONGEST_LINE).label("subject"),
         sessions.c.status,
         sessions.c.overall_session_score.label("score"),
@@ -232,6 +240,7 @@ def _to_session(row: Row[Any]) -> EvidenceSession:
     return EvidenceSession(
         id=row.session_id,
         held_at=row.held_at,
+        student_name=row.student_name,
         subject=row.subject,
         status=row.status,
         score=row.score,
@@ -241,7 +250,7 @@ def _to_session(row: Row[Any]) -> EvidenceSession:
     )
 
 
-MOST_EVENTS = 200
+EVENTS_PER_PAGE = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,21 +263,41 @@ class HistoryEntry:
     details: str | None
     is_noticed: bool
     """Whether another client did it, by then."""
+    number: int
+    """Later entries have larger numbers."""
 
 
-async def history_of(conn: AsyncConnection, alert_id: UUID) -> tuple[HistoryEntry, ...]:
-    """What happened to the alert, latest first; for admins only."""
-    query = (
-        select(
-            alert_history.c.at,
-            alert_history.c.event,
-            cut(users.c.name, LONGEST_LINE).label("actor"),
-            cut(alert_history.c.details, LONGEST_PARAGRAPH).label("details"),
-            alert_history.c.is_noticed,
+HistoryPosition = tuple[int]
+HistoryPage = Page[HistoryEntry, HistoryPosition]
+
+
+async def history_of(
+    conn: AsyncConnection,
+    alert_id: UUID,
+    cursor: Cursor[HistoryPosition] | None = None,
+    *,
+    limit: int = EVENTS_PER_PAGE,
+) -> HistoryPage:
+    """What happened to the alert, latest first; for admins only: the latest entries, or those beside the cursor.
+
+    One statement; two where going backwards has reached the beginning.
+    """
+
+    async def read(cursor: Cursor[HistoryPosition] | None, most: int) -> Sequence[HistoryEntry]:
+        query = (
+            select(
+                alert_history.c.at,
+                alert_history.c.event,
+                cut(users.c.name, LONGEST_LINE).label("actor"),
+                cut(alert_history.c.details, LONGEST_PARAGRAPH).label("details"),
+                alert_history.c.is_noticed,
+                alert_history.c.id,
+            )
+            .select_from(alert_history.outerjoin(users, users.c.id == alert_history.c.actor))
+            .where(alert_history.c.alert_id == alert_id)
+            .limit(most)
         )
-        .select_from(alert_history.outerjoin(users, users.c.id == alert_history.c.actor))
-        .where(alert_history.c.alert_id == alert_id)
-        .order_by(alert_history.c.id.desc())
-        .limit(MOST_EVENTS)
-    )
-    return tuple(HistoryEntry(*row) for row in await conn.execute(query))
+        query = read_from(query, cursor, alert_history.c.id, is_descending=True)
+        return [HistoryEntry(*row) for row in await conn.execute(query)]
+
+    return await read_page(read, cursor, limit, lambda entry: (entry.number,))

@@ -26,6 +26,7 @@ from web.queries.expressions import (
     is_there,
     number,
     shown_at,
+    shown_name,
     with_feedback,
     with_subject,
 )
@@ -223,8 +224,8 @@ def _rows(*more: ColumnElement[Any], joined: FromClause, missing: Missing) -> Se
     return select(
         sessions.c.id,
         sessions.c.tutor_id,
-        cut(_TUTOR.c.name, LONGEST_LINE).label("tutor_name"),
-        cut(_STUDENT.c.name, LONGEST_LINE).label("student_name"),
+        shown_name(_TUTOR, missing).label("tutor_name"),
+        shown_name(_STUDENT, missing).label("student_name"),
         cut(if_there(subjects.c.name, missing), LONGEST_LINE).label("subject"),
         sessions.c.session_number,
         shown_at(held_at(sessions)).label("held_at"),

@@ -36,7 +36,13 @@ from rules.tutors import every_tutor
 from web.auth.identity import Viewer
 from web.http.inputs import LONGEST_TEXT
 from web.queries.alerts.rows import AlertRow
-from web.queries.alerts.single import open_alerts_of, resolved_alerts_of
+from web.queries.alerts.single import (
+    ResolvedPage,
+    ResolvedPosition,
+    alerts_triggered_since,
+    open_alerts_of,
+    resolved_alerts_of,
+)
 from web.queries.evidence import NO_EVIDENCE, Evidence, InsightRow, evidence_of, insights_of
 from web.queries.expressions import (
     LONGEST_LINE,
@@ -44,6 +50,7 @@ from web.queries.expressions import (
     cut,
     if_there,
     shown_at,
+    shown_name,
     shown_on,
     with_feedback,
 )
@@ -56,7 +63,7 @@ TREND_DAYS = 30
 EVIDENCE_SESSIONS = 10
 """How many of an alert's sessions a tutor's page lists."""
 MOST_OPEN_ALERTS = 100
-MOST_RESOLVED_ALERTS = 20
+RESOLVED_ALERTS_PER_PAGE = 20
 MOST_NOTES = 50
 
 
@@ -98,6 +105,8 @@ class TutorOverview:
 
     tutor_id: str
     name: str
+    email: str | None
+    """For admins."""
     member_since: date | None
     failing_since: datetime | None
     """Since when the tutor's generation fails; None: it doesn't."""
@@ -105,7 +114,9 @@ class TutorOverview:
     trend: tuple[TrendDay, ...]
     insights: tuple[InsightRow, ...]
     open_alerts: tuple[OpenAlert, ...]
-    resolved_alerts: tuple[AlertRow, ...]
+    triggered_alerts: tuple[AlertRow, ...]
+    """Those of the last 30 days, resolved ones included."""
+    resolved_alerts: ResolvedPage
     sessions: SessionsPage
 
     @property
@@ -143,8 +154,13 @@ class CoachingNote:
 async def tutor_name(conn: AsyncConnection, tutor_id: str) -> str | None:
     """The name of the tutor with this id; None for anybody else, and for nobody."""
     query = select(cut(users.c.name, LONGEST_LINE)).where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
-    name: str | None = await conn.scalar(query)
-    return name
+    return (await conn.execute(query)).scalar_one_or_none()
+
+
+async def email_of(conn: AsyncConnection, user_id: str) -> str | None:
+    """Somebody's e-mail address, for admins only; None of nobody."""
+    query = select(cut(users.c.email, LONGEST_LINE)).where(users.c.id == user_id)
+    return (await conn.execute(query)).scalar_one_or_none()
 
 
 async def tutor_overview(
@@ -155,6 +171,7 @@ async def tutor_overview(
     viewer: Viewer,
     zone: tzinfo = UTC,
     sessions_cursor: Cursor[SessionPosition] | None = None,
+    history_cursor: Cursor[ResolvedPosition] | None = None,
     missing: Missing = NOTHING_MISSING,
 ) -> TutorOverview | None:
     """All that the viewer may know of a tutor, or None if there is no such tutor. A fixed number of statements.
@@ -164,20 +181,26 @@ async def tutor_overview(
     header = await _header(conn, tutor_id, missing)
     if header is None:
         return None
-    open_alerts = await open_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_OPEN_ALERTS)
+    open_alerts = await open_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_OPEN_ALERTS, missing=missing)
     evidence = await evidence_of(
         conn, [alert.id for alert in open_alerts], sessions_each=EVIDENCE_SESSIONS, missing=missing
     )
     return TutorOverview(
         tutor_id=header.id,
         name=header.name,
+        email=header.email if viewer is Viewer.ADMIN else None,
         member_since=header.member_since,
         failing_since=header.failing_since,
         statistics=await _statistics(conn, tutor_id, now, missing),
         trend=await _trend(conn, tutor_id, now, zone, missing),
         insights=await insights_of(conn, tutor_id, missing=missing),
         open_alerts=tuple(OpenAlert(alert, evidence.get(alert.id, NO_EVIDENCE)) for alert in open_alerts),
-        resolved_alerts=await resolved_alerts_of(conn, tutor_id, viewer=viewer, limit=MOST_RESOLVED_ALERTS),
+        triggered_alerts=await alerts_triggered_since(
+            conn, tutor_id, now - WINDOW, viewer=viewer, limit=MOST_OPEN_ALERTS, missing=missing
+        ),
+        resolved_alerts=await resolved_alerts_of(
+            conn, tutor_id, history_cursor, viewer=viewer, limit=RESOLVED_ALERTS_PER_PAGE, missing=missing
+        ),
         sessions=await sessions_of(conn, tutor_id, sessions_cursor, missing=missing),
     )
 
@@ -211,7 +234,8 @@ async def _header(conn: AsyncConnection, tutor_id: str, missing: Missing) -> Row
     query: Select[Any] = (
         select(
             users.c.id,
-            cut(users.c.name, LONGEST_LINE).label("name"),
+            shown_name(users, missing).label("name"),
+            cut(users.c.email, LONGEST_LINE).label("email"),
             shown_on(if_there(tutors.c.member_since, missing)).label("member_since"),
             failures.c.first_failed_at.label("failing_since"),
         )

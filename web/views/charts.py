@@ -173,9 +173,8 @@ def trend_charts(
 
 def opened_on(tutor: TutorOverview, zone: ZoneInfo) -> OpenedOn:
     """The tutor's alerts, resolved ones included, by the day of the zone on which they were triggered; oldest first."""
-    found = [open_alert.alert for open_alert in tutor.open_alerts] + list(tutor.resolved_alerts)
     by_day: defaultdict[date, list[AlertRow]] = defaultdict(list)
-    for alert in sorted(found, key=lambda alert: alert.triggered_at):
+    for alert in sorted(tutor.triggered_alerts, key=lambda alert: alert.triggered_at):
         by_day[in_zone(alert.triggered_at, zone).date()].append(alert)
     return by_day
 

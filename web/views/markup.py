@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from decimal import Decimal
 from typing import Protocol
+from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from markupsafe import Markup, escape
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 from web.http.paths import path_part
 from web.queries.expressions import Cut
 from web.queries.sessions import SessionRow
+from web.time_zones import in_zone
 from web.views.labels import label
 from web.views.presentation import ago, average_score, band, day, for_viewer, iso, moment
 
@@ -33,6 +35,19 @@ def when(zone: ZoneInfo, instant: datetime, now: datetime) -> Markup:
 def on_day(zone: ZoneInfo, instant: datetime, now: datetime) -> Markup:
     """The day of an instant."""
     return _time(instant, f' title="{moment(zone, instant)}"', day(zone, instant, now))
+
+
+def on_day_and_time(zone: ZoneInfo, instant: datetime, now: datetime) -> Markup:
+    """The day of an instant, and the time: `18 Nov, 14:02`."""
+    text = f"{day(zone, instant, now)}, {in_zone(instant, zone):%H:%M}"
+    return _time(instant, f' title="{moment(zone, instant)}"', text)
+
+
+def mail_link(address: str) -> Markup:
+    """An e-mail address, which opens a new message."""
+    if "@" not in address or isinstance(address, Cut):
+        return _html(f"<bdi>{escape(address)}</bdi>")
+    return _html(f'<a href="mailto:{quote(address, safe="@+")}"><bdi>{escape(address)}</bdi></a>')
 
 
 def point_in_time(zone: ZoneInfo, instant: datetime) -> Markup:
@@ -87,6 +102,8 @@ _NOTHING = Markup("")
 FILTERS: dict[str, Callable[..., Markup]] = {
     "when": for_viewer(when),
     "on_day": for_viewer(on_day),
+    "on_day_and_time": for_viewer(on_day_and_time),
+    "mail_link": mail_link,
     "point_in_time": for_viewer(point_in_time),
     "severity_badge": severity_badge,
     "score": score,

@@ -12,7 +12,7 @@ from database.platform import Missing
 from rules.explanation import explain_tutor
 from web import queries
 from web.auth.identity import IDENTITY
-from web.http.cursors import instant, page_cursor, page_urls
+from web.http.cursors import instant, number, page_cursor, page_urls
 from web.http.inputs import LONGEST_ID, LONGEST_TEXT, CursorText, Input, parse_page_query
 from web.http.paths import id_in_path
 from web.http.rendering import AS_OF, flash_of, render_for_all, render_page, zone_of
@@ -25,6 +25,8 @@ from web.reading import reading
 from web.views.alert_requests import parse_alerts_page
 from web.views.charts import opened_on, trend_charts
 from web.views.labels import ALERT_TYPES, Severity
+from web.views.presentation import place_in_list
+from web.views.tutors import with_found_tutors
 
 SESSIONS_IN_LISTS = 3
 """How many of an alert's sessions a list shows; the tutor's page shows more."""
@@ -58,6 +60,15 @@ class DashboardQuery(Input):
 
 class TutorQuery(Input):
     """The query string of a tutor's page."""
+
+    cursor: CursorText | None = None
+    """Of the sessions."""
+    history: CursorText | None = None
+    """Of the resolved alerts."""
+
+
+class AlertQuery(Input):
+    """The query string of an alert's page."""
 
     cursor: CursorText | None = None
 
@@ -106,21 +117,25 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     asked, left_out = parse_alerts_page(request.query)
     now = datetime.now(UTC)
     async with reading(request) as conn:
-        page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
+        wanted = await with_found_tutors(request, conn, asked.filter)
+        page = await queries.alerts_page(conn, wanted, asked.cursor, asked.limit, missing=_missing(request))
         evidence = await queries.evidence_of(
             conn, [alert.id for alert in page.rows], sessions_each=SESSIONS_IN_LISTS, missing=_missing(request)
         )
-        count = await queries.count_alerts(conn, asked.filter)
+        count = await queries.count_alerts(conn, wanted, page.previous)
+        tutor_name = await queries.tutor_name(conn, wanted.tutor_id) if wanted.tutor_id else None
         critical_count = await queries.critical_count(conn)
     return render_page(
         "alerts.html",
         request,
         now,
         critical_count=critical_count,
-        wanted=asked.filter,
+        wanted=wanted,
+        tutor_name=tutor_name,
         left_out=left_out,
         count=count,
         page=page,
+        shown=None if count.before is None else place_in_list(count.before, page, count.value, is_more=count.is_more),
         evidence=evidence,
         **page_urls(request, page, asked.filter.parts),
         statuses=list(AlertStatus),
@@ -132,14 +147,18 @@ async def alerts(request: web.Request) -> web.StreamResponse:
 async def alert(request: web.Request) -> web.StreamResponse:
     """`/alerts/{id}`: one alert with its evidence, what happened to it, and what can be done."""
     alert_id, now = UUID(request.match_info["id"]), datetime.now(UTC)
+    asked, left_out = parse_page_query(AlertQuery, request.query)
+    bound_to = ["history", str(alert_id)]
+    cursor = page_cursor(asked.cursor, bound_to, left_out, number)
     async with reading(request) as conn:
-        found = await queries.alert_by_id(conn, alert_id)
+        found = await queries.alert_by_id(conn, alert_id, missing=_missing(request))
         if found is None:
             raise web.HTTPNotFound
         evidence = await queries.evidence_of(
             conn, [alert_id], sessions_each=SESSIONS_OF_AN_ALERT, missing=_missing(request)
         )
-        history = await queries.history_of(conn, alert_id)
+        history = await queries.history_of(conn, alert_id, cursor)
+        email = await queries.email_of(conn, found.tutor_id)
         critical_count = await queries.critical_count(conn)
     return render_page(
         "alert.html",
@@ -147,6 +166,9 @@ async def alert(request: web.Request) -> web.StreamResponse:
         now,
         critical_count=critical_count,
         alert=found,
+        email=email,
+        left_out=left_out,
+        **page_urls(request, history, bound_to),
         evidence=evidence.get(alert_id),
         history=history,
     )
@@ -160,11 +182,20 @@ async def tutor(request: web.Request) -> web.StreamResponse:
     bound_to = ["sessions", tutor_id]
     asked, left_out = parse_page_query(TutorQuery, request.query)
     cursor = page_cursor(asked.cursor, bound_to, left_out, instant, UUID)
+    history_bound_to = ["resolved", tutor_id]
+    history_cursor = page_cursor(asked.history, history_bound_to, left_out, instant, UUID)
     now, is_admin, missing = datetime.now(UTC), request[IDENTITY].is_admin, _missing(request)
     viewer = request[IDENTITY].viewer
     async with reading(request) as conn:
         overview = await queries.tutor_overview(
-            conn, tutor_id, now, viewer=viewer, zone=zone_of(request), sessions_cursor=cursor, missing=missing
+            conn,
+            tutor_id,
+            now,
+            viewer=viewer,
+            zone=zone_of(request),
+            sessions_cursor=cursor,
+            history_cursor=history_cursor,
+            missing=missing,
         )
         if overview is None:
             raise web.HTTPNotFound
@@ -185,6 +216,7 @@ async def tutor(request: web.Request) -> web.StreamResponse:
         notes=notes,
         longest_text=LONGEST_TEXT,
         **page_urls(request, overview.sessions, bound_to),
+        history_urls=page_urls(request, overview.resolved_alerts, history_bound_to, name="history"),
     )
 
 
@@ -197,7 +229,9 @@ async def session(request: web.Request) -> web.StreamResponse:
         if details is None:
             raise web.HTTPNotFound
         tutor_id = details.row.tutor_id
-        resting_alerts = await queries.alerts_resting_on(conn, tutor_id, session_id, viewer=request[IDENTITY].viewer)
+        resting_alerts = await queries.alerts_resting_on(
+            conn, tutor_id, session_id, viewer=request[IDENTITY].viewer, missing=missing
+        )
         insights = await queries.insights_of(conn, tutor_id, shown_by=session_id, missing=missing)
         critical_count = await queries.critical_count(conn) if request[IDENTITY].is_admin else 0
     return render_page(

@@ -18,6 +18,7 @@ from rules.registry import RULES
 from rules.rule import Tells
 from web.http.paths import path_part
 from web.queries.evidence import EvidenceSession
+from web.queries.paging import Page
 from web.queries.platform import Compared
 from web.queries.sessions import FLAGGED_BELOW, HIGH_FROM, SessionRow
 from web.time_zones import abbreviation, in_zone
@@ -175,6 +176,13 @@ def average_score(value: Decimal | None) -> str:
         return amount(value)
     shown = (round_half_up(value, places) for places in range(1, MOST_PLACES))
     return str(next((rounded for rounded in shown if rounded < FLAGGED_BELOW), f"under {FLAGGED_BELOW}"))
+
+
+def place_in_list(before: int, page: Page[Any, Any], total: int, *, is_more: bool = False) -> str | None:
+    """Which rows of a list a page shows: `51-100 of 4,004`, `51-100 of 10,000+`; None where it shows none."""
+    if not page.rows:
+        return None
+    return f"{before + 1:,}-{before + len(page.rows):,} of {total:,}{'+' if is_more else ''}"
 
 
 def percent(fraction: Decimal | None, places: int = 0) -> str:

@@ -1,6 +1,8 @@
 """The list of all tutors, `/tutors`: what is asked for, and the page."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Annotated, Any
@@ -8,6 +10,7 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 from pydantic import AfterValidator, Field
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from web import queries
 from web.http.cursors import page_cursor, page_urls, words
@@ -16,9 +19,11 @@ from web.http.rendering import render_page
 from web.keys import CONDITION
 from web.live.directory import DIRECTORY
 from web.live.platform_statistics import PLATFORM_STATISTICS
+from web.queries.alerts.lists import AlertFilter
 from web.queries.tutors import TutorFilter, TutorSort, TutorsWanted
 from web.reading import reading
-from web.views.tutor_list import needs_months, tutors_page
+from web.views.presentation import place_in_list
+from web.views.tutor_list import is_found, needs_months, tutors_page
 
 TUTORS_PER_PAGE = 50
 LONGEST_CURSOR = 4_000
@@ -107,10 +112,7 @@ async def tutors(request: web.Request) -> web.StreamResponse:
     async with reading(request) as conn:
         facts = await queries.tutor_facts(conn, wanted.filter, kept.known if kept else None)
         critical_count = await queries.critical_count(conn)
-        missing = request.app[CONDITION].missing
-        entries = await request.app[DIRECTORY].get(
-            lambda: queries.every_tutor_by_name(conn, missing=missing), facts.alerts.keys()
-        )
+        entries = await _directory(request, conn, facts.alerts.keys())
     page = tutors_page(entries, facts, wanted, cursor, limit=TUTORS_PER_PAGE)
     return render_page(
         "tutors.html",
@@ -120,6 +122,7 @@ async def tutors(request: web.Request) -> web.StreamResponse:
         wanted=wanted,
         left_out=left_out,
         page=page,
+        shown=place_in_list(page.first - 1, page, page.total),
         read_at=kept and kept.read_at,
         is_calculating=kept is None and needs_months(wanted),
         filters=FILTERS,
@@ -127,6 +130,22 @@ async def tutors(request: web.Request) -> web.StreamResponse:
         columns=[_heading(column, wanted) for column in COLUMNS],
         **page_urls(request, page, wanted.parts),
     )
+
+
+async def with_found_tutors(request: web.Request, conn: AsyncConnection, wanted: AlertFilter) -> AlertFilter:
+    """The filter with the ids of the tutors whom its words find."""
+    if not wanted.tutor:
+        return wanted
+    entries = await _directory(request, conn)
+    found = (tutor_id for tutor_id, entry in entries.items() if is_found(entry.searched, wanted.tutor))
+    return replace(wanted, found=tuple(found))
+
+
+async def _directory(
+    request: web.Request, conn: AsyncConnection, expected: AbstractSet[str] = frozenset()
+) -> Mapping[str, queries.TutorEntry]:
+    missing = request.app[CONDITION].missing
+    return await request.app[DIRECTORY].get(lambda: queries.every_tutor_by_name(conn, missing=missing), expected)
 
 
 def _heading(column: Column, wanted: TutorsWanted) -> dict[str, Any]:

@@ -41,7 +41,7 @@ async def read_alerts(conn: AsyncConnection) -> None:
     [
         pytest.param(lambda conn: queries.critical_summary(conn, NOW), 1, id="critical alerts"),
         pytest.param(read_alerts, 3, id="alerts"),
-        pytest.param(lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, viewer=Viewer.ADMIN), 9, id="tutor"),
+        pytest.param(lambda conn: queries.tutor_overview(conn, "tutor-0", NOW, viewer=Viewer.ADMIN), 10, id="tutor"),
         pytest.param(queries.every_tutor_by_name, 1, id="tutors by name"),
         pytest.param(lambda conn: queries.tutor_facts(conn, TutorFilter.UNATTENDED, None), 2, id="tutors' alerts"),
         pytest.param(lambda conn: queries.tutor_months(conn, NOW), 1, id="metrics"),

@@ -21,6 +21,8 @@ from web.queries import (
     sessions_of,
     tutor_overview,
 )
+from web.queries.alerts.single import ResolvedPage, ResolvedPosition, resolved_alerts_of
+from web.queries.paging import Cursor
 
 
 async def test_list_holds_every_tutor_and_nobody_else(conn: AsyncConnection, platform: Platform) -> None:
@@ -140,7 +142,26 @@ async def test_open_and_resolved_alerts_stand_apart(conn: AsyncConnection, platf
     overview = await tutor_overview(conn, "ann", NOW, viewer=Viewer.ADMIN)
     assert overview is not None
     assert [found.alert.title for found in overview.open_alerts] == ["critical", "newer"]
-    assert [alert.title for alert in overview.resolved_alerts] == ["done"]
+    assert [alert.title for alert in overview.resolved_alerts.rows] == ["done"]
+
+
+async def test_history_of_alerts_page_by_page(conn: AsyncConnection, platform: Platform) -> None:
+    for number in range(45):
+        resolved_at = naive(NOW - timedelta(hours=number // 2)) if number else None
+        await insert_alert(platform, "ann", title=f"{number}", at=NOW, resolved=True, resolved_at=resolved_at)
+
+    async def read(cursor: Cursor[ResolvedPosition] | None) -> ResolvedPage:
+        return await resolved_alerts_of(conn, "ann", cursor, viewer=Viewer.ADMIN, limit=20)
+
+    there = [await read(None)]
+    while at := there[-1].next:
+        there.append(await read(at))
+    assert [len(page.rows) for page in there] == [20, 20, 5]
+    assert len({row.id for page in there for row in page.rows}) == 45
+    assert [page.rows for page in (await read(there[2].previous), await read(there[1].previous))] == [
+        there[1].rows,
+        there[0].rows,
+    ]
 
 
 async def test_insights_come_with_the_sessions_that_still_exist(conn: AsyncConnection, platform: Platform) -> None:

@@ -9,6 +9,7 @@ from sqlalchemy import Integer, Select, and_, cast, func, literal_column, select
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.platform import NOTHING_MISSING, Missing
 from database.tables import alerts
 from rules.life import is_unattended
 from web.auth.identity import Viewer
@@ -49,16 +50,18 @@ class CriticalSummary:
     read_at: datetime
 
 
-async def critical_summary(conn: AsyncConnection, now: datetime) -> CriticalSummary:
+async def critical_summary(
+    conn: AsyncConnection, now: datetime, *, missing: Missing = NOTHING_MISSING
+) -> CriticalSummary:
     """The tutors with open critical alerts, at most five. One statement."""
-    rows = list(await conn.execute(_critical_query()))
+    rows = list(await conn.execute(_critical_query(missing)))
     tutors = tuple(CriticalTutor(row.tutor_id, row.tutor_name, to_alert(row), row.critical_count) for row in rows)
     total, unattended, tutor_count = (rows[0].total, rows[0].unattended, rows[0].tutor_count) if rows else (0, 0, 0)
     return CriticalSummary(total, unattended, tutor_count, tutors, read_at=now)
 
 
 @cache
-def _critical_query() -> Select[Any]:
+def _critical_query(missing: Missing) -> Select[Any]:
     """Each tutor's first critical alert, of the five tutors who come first.
 
     Without parameters, because the server plans anew each time what has some, if their values could make the plan a
@@ -95,7 +98,9 @@ def _critical_query() -> Select[Any]:
         .subquery("shown")  # limited before anything is joined
     )
     return (
-        select_alerts(Viewer.ADMIN, shown.c.critical_count, shown.c.total, shown.c.unattended, shown.c.tutor_count)
+        select_alerts(
+            Viewer.ADMIN, missing, shown.c.critical_count, shown.c.total, shown.c.unattended, shown.c.tutor_count
+        )
         .join(shown, alerts.c.id == shown.c.id)
         .order_by(shown.c.rank.desc(), shown.c.triggered_date.desc(), shown.c.tutor_id)
     )

@@ -6,14 +6,16 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Integer, Row, Select, case, cast, exists, literal_column, null, select
+from sqlalchemy import ColumnElement, Integer, Row, Select, case, cast, exists, func, literal_column, null, select
 
+from database.column_types import NaiveUtc
+from database.platform import Missing
 from database.tables import alert_attention, alert_evidence, alert_resolutions, alerts, users
 from rules.life import is_its_evidence, is_its_resolution, is_unattended, is_worse
 from rules.registry import ALERT_RULES
 from web.auth.identity import Viewer
 from web.http.inputs import LONGEST_TEXT
-from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, cut, shown_at
+from web.queries.expressions import LONGEST_LINE, LONGEST_PARAGRAPH, cut, shown_at, shown_name
 from web.queries.texts import WholeTexts, whole_texts
 
 
@@ -79,7 +81,7 @@ _ACKNOWLEDGER = users.alias("acknowledger")
 _RESOLVER = users.alias("resolver")
 
 
-def select_alerts(viewer: Viewer, *more: ColumnElement[Any]) -> Select[Any]:
+def select_alerts(viewer: Viewer, missing: Missing, *more: ColumnElement[Any]) -> Select[Any]:
     """The query that reads alerts, and what is asked for besides; without what a tutor may not see, for a tutor."""
     joined = alerts.join(_TUTOR, _TUTOR.c.id == alerts.c.tutor_id).outerjoin(alert_resolutions, is_its_resolution())
     joined = joined.outerjoin(alert_evidence, is_its_evidence())
@@ -90,7 +92,7 @@ def select_alerts(viewer: Viewer, *more: ColumnElement[Any]) -> Select[Any]:
     return select(
         alerts.c.id,
         alerts.c.tutor_id,
-        cut(_TUTOR.c.name, LONGEST_LINE).label("tutor_name"),
+        shown_name(_TUTOR, missing).label("tutor_name"),
         alerts.c.alert_type,
         alerts.c.severity,
         cut(alerts.c.title, LONGEST_LINE).label("title"),
@@ -134,6 +136,11 @@ def rank() -> ColumnElement[int]:
     """An open alert's place among others: 2 where nobody attends to it, 0 where it is no longer met, else 1."""
     unattended, attended, lapsed = (literal_column(str(value), Integer) for value in (2, 1, 0))
     return case((is_no_longer_met(), lapsed), (is_unattended(), unattended), else_=attended)
+
+
+def resolved_when() -> ColumnElement[datetime]:
+    """When an alert was resolved; where another client didn't say, when it was triggered."""
+    return func.coalesce(alerts.c.resolved_at, alerts.c.triggered_date, type_=NaiveUtc)
 
 
 def newest_first() -> tuple[ColumnElement[Any], ColumnElement[Any]]:

@@ -35,6 +35,7 @@ class EvidenceSession(_Document):
 
     id: UUID
     held_at: datetime
+    student_name: str
     subject: str | None = Field(description="Null where the platform keeps no subjects")
     status: str
     score: Number | None
@@ -232,7 +233,8 @@ class Tutor(_Document):
     """All that the tutor's page shows."""
 
     id: str
-    name: str
+    name: str = Field(description="With the name that they prefer, `Sally (Sarah Chen)`")
+    email: str | None = Field(description="Null for a tutor")
     member_since: date | None
     statistics: TutorStatistics
     figures: TutorStatistics = Field(deprecated=True, description="Deprecated: use `statistics`")
@@ -252,6 +254,7 @@ class Tutor(_Document):
         return cls(
             id=overview.tutor_id,
             name=overview.name,
+            email=overview.email,
             member_since=overview.member_since,
             statistics=statistics,
             figures=statistics,
@@ -259,7 +262,7 @@ class Tutor(_Document):
             strengths=[Insight.model_validate(insight) for insight in overview.strengths],
             growth_areas=[Insight.model_validate(insight) for insight in overview.growth_areas],
             open_alerts=[Alert.of(found.alert, found.evidence) for found in overview.open_alerts],
-            resolved_alerts=[Alert.of(alert) for alert in overview.resolved_alerts],
+            resolved_alerts=[Alert.of(alert) for alert in overview.resolved_alerts.rows],
             sessions=[Session.model_validate(session) for session in overview.sessions.rows],
             cut=overview.cut,
             missing=missing,

@@ -26,11 +26,14 @@ from web.views.alert_requests import AlertsQuery, parse_alerts_request
 from web.views.api.documents import Alert, Alerts, AlertWithHistory, CriticalAlerts, HistoryEntry, Tutor
 from web.views.api.openapi import Operation, with_cookie
 from web.views.presentation import all_without
+from web.views.tutors import with_found_tutors
 
 SESSIONS_EACH = 3
 """How many of an alert's sessions a list shows."""
 SESSIONS_OF_ONE = 50
 """How many an alert by itself shows."""
+MOST_EVENTS = 200
+"""How many entries of an alert's history are told: the latest."""
 SUMMARY_SECONDS = 300.0
 """How long the summary is kept at most; it is dropped as soon as alerts change."""
 
@@ -56,7 +59,7 @@ async def critical_alerts(request: web.Request) -> web.StreamResponse:
 
     async def read() -> str:
         async with reading(request) as conn:
-            summary = await queries.critical_summary(conn, datetime.now(UTC))
+            summary = await queries.critical_summary(conn, datetime.now(UTC), missing=request.app[CONDITION].missing)
         return CriticalAlerts.model_validate(summary).model_dump_json()
 
     return _with_etag(request, await request.app[SUMMARY].get(None, read))
@@ -66,7 +69,10 @@ async def alerts(request: web.Request) -> web.StreamResponse:
     """`GET /api/alerts`."""
     asked = parse_alerts_request(request.query)
     async with reading(request) as conn:
-        page = await queries.alerts_page(conn, asked.filter, asked.cursor, asked.limit)
+        wanted = await with_found_tutors(request, conn, asked.filter)
+        page = await queries.alerts_page(
+            conn, wanted, asked.cursor, asked.limit, missing=request.app[CONDITION].missing
+        )
         evidence = await queries.evidence_of(
             conn,
             [row.id for row in page.rows],
@@ -80,12 +86,12 @@ async def alert(request: web.Request) -> web.StreamResponse:
     """`GET /api/alerts/{id}`."""
     alert_id, missing = UUID(request.match_info["id"]), request.app[CONDITION].missing
     async with reading(request) as conn:
-        found = await queries.alert_by_id(conn, alert_id)
+        found = await queries.alert_by_id(conn, alert_id, missing=request.app[CONDITION].missing)
         if found is None:
             raise web.HTTPNotFound
         evidence = await queries.evidence_of(conn, [alert_id], sessions_each=SESSIONS_OF_ONE, missing=missing)
-        history = await queries.history_of(conn, alert_id)
-    entries = [HistoryEntry.model_validate(entry) for entry in history]
+        history = await queries.history_of(conn, alert_id, limit=MOST_EVENTS)
+    entries = [HistoryEntry.model_validate(entry) for entry in history.rows]
     return _json(AlertWithHistory(alert=Alert.of(found, evidence.get(alert_id, NO_EVIDENCE)), history=entries))
 
 

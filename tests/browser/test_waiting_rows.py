@@ -80,11 +80,11 @@ async def test_states_are_shown_at_once_and_rows_that_go_wait(visitor: Visitor, 
 
     await platform.rows("UPDATE alerts SET acknowledged = true WHERE tutor_id = 'bob' RETURNING 1")
     await expect(dana.row("Bob Stone")).to_contain_text("Acknowledged by")
-    assert await top_of(dana.row("Ann Lee")) == before
+    assert abs(await top_of(dana.row("Ann Lee")) - before) < 1
     await platform.rows("UPDATE alerts SET resolved = true WHERE tutor_id = 'bob' RETURNING 1")
     await expect(dana.news()).to_have_text("1 change")
     await expect(dana.row("Bob Stone")).to_be_visible()
-    assert await top_of(dana.row("Ann Lee")) == before
+    assert abs(await top_of(dana.row("Ann Lee")) - before) < 1
 
 
 async def test_what_grows_above_the_list_moves_no_row_either(
@@ -126,7 +126,7 @@ async def test_own_act_is_shown_at_once(visitor: Visitor, platform: Platform) ->
 
 
 async def test_second_click_of_a_double_click_reaches_no_other_row(visitor: Visitor, platform: Platform) -> None:
-    dana = await a_list(visitor, platform, "/alerts?status=open")
+    dana = await a_list(visitor, platform, "/alerts?status=unattended")
     await insert_alert(platform, "bob")
     await expect(dana.row("Bob Stone")).to_be_visible()
     button = dana.row("Bob Stone").get_by_role("button", name="Acknowledge")

@@ -44,9 +44,13 @@ export function still(row, change) {
   change();
   if (!row?.isConnected) return;
   scrollBy({ top: row.getBoundingClientRect().top - top, behavior: "instant" });
-  const rest = row.getBoundingClientRect().top - top; // the page can't be scrolled so far
   const main = document.getElementById("main");
-  if (Math.abs(rest) >= 1) main.style.marginBlockStart = `${(parseFloat(main.style.marginBlockStart) || 0) - rest}px`;
+  for (let tries = 0; tries < 3; tries++) {
+    // Where the page can't be scrolled so far; a page that becomes shorter by it may scroll back.
+    const rest = row.getBoundingClientRect().top - top;
+    if (Math.abs(rest) < 1) return;
+    main.style.marginBlockStart = `${(parseFloat(main.style.marginBlockStart) || 0) - rest}px`;
+  }
 }
 
 export function focusHeading(panel) {

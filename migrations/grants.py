@@ -82,7 +82,7 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
         "tutorwatch.consumed_sessions": _READ,
         "tutorwatch.listeners": _READ,
         "tutorwatch.sweep": _READ,
-        "tutorwatch.outbox": {"SELECT": "recorded_at, session_ids"},
+        "tutorwatch.outbox": {"SELECT": "recorded_at, tutor_id, session_ids"},
         "tutorwatch.canary": _READ,
         "tutorwatch.canary_markers": _READ,
         # writes what admins do,

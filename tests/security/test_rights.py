@@ -96,7 +96,7 @@ EXPECTED = {
     "tutorwatch.identities": May(),
     "tutorwatch.known_browsers": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
     "tutorwatch.listeners": May(WRITES, READS),
-    "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at, session_ids)"),
+    "tutorwatch.outbox": May(WRITES, "SELECT (recorded_at, session_ids, tutor_id)"),
     "tutorwatch.outbox_id_seq": May(READS, READS),
     "tutorwatch.preferences": May(web="SELECT, INSERT, DELETE, UPDATE (time_zone)"),
     "tutorwatch.service_roles": May(),

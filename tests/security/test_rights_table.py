@@ -384,13 +384,13 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
             ("TRUNCATE tutorwatch.outbox",),
         ),
         Cell(
-            "reads when changes were recorded; has failing tutors tried again; adds and removes nothing",
+            "reads which changes wait, and since when; has failing tutors tried again; adds and removes nothing",
             (
-                "SELECT recorded_at FROM tutorwatch.outbox",
+                "SELECT tutor_id, session_ids, recorded_at FROM tutorwatch.outbox",
                 "UPDATE tutorwatch.failures SET parked_at = NULL, wanted = true",
             ),
             (
-                "SELECT tutor_id FROM tutorwatch.outbox",
+                "SELECT wakes FROM tutorwatch.outbox",
                 OUTBOX,
                 "DELETE FROM tutorwatch.outbox",
                 "UPDATE tutorwatch.failures SET last_error = 'x'",

@@ -139,11 +139,35 @@ async def test_page_of_a_failing_tutor_says_since_when(sign_in: SignIn, platform
         "INSERT INTO tutorwatch.failures VALUES ('ann', 1, 'a secret', now() - interval '2 hours', now(), now())"
     )
 
-    for browser in (dana, ann):
-        page = await read_page(browser, "/tutors/ann")
-        assert re.search(r"Not evaluated since <time [^>]*>\d+ \w+ \d{4}, \d\d:\d\d UTC</time>", page)
+    page = await read_page(dana, "/tutors/ann")
+    assert re.search(r"Not evaluated since <time [^>]*>\d+ \w+ \d{4}, \d\d:\d\d UTC</time>", page)
+    page = await read_page(ann, "/tutors/ann")
+    assert "may be out of date: the latest changes are still to be evaluated" in page
+    assert "Not evaluated since" not in page
     assert "a secret" not in page
     assert "/system" not in page
+
+
+@pytest.mark.usefixtures("people")
+async def test_page_of_a_tutor_who_waits_says_since_when(sign_in: SignIn, platform: Platform) -> None:
+    """Of that tutor only, in the JSON as well."""
+    await a_listener_is_alive(platform)
+    await platform.rows("DELETE FROM tutorwatch.outbox RETURNING 1")
+    dana = await sign_in("dana")
+
+    async def since(tutor: str) -> str | None:
+        async with dana.get(f"/api/tutors/{tutor}") as response:
+            found: str | None = (await response.json())["not_evaluated_since"]
+        assert ("Not evaluated since" in await read_page(dana, f"/tutors/{tutor}")) is bool(found)
+        return found
+
+    at = "2026-11-03T14:02:00Z"
+    await platform.connection.execute("DELETE FROM alerts")
+    await platform.rows("DELETE FROM tutorwatch.outbox RETURNING 1")
+    assert await since("ann") is None
+    await platform.connection.execute("INSERT INTO tutorwatch.outbox (tutor_id, recorded_at) VALUES ('ann', %s)", [at])
+    assert await since("ann") == at
+    assert await since("bob") is None
 
 
 async def test_condition_is_read_once_for_all_who_ask(server: TestServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import TextClause, text
+from sqlalchemy import DateTime, ScalarSelect, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from database.canary import IS_CHANGE
+from database.condition import LONGEST_WAIT
 from database.liveness import IS_FRESH
 from database.subscription import Connection
 from web.queries.expressions import LONGEST_PARAGRAPH, marked
@@ -70,6 +72,35 @@ _FAILING = text("""
     ORDER BY failure.parked_at, failure.next_attempt_at, failure.tutor_id
     LIMIT 100
 """)
+
+
+MOST_CHANGES = 10_000
+"""How many waiting changes are looked at for one tutor's sake; while there are more, every page says that some wait."""
+
+_NOT_EVALUATED_SINCE = text(f"""
+    WITH waiting AS MATERIALIZED (
+        SELECT tutor_id, session_ids, recorded_at FROM tutorwatch.outbox
+        WHERE {IS_CHANGE} AND recorded_at < clock_timestamp() - CAST(:longest_wait AS interval)
+        LIMIT {MOST_CHANGES}
+    )
+    SELECT least(
+        (SELECT first_failed_at FROM tutorwatch.failures WHERE tutor_id = :failing_tutor AND attempts > 0),
+        (SELECT min(recorded_at) FROM waiting
+         WHERE tutor_id = :failing_tutor OR tutor_id IS NULL AND coalesce(cardinality(session_ids), 0) = 0),
+        (SELECT min(waiting.recorded_at) FROM waiting CROSS JOIN unnest(waiting.session_ids) AS changed (session_id)
+         JOIN public.sessions ON sessions.id = changed.session_id AND sessions.tutor_id = :failing_tutor
+         WHERE waiting.tutor_id IS NULL)
+    ) AS since
+""")  # noqa: S608 - constants of ours
+
+
+def not_evaluated_since(tutor_id: str) -> ScalarSelect[datetime | None]:
+    """Since when a tutor isn't evaluated, by the database's own clock; NULL: they are.
+
+    Their generation fails, or was given up on; or a change that concerns them, or everybody, waits for too long.
+    """
+    query = _NOT_EVALUATED_SINCE.bindparams(failing_tutor=tutor_id, longest_wait=LONGEST_WAIT)
+    return query.columns(since=DateTime(timezone=True)).scalar_subquery()
 
 
 async def system_state(conn: AsyncConnection) -> SystemState:

@@ -28,7 +28,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from database.column_types import NaiveUtc
 from database.platform import NOTHING_MISSING, Missing
 from database.platform_needs import Feature
-from database.tables import coaching_notes, failures, feedback, sessions, tutors, users
+from database.tables import coaching_notes, feedback, sessions, tutors, users
 from rules.alerts import high_reschedule_rate, no_show_pattern
 from rules.measures import Ratio
 from rules.sources import converted, dated, engagement, meets, status, with_metrics
@@ -57,6 +57,7 @@ from web.queries.expressions import (
 from web.queries.paging import Cursor
 from web.queries.platform import WINDOW, Compared
 from web.queries.sessions import SessionPosition, SessionsPage, sessions_of
+from web.queries.system import not_evaluated_since
 from web.queries.texts import WholeTexts, whole_texts
 
 TREND_DAYS = 30
@@ -108,8 +109,8 @@ class TutorOverview:
     email: str | None
     """For admins."""
     member_since: date | None
-    failing_since: datetime | None
-    """Since when the tutor's generation fails; None: it doesn't."""
+    not_evaluated_since: datetime | None
+    """Since when alerts and insights may lack something that has happened; None: they are evaluated."""
     statistics: TutorStatistics
     trend: tuple[TrendDay, ...]
     insights: tuple[InsightRow, ...]
@@ -190,7 +191,7 @@ async def tutor_overview(
         name=header.name,
         email=header.email if viewer is Viewer.ADMIN else None,
         member_since=header.member_since,
-        failing_since=header.failing_since,
+        not_evaluated_since=header.not_evaluated_since,
         statistics=await _statistics(conn, tutor_id, now, missing),
         trend=await _trend(conn, tutor_id, now, zone, missing),
         insights=await insights_of(conn, tutor_id, missing=missing),
@@ -237,13 +238,9 @@ async def _header(conn: AsyncConnection, tutor_id: str, missing: Missing) -> Row
             shown_name(users, missing).label("name"),
             cut(users.c.email, LONGEST_LINE).label("email"),
             shown_on(if_there(tutors.c.member_since, missing)).label("member_since"),
-            failures.c.first_failed_at.label("failing_since"),
+            not_evaluated_since(tutor_id).label("not_evaluated_since"),
         )
-        .select_from(
-            users.outerjoin(tutors, tutors.c.user_id == users.c.id).outerjoin(
-                failures, and_(failures.c.tutor_id == users.c.id, failures.c.attempts > 0)
-            )
-        )
+        .select_from(users.outerjoin(tutors, tutors.c.user_id == users.c.id))
         .where(users.c.id == tutor_id, users.c.id.in_(every_tutor()))
     )
     found: Row[Any] | None = (await conn.execute(query)).one_or_none()

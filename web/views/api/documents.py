@@ -236,6 +236,9 @@ class Tutor(_Document):
     name: str = Field(description="With the name that they prefer, `Sally (Sarah Chen)`")
     email: str | None = Field(description="Null for a tutor")
     member_since: date | None
+    not_evaluated_since: datetime | None = Field(
+        description="Since when alerts and insights may lack something that has happened; null: they are evaluated"
+    )
     statistics: TutorStatistics
     figures: TutorStatistics = Field(deprecated=True, description="Deprecated: use `statistics`")
     trend: list[TrendDay]
@@ -256,6 +259,7 @@ class Tutor(_Document):
             name=overview.name,
             email=overview.email,
             member_since=overview.member_since,
+            not_evaluated_since=overview.not_evaluated_since,
             statistics=statistics,
             figures=statistics,
             trend=[TrendDay.model_validate(day) for day in overview.trend],

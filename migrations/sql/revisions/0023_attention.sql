@@ -8,6 +8,8 @@ UPDATE tutorwatch.alert_evidence AS evidence SET is_over = false
 FROM public.alerts AS alert
 WHERE alert.id = evidence.alert_id AND NOT alert.resolved;
 CREATE INDEX alert_evidence_not_over ON tutorwatch.alert_evidence (tutor_id) WHERE NOT is_over;
+CREATE INDEX alert_evidence_not_met ON tutorwatch.alert_evidence (alert_id)
+    WHERE not_met_since IS NOT NULL AND NOT is_over;
 
 -- What it depends on whether an alert is unattended, beside the platform's own columns. An alert that nobody has
 -- acknowledged or reopened needs no row.

@@ -100,9 +100,13 @@ async def alerts_page(
     """
 
     async def read(cursor: AlertCursor | None, most: int) -> Sequence[Row[Any]]:
+        order = _order(wanted)
+        found = select(alerts.c.id).where(*_conditions(wanted)).limit(most)
+        # Limited before anything is joined: to rank them, all open alerts are read.
+        listed = read_from(found, cursor, *order, is_descending=True).subquery("listed")
         labelled = [rank().label("rank")] if wanted.is_ranked else []
-        query = select_alerts(Viewer.ADMIN, missing, *labelled).where(*_conditions(wanted)).limit(most)
-        return list(await conn.execute(read_from(query, cursor, *_order(wanted), is_descending=True)))
+        query = select_alerts(Viewer.ADMIN, missing, *labelled).join(listed, listed.c.id == alerts.c.id)
+        return list(await conn.execute(read_from(query, cursor, *order, is_descending=True)))
 
     def position_of(row: Row[Any]) -> AlertPosition:
         at = row.resolved_at if wanted.status is AlertStatus.RESOLVED else None

@@ -128,7 +128,9 @@ def _is_worse_now() -> ColumnElement[bool]:
 
 def is_no_longer_met() -> ColumnElement[bool]:
     """Return whether an open alert's condition is no longer met."""
-    lapsed = exists().where(is_its_evidence(), alert_evidence.c.not_met_since.is_not(None)).correlate(alerts)
+    # As its index has it; of alerts that are open, the same.
+    is_not_met = alert_evidence.c.not_met_since.is_not(None) & ~alert_evidence.c.is_over
+    lapsed = exists().where(is_its_evidence(), is_not_met).correlate(alerts)
     return ~alerts.c.resolved & lapsed
 
 

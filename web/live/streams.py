@@ -38,6 +38,8 @@ async def events(request: web.Request) -> web.StreamResponse:
     identity, hub = request[IDENTITY], request.app[HUB]
     if not hub.has_room_for(identity.user_id):
         return _have_it_poll()
+    if not _is_connected(request):
+        return web.Response(status=204)  # nobody reads it
     only = None if identity.is_admin else identity.user_id
     with hub.subscription(Client(only, identity.user_id, lambda: _is_connected(request))) as client:
         async with sse_response(request, ping_interval=PING_SECONDS, send_timeout=SEND_SECONDS) as stream:

@@ -193,6 +193,7 @@ INDEXES = {
         ),
         # The list of alerts, resolved ones included, where few of many pass the filter.
         Index("tutorwatch_alerts_by_date", "public.alerts", _BY_DATE),
+        Index("tutorwatch_alerts_resolved", "public.alerts", ("resolved", "resolved_at DESC NULLS LAST", "id DESC")),
         Index("tutorwatch_alerts_by_severity", "public.alerts", ("severity", *_BY_DATE)),
         Index("tutorwatch_alerts_by_type", "public.alerts", ("alert_type", *_BY_DATE)),
         Index("tutorwatch_insights_by_tutor", "public.tutor_insights", ("tutor_id",)),

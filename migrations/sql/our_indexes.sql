@@ -8,7 +8,9 @@ FROM pg_index AS i
 JOIN pg_class AS c ON c.oid = i.indexrelid JOIN pg_namespace AS cn ON cn.oid = c.relnamespace
 JOIN pg_class AS t ON t.oid = i.indrelid JOIN pg_namespace AS tn ON tn.oid = t.relnamespace
 CROSS JOIN LATERAL (
-    SELECT string_agg(attname || CASE i.indoption[place - 1] WHEN 3 THEN ' DESC' ELSE '' END, ', ' ORDER BY place)
+    SELECT string_agg(attname || CASE i.indoption[place - 1]
+                          WHEN 1 THEN ' DESC NULLS LAST' WHEN 2 THEN ' NULLS FIRST' WHEN 3 THEN ' DESC' ELSE '' END,
+                      ', ' ORDER BY place)
                FILTER (WHERE place <= i.indnkeyatts) AS keys,
            string_agg(attname::text, ', ' ORDER BY place) FILTER (WHERE place > i.indnkeyatts) AS included
     FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (attnum, place)

@@ -91,6 +91,11 @@ def number(text: str) -> int:
     return found
 
 
+def maybe(parse: Parse) -> Parse:
+    """Of a cursor, a value or none."""
+    return lambda text: parse(text) if text else None
+
+
 def words(text: str) -> str:
     """Of a cursor, a text that the database can hold."""
     if not may_be_stored(text):
@@ -100,6 +105,8 @@ def words(text: str) -> str:
 
 def _to_text(value: object) -> str:
     match value:
+        case None:
+            return ""
         case datetime():
             return value.astimezone(UTC).isoformat()
         case UUID():

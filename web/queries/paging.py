@@ -55,13 +55,38 @@ async def read_page(
 
 
 def read_from(
-    query: Select[Any], cursor: Cursor[Any] | None, *columns: ColumnElement[Any], is_descending: bool = False
+    query: Select[Any],
+    cursor: Cursor[Any] | None,
+    *columns: ColumnElement[Any],
+    is_descending: bool = False,
+    is_first_nullable: bool = False,
 ) -> Select[Any]:
-    """The query from the cursor on, in its direction, for a list in the order of these columns."""
+    """The query from the cursor on, in its direction, for a list in the order of these columns.
+
+    Rows whose first column is null, where it may be, count as lower than all others.
+    """
     is_upwards = is_descending == (cursor is not None and cursor.is_backwards)
-    query = query.order_by(*(column.asc() if is_upwards else column.desc() for column in columns))
+    order = [column.asc() if is_upwards else column.desc() for column in columns]
+    if is_first_nullable:
+        order[0] = order[0].nulls_first() if is_upwards else order[0].nulls_last()
+    query = query.order_by(*order)
     if cursor is None:
         return query
+    return query.where(_lies_beyond(cursor, columns, is_upwards, is_first_nullable))
+
+
+def _lies_beyond(
+    cursor: Cursor[Any], columns: Sequence[ColumnElement[Any]], is_upwards: bool, is_first_nullable: bool
+) -> ColumnElement[bool]:
+    first, *others = columns
+    if is_first_nullable and cursor.at[0] is None:
+        among_nulls = first.is_(None) & _compared(others, cursor.at[1:], is_upwards)
+        return first.is_not(None) | among_nulls if is_upwards else among_nulls
+    beyond = _compared(columns, cursor.at, is_upwards)
+    return beyond | first.is_(None) if is_first_nullable and not is_upwards else beyond
+
+
+def _compared(columns: Sequence[ColumnElement[Any]], at: Sequence[Any], is_upwards: bool) -> ColumnElement[bool]:
     row = tuple_(*columns)
-    here = tuple_(*(literal(value, column.type) for value, column in zip(cursor.at, columns, strict=True)))
-    return query.where(row > here if is_upwards else row < here)
+    here = tuple_(*(literal(value, column.type) for value, column in zip(at, columns, strict=True)))
+    return row > here if is_upwards else row < here

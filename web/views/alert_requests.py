@@ -7,7 +7,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from web.http.cursors import Parse, decode_cursor, instant, page_cursor
+from web.http.cursors import Parse, decode_cursor, instant, maybe, number, page_cursor
 from web.http.inputs import (
     DEFAULT_PAGE_SIZE,
     LARGEST_PAGE_SIZE,
@@ -73,4 +73,5 @@ def _to_filter(asked: AlertsQuery) -> AlertFilter:
 
 
 def _position(wanted: AlertFilter) -> tuple[Parse, ...]:
-    return (int, instant, UUID) if wanted.is_ranked else (instant, UUID)
+    at = maybe(instant) if wanted.is_by_resolution else instant
+    return (number, at, UUID) if wanted.is_ranked else (at, UUID)

@@ -112,3 +112,29 @@ async def test_of_a_tutors_alerts_the_summary_shows_the_unattended_one(
     [tutor] = (await critical_summary(conn, NOW)).tutors
 
     assert (tutor.alert.id, tutor.critical_count) == (unattended, 2)
+
+
+async def test_resolved_alerts_are_listed_by_resolution_and_undated_ones_last(
+    conn: AsyncConnection, platform: Platform
+) -> None:
+    dated = []
+    for day in range(3):
+        resolved_at = naive(NOW - timedelta(days=9 - day))
+        alert = await insert_alert(
+            platform, "ann", at=NOW - timedelta(days=day), resolved=True, resolved_at=resolved_at
+        )
+        dated.append(alert)
+    undated = [await insert_alert(platform, "ann", at=NOW, resolved=True, resolved_at=None) for _ in range(3)]
+    expected = [*reversed(dated), *sorted(undated, reverse=True)]
+    wanted = AlertFilter(AlertStatus.RESOLVED)
+
+    pages = [await alerts_page(conn, wanted, None, 2)]
+    while cursor := pages[-1].next:
+        pages.append(await alerts_page(conn, wanted, cursor, 2))
+    assert [[row.id for row in page.rows] for page in pages] == [expected[:2], expected[2:4], expected[4:]]
+
+    back = [await alerts_page(conn, wanted, pages[2].previous, 2)]
+    back.append(await alerts_page(conn, wanted, back[0].previous, 2))
+    assert [[row.id for row in page.rows] for page in back] == [expected[2:4], expected[:2]]
+    counted = await queries.count_alerts(conn, wanted, pages[2].previous)
+    assert (counted.value, counted.before) == (6, 4)

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import ARRAY, ColumnElement, Row, String, any_, func, literal, select
+from sqlalchemy import ARRAY, ColumnElement, Row, Select, String, any_, func, literal, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.platform import NOTHING_MISSING, Missing
 from database.tables import alerts
 from rules.life import is_unattended
 from web.auth.identity import Viewer
-from web.queries.alerts.rows import AlertRow, is_no_longer_met, rank, resolved_when, select_alerts, to_alert
+from web.queries.alerts.rows import AlertRow, is_no_longer_met, rank, select_alerts, to_alert
 from web.queries.paging import Cursor, Page, read_from, read_page
 
 MOST_COUNTED = 10_000
@@ -67,6 +67,11 @@ class AlertFilter:
         """Whether the list is by rank first."""
         return self.status is AlertStatus.OPEN
 
+    @property
+    def is_by_resolution(self) -> bool:
+        """Whether the latest resolved come first; those that another client didn't date come last."""
+        return self.status is AlertStatus.RESOLVED
+
 
 AlertPosition = tuple[Any, ...]
 """An alert's rank, where the list is ranked; when it was triggered, and its id."""
@@ -100,17 +105,16 @@ async def alerts_page(
     """
 
     async def read(cursor: AlertCursor | None, most: int) -> Sequence[Row[Any]]:
-        order = _order(wanted)
         found = select(alerts.c.id).where(*_conditions(wanted)).limit(most)
         # Limited before anything is joined: to rank them, all open alerts are read.
-        listed = read_from(found, cursor, *order, is_descending=True).subquery("listed")
+        listed = _from(found, cursor, wanted).subquery("listed")
         labelled = [rank().label("rank")] if wanted.is_ranked else []
         query = select_alerts(Viewer.ADMIN, missing, *labelled).join(listed, listed.c.id == alerts.c.id)
-        return list(await conn.execute(read_from(query, cursor, *order, is_descending=True)))
+        return list(await conn.execute(_from(query, cursor, wanted)))
 
     def position_of(row: Row[Any]) -> AlertPosition:
-        at = row.resolved_at if wanted.status is AlertStatus.RESOLVED else None
-        return (*([row.rank] if wanted.is_ranked else []), at or row.triggered_at, row.id)
+        at = row.resolved_at if wanted.is_by_resolution else row.triggered_at
+        return (*([row.rank] if wanted.is_ranked else []), at, row.id)
 
     page = await read_page(read, cursor, limit, position_of)
     return Page(tuple(map(to_alert, page.rows)), page.next, page.previous)
@@ -125,7 +129,7 @@ async def count_alerts(conn: AsyncConnection, wanted: AlertFilter, previous: Ale
     some = select(alerts.c.id).where(*_conditions(wanted)).limit(most + 1)
     counts = [select(func.count()).select_from(some.subquery()).scalar_subquery()]
     if previous:
-        earlier = read_from(some, Cursor(previous.at, is_backwards=True), *_order(wanted), is_descending=True)
+        earlier = _from(some, Cursor(previous.at, is_backwards=True), wanted)
         counts.append(select(func.count()).select_from(earlier.order_by(None).subquery()).scalar_subquery())
     found, *before = (await conn.execute(select(*counts))).one()
     return AlertsCount(
@@ -152,13 +156,11 @@ def _conditions(wanted: AlertFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-def _order(wanted: AlertFilter) -> tuple[ColumnElement[Any], ...]:
-    """What the list is sorted by, the largest first."""
-    if wanted.is_ranked:
-        return rank(), alerts.c.triggered_date, alerts.c.id
-    if wanted.status is AlertStatus.RESOLVED:
-        return resolved_when(), alerts.c.id
-    return alerts.c.triggered_date, alerts.c.id
+def _from(query: Select[Any], cursor: AlertCursor | None, wanted: AlertFilter) -> Select[Any]:
+    """The query in the order of the list, from the cursor on."""
+    by = alerts.c.resolved_at if wanted.is_by_resolution else alerts.c.triggered_date
+    order = (*([rank()] if wanted.is_ranked else []), by, alerts.c.id)
+    return read_from(query, cursor, *order, is_descending=True, is_first_nullable=wanted.is_by_resolution)
 
 
 _MANY = {AlertStatus.RESOLVED, AlertStatus.ALL}

@@ -21,7 +21,7 @@ check: setup
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/bandit --quiet --confidence-level medium --configfile pyproject.toml --recursive database listener migrations rules scripts web
+	@$(BIN)/bandit --quiet --confidence-level medium --configfile pyproject.toml --recursive database listener migrations rules scripts telling web
 
 browser: ## For the tests: Chromium, from Debian's packages where none is installed
 	@test -n "$$TUTORWATCH_TEST_BROWSER" || command -v chromium google-chrome >/dev/null || { \

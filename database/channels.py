@@ -5,3 +5,6 @@ CHANGES = "tutorwatch_changes"
 
 ALERTS = "tutorwatch_alerts"
 """For dashboards: likewise, of alerts that were written."""
+
+DELIVERIES = "tutorwatch_deliveries"
+"""For listeners: there is something to be told; without a payload."""

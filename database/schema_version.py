@@ -5,7 +5,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.errors import SchemaMismatchError
 
-REVISION = "0024"
+REVISION = "0025"
 """The migration that this program is written for (a test holds it to the newest one)."""
 
 

@@ -7,6 +7,7 @@ anybody may send any number of them.
 import asyncio
 import logging
 import secrets
+from collections.abc import Collection
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -65,6 +66,9 @@ class NotificationHandler:
     def notified(self, payload: str) -> None:
         """A notification has arrived."""
 
+    def notified_of_other(self, channel: str) -> None:
+        """A notification has arrived on one of the other channels."""
+
     def lost(self) -> None:
         """Notifications are missed from now on."""
 
@@ -81,14 +85,21 @@ _TRIED_AGAIN = (psycopg.Error, OSError, TransientError, SubscriptionLostError, P
 
 
 async def listen(
-    url: str, channel: str, handler: NotificationHandler, *, application_name: str, heartbeat_seconds: float
+    url: str,
+    channel: str,
+    handler: NotificationHandler,
+    *,
+    application_name: str,
+    heartbeat_seconds: float,
+    others: Collection[str] = (),
 ) -> None:
     """Listens until cancelled, connecting again whenever the connection is lost or carries nothing any more.
 
-    A notification to itself every so many seconds, on a channel of its own, proves that notifications arrive.
+    A notification to itself every so many seconds, on a channel of its own, proves that notifications arrive. `others`
+    are further channels on the same connection.
     """
     own_channel = f"{channel}_{secrets.token_hex(8)}"
-    subscription = _Subscription(url, channel, own_channel, handler, application_name, heartbeat_seconds)
+    subscription = _Subscription(url, channel, own_channel, handler, application_name, heartbeat_seconds, others)
     is_lost = False
     while True:
         connections = await subscription.open(again=is_lost)
@@ -130,6 +141,7 @@ class _Subscription:
     handler: NotificationHandler
     application_name: str
     heartbeat_seconds: float
+    others: Collection[str]
     outage: Outage = field(default_factory=Outage)
     has_received: bool = False
     """Anything since the latest heartbeat, if only that."""
@@ -167,7 +179,7 @@ class _Subscription:
             listening = await self._connect(stack, self.application_name)
             heartbeat = await self._connect(stack, f"{self.application_name}-beat")
             await self.handler.prepare(heartbeat)
-            for channel in (self.own_channel, self.channel):
+            for channel in (self.own_channel, *self.others, self.channel):
                 await listening.execute(sql.SQL("LISTEN {}").format(sql.Identifier(channel)))
             await self._beat(heartbeat)
             return _Connections(listening, heartbeat, stack.pop_all())
@@ -204,6 +216,8 @@ class _Subscription:
             self.has_received = True
             if notification.channel == self.channel:
                 self.handler.notified(notification.payload)
+            elif notification.channel in self.others:
+                self.handler.notified_of_other(notification.channel)
         if not self.has_received:
             raise SubscriptionLostError("the connection carries no notifications")
 

@@ -232,6 +232,44 @@ alert_history = Table(
     Column("is_noticed", Boolean),
 )
 
+channels = Table(
+    "channels",
+    own,
+    Column("id", Uuid, primary_key=True),
+    Column("name", Text),
+    Column("kind", Text),
+    Column("target", Text),
+    Column("shown", Text),
+    Column("secret", Text),
+    Column("severities", ARRAY(Text)),
+    Column("types", ARRAY(Text)),
+    Column("events", ARRAY(Text)),
+    Column("is_on", Boolean),
+    Column("switched_off_because", Text),
+    Column("paused_until", DateTime(timezone=True)),
+    Column("created_at", DateTime(timezone=True)),
+    Column("created_by", Text),
+)
+
+deliveries = Table(
+    "deliveries",
+    own,
+    Column("id", Uuid, primary_key=True),
+    Column("alert_id", Uuid),
+    Column("tutor_id", Text),
+    Column("history_id", BigInteger),
+    Column("event", Text),
+    Column("details", Text),
+    Column("channel_id", Uuid),
+    Column("state", Text),
+    Column("attempts", Integer),
+    Column("next_attempt_at", DateTime(timezone=True)),
+    Column("claimed_at", DateTime(timezone=True)),
+    Column("last_error", Text),
+    Column("created_at", DateTime(timezone=True)),
+    Column("delivered_at", DateTime(timezone=True)),
+)
+
 sweep = Table("sweep", own, Column("swept_at", DateTime(timezone=True)))
 
 listeners = Table(

@@ -3,9 +3,10 @@
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from aiohttp import web
@@ -20,6 +21,7 @@ from database.metrics import DatabaseMetrics, exposition, families_of_database, 
 from database.serving import Runner, ServerLog
 from listener.batch import Metrics
 from listener.signals import Signals
+from telling.sender import Counts
 
 T = TypeVar("T")
 
@@ -42,6 +44,8 @@ class Listening:
     version: str
     metrics: Metrics
     signals: Signals
+    deliveries: Counts = field(default_factory=Counter)
+    """How many attempts to tell people, by kind of channel and result."""
 
 
 @asynccontextmanager
@@ -131,6 +135,14 @@ def _of_listener(listening: Listening) -> Iterator[Metric]:
     for alert_type, count in sorted(metrics.alerts_opened.items()):
         opened.add_metric([alert_type], count)
     yield opened
+    told = CounterMetricFamily(
+        "tutorwatch_deliveries",
+        "Attempts of this listener to tell people, by kind of channel and result",
+        labels=["kind", "result"],
+    )
+    for labels, count in sorted(listening.deliveries.items()):
+        told.add_metric(labels, count)
+    yield told
     yield GaugeMetricFamily(
         "tutorwatch_listener_subscription_connected",
         "Whether this listener's LISTEN connection is up: 1 or 0",

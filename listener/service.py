@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError
 from tenacity import AsyncRetrying, retry_if_exception_type, wait_exponential_jitter
 
-from database.channels import CHANGES
+from database.channels import CHANGES, DELIVERIES
 from database.connections import ConnectionFactory, engine_from, open_engine
 from database.errors import TransientError, translating_errors
 from database.schema_version import check_schema
@@ -26,6 +27,7 @@ from listener.watch import PlatformWatch
 from listener.watchdog import watchdog
 from listener.worker import Worker
 from rules.thresholds import Thresholds
+from telling.sender import Sender, Telling
 
 logger = logging.getLogger(__name__)
 
@@ -41,13 +43,15 @@ async def run_listener(
     version: str,
     stop: asyncio.Event,
     on_batch: Callable[[Batch], None] = lambda _batch: None,
+    telling: Telling | None = None,
 ) -> None:
     """Listens and generates until `stop` is set; then the batches in flight are finished, within the grace time.
+    Without `telling` it leaves it to other listeners to tell people.
 
     Waits for a database that can't be reached, at start and later. Raises an ExceptionGroup of what ended it: of
     SchemaMismatchError, at start and after a reconnect, if the schema isn't the one this program needs.
     """
-    await _Listener(database_url, settings, thresholds, version, on_batch).run(stop)
+    await _Listener(database_url, settings, thresholds, version, on_batch, telling).run(stop)
 
 
 class _Listener:
@@ -60,6 +64,7 @@ class _Listener:
         thresholds: Thresholds,
         version: str,
         on_batch: Callable[[Batch], None],
+        telling: Telling | None,
     ) -> None:
         self._listen_url = settings.listen_url or database_url
         self._settings = settings
@@ -70,6 +75,11 @@ class _Listener:
         self._engine = engine_from(connections, keep_connections=BATCH_CONNECTIONS)
         self._fresh = open_engine(database_url, application_name="tutorwatch-worker")
         self._watch = PlatformWatch(self._fresh)
+        self._telling = telling
+        self._sender: Sender | None = None
+        if telling:
+            own = open_engine(database_url, application_name="tutorwatch-sender")
+            self._sender = Sender(own, telling, self._signals.deliveries)
         self._context = Context(
             engine=self._engine,
             settings=settings,
@@ -101,7 +111,8 @@ class _Listener:
                     listening = tasks.create_task(self._listen(), name="subscription")
                     working = tasks.create_task(self._work(), name="worker")
                     canary = tasks.create_task(self._try(), name="canary")
-                    tasks.create_task(self._stop_in_order(stop, working, listening, canary), name="stop")
+                    sending = tasks.create_task(self._send(), name="sender")
+                    tasks.create_task(self._stop_in_order(stop, working, sending, listening, canary), name="stop")
         finally:
             await self._engine.dispose()
         logger.info("Stopped", extra={"action": "stopped"})
@@ -109,7 +120,8 @@ class _Listener:
     @asynccontextmanager
     async def _serving(self) -> AsyncIterator[None]:
         """Answers on the listener's own port, where one is set."""
-        own = Listening(self._version, self._context.metrics, self._signals)
+        counts = self._telling.counts if self._telling else Counter[tuple[str, str]]()
+        own = Listening(self._version, self._context.metrics, self._signals, counts)
         async with serving(self._settings.listener_host, self._settings.listener_port, self._fresh, own) as address:
             if address:
                 logger.info("Serving on %s", address, extra={"action": "serving"})
@@ -122,6 +134,7 @@ class _Listener:
             self._subscription,
             application_name="tutorwatch-listen",
             heartbeat_seconds=self._settings.heartbeat_seconds,
+            others=[DELIVERIES],
         )
 
     async def _work(self) -> None:
@@ -142,6 +155,12 @@ class _Listener:
             )
             await canary.run()
 
+    async def _send(self) -> None:
+        """Tells people, unless that is left to others."""
+        if self._sender:
+            await self._schema_is_right.wait()
+            await self._sender.run()
+
     async def _first_check(self) -> None:
         """Waits for the database. The subscription, which waits for it too, logs that."""
         async for attempt in AsyncRetrying(
@@ -159,12 +178,14 @@ class _Listener:
         self._schema_is_right.set()
 
     async def _stop_in_order(
-        self, stop: asyncio.Event, working: asyncio.Task[None], *others: asyncio.Task[None]
+        self, stop: asyncio.Event, working: asyncio.Task[None], sending: asyncio.Task[None], *others: asyncio.Task[None]
     ) -> None:
-        """Gives the worker time for the batches in flight; meanwhile the subscription's heartbeats go on."""
+        """Gives the worker and the sender time for what is in flight; meanwhile the subscription's heartbeats go on."""
         await stop.wait()
         self._signals.stop()
+        if self._sender:
+            self._sender.stop()
         if self._schema_is_right.is_set():
-            await asyncio.wait([working], timeout=self._settings.grace_seconds)
-        for task in (working, *others):
+            await asyncio.wait([working, sending], timeout=self._settings.grace_seconds)
+        for task in (working, sending, *others):
             task.cancel()

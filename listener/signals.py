@@ -13,6 +13,8 @@ class Signals:
         """Something has changed just now: it needn't wait for the end of a long batch."""
         self.backlog = asyncio.Event()
         """There may be more than the batch in flight: begin a second one."""
+        self.deliveries = asyncio.Event()
+        """Something may have come up that people are to be told."""
         self.is_stopping = False
         self.is_connected = False
         """Whether the subscription is connected, so that notifications arrive."""

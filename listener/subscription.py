@@ -49,11 +49,17 @@ class Subscription(NotificationHandler):
         logger.info("Listening for changes", extra={"action": "listening"})
         self._signals.is_connected = True
         self._signals.wake()
+        self._signals.deliveries.set()
 
     def notified(self, payload: str) -> None:
         """Wakes the worker; the outbox says which tutors are concerned."""
         self._markers.announced(payload)
         self._signals.wake_for_newest()
+
+    def notified_of_other(self, channel: str) -> None:
+        """Wakes the sender."""
+        del channel
+        self._signals.deliveries.set()
 
     def lost(self) -> None:
         """Takes note that from now on only polling finds changes."""

@@ -74,6 +74,11 @@ _FORGET_ORPHANS = (
         DELETE FROM tutorwatch.failures AS f
         WHERE NOT EXISTS (SELECT FROM public.users WHERE users.id = f.tutor_id)
     """),
+    text("""
+        DELETE FROM tutorwatch.deliveries AS d
+        WHERE d.created_at < clock_timestamp() - interval '90 days'
+           OR NOT EXISTS (SELECT FROM tutorwatch.channels WHERE channels.id = d.channel_id)
+    """),
     text("DELETE FROM tutorwatch.listeners WHERE seen_at < clock_timestamp() - interval '1 day'"),
 )
 

@@ -53,6 +53,13 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
         "tutorwatch.alert_resolutions": {"SELECT": "", "DELETE": ""},
         "tutorwatch.alert_attention": {**_ATTENTION, "DELETE": ""},
         "tutorwatch.alert_history": {"INSERT": f"{_EVENT}, is_noticed"},
+        # tells people what the channels ask for,
+        "tutorwatch.channels": {"SELECT": "", "UPDATE": "is_on, switched_off_because, paused_until"},
+        "tutorwatch.deliveries": {
+            "SELECT": "",
+            "UPDATE": "state, attempts, next_attempt_at, claimed_at, last_error, delivered_at",
+            "DELETE": "",
+        },
         # and keeps the records of its own work.
         "tutorwatch.outbox": _READ_AND_WRITE,
         "tutorwatch.failures": _READ_AND_WRITE,
@@ -111,6 +118,12 @@ GRANTS: Mapping[str, Mapping[str, Privileges]] = {
         "tutorwatch.sign_in_locks": {"SELECT": "", "INSERT": "", "UPDATE": "locked_at", "DELETE": ""},
         "tutorwatch.known_browsers": {"SELECT": "", "INSERT": "", "UPDATE": "seen_at", "DELETE": ""},
         "tutorwatch.api_tokens": {"SELECT": "", "UPDATE": "last_used_at"},
+        # It reads who is told what, but neither targets nor secrets.
+        "tutorwatch.channels": {
+            "SELECT": "id, name, kind, shown, severities, types, events, is_on, switched_off_because, paused_until,"
+            " created_at, created_by"
+        },
+        "tutorwatch.deliveries": _READ,
         # It keeps what people chose for themselves.
         "tutorwatch.preferences": {"SELECT": "", "INSERT": "", "UPDATE": "time_zone", "DELETE": ""},
         "FUNCTION tutorwatch.password_parameters": _CALL,

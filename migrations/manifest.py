@@ -76,6 +76,7 @@ FUNCTIONS = {
         Function("wake_listeners"),
         Function("announce_alerts", lock_timeout=_BRIEF),
         Function("wake_dashboards"),
+        Function("write_deliveries", row_security="off"),
         Function(
             "end_duplicate_alerts",
             "(duplicates uuid[], kept uuid[], at timestamp) RETURNS bigint",
@@ -250,6 +251,9 @@ class Trigger:
         return (*drop, f"{create};", f"ALTER TABLE {self.table} ENABLE {self.fires} TRIGGER {self.name};")
 
 
+HISTORY = "tutorwatch.alert_history"
+"""The table of ours whose trigger needs the newest revision: it is installed after all revisions."""
+
 _TRANSITIONS = {
     "INSERT": "REFERENCING NEW TABLE AS new_rows",
     "UPDATE": "REFERENCING OLD TABLE AS old_rows NEW TABLE AS new_rows",
@@ -298,3 +302,4 @@ def _triggers() -> Iterator[Trigger]:
     yield Trigger(
         "tutorwatch.announcements", "tutorwatch_wake", "wake_dashboards", "INSERT", per_row=True, is_deferred=True
     )
+    yield Trigger(HISTORY, "tutorwatch_tell", "write_deliveries", "INSERT", transitions=_TRANSITIONS["INSERT"])

@@ -10,7 +10,7 @@ from migrations import indexes
 from migrations.indexes import Step
 from migrations.installed import LEFT_OVER, Damage, Kind, find_damage
 from migrations.locks import change_briefly
-from migrations.manifest import FUNCTIONS, INDEXES, VIEWS
+from migrations.manifest import FUNCTIONS, HISTORY, INDEXES, VIEWS
 from migrations.partitions import Partition, find_partitions
 
 logger = logging.getLogger(__name__)
@@ -19,12 +19,14 @@ logger = logging.getLogger(__name__)
 def plan(connection: psycopg.Connection, *, with_removals: bool = True) -> tuple[list[Damage], list[Step]]:
     """The damage that can be repaired (a table's rows can't), and the steps that repair it.
 
-    `with_removals`: also removes what an older version left behind, which its services may still need.
+    `with_removals`: also removes what an older version left behind, which its services may still need, and installs
+    what needs the newest revision.
     """
     damage = [
         each
         for each in find_damage(connection)
-        if each.kind is not Kind.TABLE and (with_removals or each.problem != LEFT_OVER)
+        if each.kind is not Kind.TABLE
+        and (with_removals or (each.problem != LEFT_OVER and not (each.kind is Kind.TRIGGER and each.table == HISTORY)))
     ]
     return damage, list(_steps(damage, find_partitions(connection)))
 

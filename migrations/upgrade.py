@@ -23,6 +23,7 @@ from migrations.automation import reevaluate_all
 from migrations.indexes import Step
 from migrations.installed import Damage, Kind, find_damage
 from migrations.locks import PATIENCE_SECONDS
+from migrations.manifest import HISTORY
 from migrations.needs import estimate_index_bytes, find_missing_rights
 from migrations.old_services import CUT_OFF_SERVICES, ServicesStillRunError, end_older_services
 from migrations.session import APPLICATION_NAME, OWN_TABLES_LOCK_WAIT, only_migration, open_session
@@ -112,7 +113,7 @@ def to_sql(database_url: str, *, automation: bool) -> str:
         turns_off = before in (None, "0017") and not (automation and _was_on(session, before=before))
     if before == head_revision() and not steps:
         return ""
-    additions, removals = _parted(steps)
+    early, late = _parted(steps)
     parts = [
         "\\set ON_ERROR_STOP on\nSET client_min_messages = warning;",
         f"SET lock_timeout = '{OWN_TABLES_LOCK_WAIT}';",
@@ -122,22 +123,23 @@ def to_sql(database_url: str, *, automation: bool) -> str:
         if before in (None, "0017"):
             parts.append(_revisions_as_sql(f"{before or 'base'}:{BESIDE_OLD_SERVICES}", is_empty=is_empty))
             parts += [f"{SWITCH_OFF};"] if turns_off else []
-    parts += [step.as_script() for step in additions]
+    parts += [step.as_script() for step in early]
     if before != head_revision():
         if before is not None:
             parts.append(f"{CUT_OFF_SERVICES}-- Go on when the services of the version before have ended.")
         parts.append(f"SET lock_timeout = '{OWN_TABLES_LOCK_WAIT}';")
         after = BESIDE_OLD_SERVICES if before in (None, "0017") else before
         parts.append(_revisions_as_sql(f"{after}:head", is_empty=is_empty))
-    parts += [step.as_script() for step in removals]
+    parts += [step.as_script() for step in late]
     if before is not None and any(each.may_have_hidden_changes for each in damage):
         parts.append(f"{REEVALUATE_ALL.strip()};")
     return "\n\n".join(parts) + "\n"
 
 
 def _parted(steps: list[Step]) -> tuple[list[Step], list[Step]]:
-    """The steps that add something, and those that only remove."""
-    return [step for step in steps if not step.is_removal], [step for step in steps if step.is_removal]
+    """The steps that can be taken before the newest revision, and those after it: removals, and what needs it."""
+    late = [step for step in steps if step.is_removal or step.table == HISTORY]
+    return [step for step in steps if step not in late], late
 
 
 def _revisions_as_sql(revisions: str, *, is_empty: bool) -> str:

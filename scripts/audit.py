@@ -16,10 +16,11 @@ async def record(conn: AsyncConnection, entry: Entry) -> None:
     The caller commits.
     """
     role = await conn.scalar(text("SELECT current_user"))
-    await write(conn, entry, Actor(role=role, by=f"{COMMAND_LINE}, {_user_of_host()}"))
+    await write(conn, entry, Actor(role=role, by=f"{COMMAND_LINE}, {user_of_host()}"))
 
 
-def _user_of_host() -> str:
+def user_of_host() -> str:
+    """Return who typed the command, and where."""
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (OSError, KeyError):  # a container's user may have no name

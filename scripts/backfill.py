@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, TextIO, TypeVar
 
+from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from database.errors import TransientError, UnreachableError, first_line, translating_errors
@@ -27,6 +28,9 @@ from scripts.explanations import explain_database
 
 T = TypeVar("T")
 
+_TELLS_NOBODY = text("SELECT set_config('tutorwatch.cause', 'backfill', true)")
+"""For the transaction: see migrations/sql/functions/write_deliveries.sql."""
+
 AT_ONCE = 2
 """Batches in flight: while the rules decide about one, the server reads the other. A third gains little."""
 
@@ -42,6 +46,8 @@ class Options:
     limit: int | None = None
     dry_run: bool = False
     batch_size: int = 200
+    notify: bool = False
+    """Whether people are told of alerts that it opens."""
 
 
 @dataclass
@@ -135,6 +141,8 @@ async def _generate(
 ) -> tuple[Generated, dict[str, Exception]]:
     async def work(conn: AsyncConnection, is_last_attempt: bool) -> tuple[Generated, dict[str, Exception]]:
         async with conn.begin_nested() as all_of_it:
+            if not options.notify:
+                await conn.execute(_TELLS_NOBODY)
             now = datetime.now(UTC)
             generated, failed = await generate_each(
                 conn, tutor_ids, now, thresholds, last_attempt=is_last_attempt, off=off

@@ -10,6 +10,7 @@ import typer
 
 from database.one_line import one_line
 from scripts import output
+from scripts.channel_commands import channel
 from scripts.errors import CommandError
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ automation = typer.Typer(no_args_is_help=True, help="The switch: whether changes
 app.add_typer(automation, name="automation")
 token = typer.Typer(no_args_is_help=True, help="Tokens with which programs read the dashboard's JSON.")
 app.add_typer(token, name="token")
+app.add_typer(channel, name="channel")
 
 PENDING = 3
 """Exit code of `migrate --check` where `migrate` has something to do, and can."""
@@ -99,12 +101,13 @@ def run(
     from rules.settings import RuleSettings
     from scripts import environment
     from scripts.run import RunOptions, run_services
+    from telling.sender import Telling
+    from telling.settings import TellingSettings
     from web.settings import WebSettings
 
     read = environment.read
-    run_services(
-        RunOptions(read(ListenerSettings), read(WebSettings), read(RuleSettings).thresholds(), _version(), demo, every)
-    )
+    telling, thresholds = Telling(read(TellingSettings), environment.dashboard_url()), read(RuleSettings).thresholds()
+    run_services(RunOptions(read(ListenerSettings), read(WebSettings), telling, thresholds, _version(), demo, every))
 
 
 @app.command()
@@ -118,12 +121,16 @@ def listen(log_format: Logs = "auto", log_level: LeastLevel = "info") -> None:
     from rules.settings import RuleSettings
     from scripts import environment
     from scripts.signals import stop_on_signals
+    from telling.sender import Telling
+    from telling.settings import TellingSettings
 
     listener, thresholds = environment.read(ListenerSettings), environment.read(RuleSettings).thresholds()
+    telling = Telling(environment.read(TellingSettings), environment.dashboard_url())
     url = environment.database_url()
 
     async def serve() -> None:
-        await run_listener(url, listener, thresholds, version=_version(), stop=stop_on_signals())
+        stop = stop_on_signals()
+        await run_listener(url, listener, thresholds, version=_version(), stop=stop, telling=telling)
 
     asyncio.run(serve())
 
@@ -231,6 +238,9 @@ def backfill(
     limit: Annotated[int | None, typer.Option(min=1, help="At most so many tutors.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be created; write nothing.")] = False,
     batch_size: Annotated[int, typer.Option(min=1, max=5000, help="Tutors per transaction.")] = 200,
+    notify: Annotated[
+        bool, typer.Option("--notify", help="Tell by the channels of alerts that it opens; else nobody is told.")
+    ] = False,
     log_format: Logs = "auto",
     log_level: LeastLevel = "info",
 ) -> None:
@@ -242,7 +252,7 @@ def backfill(
     from scripts.backfill import backfill as run_backfill
 
     thresholds = environment.read(RuleSettings).thresholds()
-    options = Options(tuple(dict.fromkeys(tutor or ())), limit, dry_run, batch_size)
+    options = Options(tuple(dict.fromkeys(tutor or ())), limit, dry_run, batch_size, notify)
 
     async def work(engine: "AsyncEngine") -> None:
         summary = await run_backfill(engine, thresholds, options, out=sys.stdout)
@@ -552,30 +562,15 @@ def _configure_logs(log_format: str, log_level: str) -> None:
 
 def _with_engine(work: "Callable[[AsyncEngine], Awaitable[T]]") -> T:
     """Runs a command's work on the platform's database."""
-    import asyncio
+    from scripts.with_engine import with_engine
 
-    from database.connections import open_engine
-    from scripts import environment
-
-    async def open_and_work() -> T:
-        engine = open_engine(environment.database_url(), application_name="tutorwatch", keep_connections=2)
-        try:
-            return await work(engine)
-        finally:
-            await engine.dispose()
-
-    try:
-        return asyncio.run(open_and_work())
-    except KeyboardInterrupt:  # before Typer sees it, which ends with 130 and without a word
-        raise CommandError("Interrupted; what was begun is rolled back. Run the command again to go on") from None
+    return with_engine(work)
 
 
 def _dashboard_url() -> str:
     from scripts import environment
-    from web.settings import WebSettings
 
-    web = environment.read(WebSettings)
-    return web.web_url or f"http://{web.web_host}:{web.web_port}"
+    return environment.dashboard_url()
 
 
 def _connection() -> "psycopg.Connection":

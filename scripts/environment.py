@@ -19,13 +19,20 @@ from database.urls import DatabaseUrl
 from listener.settings import ListenerSettings
 from rules.settings import RuleSettings
 from scripts.errors import UsageError
+from telling.settings import TellingSettings
 from web.settings import WebSettings
 
 logger = logging.getLogger(__name__)
 
 PREFIX = "TUTORWATCH_"
 FILE_SUFFIX = "_FILE"
-SETTINGS: tuple[type[BaseSettings], ...] = (DatabaseSettings, ListenerSettings, WebSettings, RuleSettings)
+SETTINGS: tuple[type[BaseSettings], ...] = (
+    DatabaseSettings,
+    ListenerSettings,
+    WebSettings,
+    RuleSettings,
+    TellingSettings,
+)
 FOR_THE_COMMAND_LINE = {
     "TUTORWATCH_LOG_FORMAT": "How logs are written: auto, text or json",
     "TUTORWATCH_LOG_LEVEL": "The least level that is logged: debug, info, warning or error",
@@ -153,6 +160,12 @@ def direct_url() -> str:
 def configured_database_url() -> str | None:
     """TUTORWATCH_DATABASE_URL, or None."""
     return read(DatabaseSettings).database_url
+
+
+def dashboard_url() -> str:
+    """The dashboard's address, as far as the settings say: where links lead."""
+    web = read(WebSettings)
+    return web.web_url or f"http://{web.web_host}:{web.web_port}"
 
 
 def _unknown_variables(environment: Mapping[str, str]) -> list[str]:

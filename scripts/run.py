@@ -26,6 +26,7 @@ from scripts.demo import dataset, live
 from scripts.embedded import embedded_server
 from scripts.errors import CommandError
 from scripts.signals import stop_on_signals
+from telling.sender import Telling
 from web.service import run_web
 from web.settings import WebSettings
 
@@ -40,6 +41,7 @@ class RunOptions:
 
     listener: ListenerSettings
     web: WebSettings
+    telling: Telling
     thresholds: Thresholds
     version: str
     demo: bool
@@ -84,7 +86,13 @@ async def _run(url: str, options: RunOptions) -> None:
                 helpers.append(tasks.create_task(writing, name="demo writer"))
             thresholds, version = options.thresholds, options.version
             listening = run_listener(
-                url, options.listener, thresholds, version=version, stop=stop, on_batch=console.batch
+                url,
+                options.listener,
+                thresholds,
+                version=version,
+                stop=stop,
+                on_batch=console.batch,
+                telling=options.telling,
             )
             serving = run_web(url, options.web, thresholds, version, stop, on_serving=dashboard_at.set_result)
             services = [tasks.create_task(listening, name="listener"), tasks.create_task(serving, name="dashboard")]

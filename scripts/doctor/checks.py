@@ -10,7 +10,7 @@ from database.connections import connect
 from database.errors import PooledError
 from database.one_line import one_line
 from listener.settings import ListenerSettings
-from scripts.doctor import others, platform, rights, schema, server, work
+from scripts.doctor import others, platform, rights, schema, server, telling, work
 from scripts.doctor.findings import Check, DoctorContext, Finding, problem, reason, variable
 
 OF_THE_SERVER: tuple[Check, ...] = (server.database, server.clock, server.time_zone, server.notifications)
@@ -33,6 +33,7 @@ OF_THE_SCHEMA: tuple[Check, ...] = (
     work.failures,
     work.sweep,
     work.outbox,
+    telling.channels,
 )
 """Only where the schema is this program's."""
 

@@ -21,7 +21,7 @@ from database.session_settings import PINNED
 from tests.support.platform import Platform
 
 PROGRAM = Path(database.__file__).parents[1]
-PACKAGES = ("database", "rules", "listener", "web", "migrations", "scripts")
+PACKAGES = ("database", "rules", "listener", "web", "migrations", "scripts", "telling")
 OPENING = re.compile(r"psycopg\.connect\(|Connection\.connect\(|create_(async_)?engine\(|connection_class\.connect\(")
 
 TWISTED = {

@@ -179,7 +179,17 @@ def test_tables_of_extensions_do_not_count(empty_url: str) -> None:
 
 def test_check_lists_what_is_pending_and_then_nothing(platform_url: str, platform_snapshot: list[str]) -> None:
     pending = check(platform_url)
-    assert [line.split()[1] for line in pending] == ["0017", "0018", "0019", "0020", "0021", "0022", "0023", "0024"]
+    assert [line.split()[1] for line in pending] == [
+        "0017",
+        "0018",
+        "0019",
+        "0020",
+        "0021",
+        "0022",
+        "0023",
+        "0024",
+        "0025",
+    ]
     assert pending[2] == (
         "revision 0019 (Evidence and resolutions by the alert alone, so that they follow one that moves;"
         " no unique index is needed any more.) is not applied"

@@ -31,6 +31,7 @@ def test_every_setting_that_may_hold_a_secret_may_come_from_a_file() -> None:
         "TUTORWATCH_DATABASE_URL",
         "TUTORWATCH_LISTEN_URL",
         "TUTORWATCH_READ_URL",
+        "TUTORWATCH_SMTP_URL",
         "TUTORWATCH_WEB_METRICS_TOKEN",
         "TUTORWATCH_WEB_OPENID_CLIENT_SECRET",
     }

@@ -182,6 +182,7 @@ async def use_everything(url: str, pooled_url: str | None) -> None:
             await eventually(is_alerted)
             await asyncio.to_thread(tutorwatch, "doctor", url=services, **past_pooler)
             await visit_everything(serving, token)
+    run("channel add team mailto:dana@example.test")
     for command in documented():
         if not command.startswith(("rights", "uninstall", "set-password", "token revoke", "migrate", "create-admin")):
             run(command, code=0 if not command.startswith("status") else 1)

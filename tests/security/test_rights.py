@@ -90,8 +90,16 @@ EXPECTED = {
     "tutorwatch.automation_off": May(READS, READS),
     "tutorwatch.canary": May("SELECT, UPDATE", READS),
     "tutorwatch.canary_markers": May("SELECT, INSERT, DELETE, UPDATE (answered_at, answered_by, was_woken)", READS),
+    "tutorwatch.channels": May(
+        "SELECT, UPDATE (is_on, paused_until, switched_off_because)",
+        "SELECT (created_at, created_by, events, id, is_on, kind, name, paused_until, severities, shown,"
+        " switched_off_because, types)",
+    ),
     "tutorwatch.consumed_sessions": May("SELECT, INSERT, DELETE", READS),
     "tutorwatch.credentials": May(),  # see below
+    "tutorwatch.deliveries": May(
+        "SELECT, DELETE, UPDATE (attempts, claimed_at, delivered_at, last_error, next_attempt_at, state)", READS
+    ),
     "tutorwatch.failures": May(WRITES, "SELECT, UPDATE (attempts, next_attempt_at, parked_at, unfinished, wanted)"),
     "tutorwatch.identities": May(),
     "tutorwatch.known_browsers": May(web="SELECT, INSERT, DELETE, UPDATE (seen_at)"),
@@ -178,6 +186,9 @@ FORBIDDEN = {
         "SELECT token_hash FROM tutorwatch.sign_in_links",
         "SELECT token_hash FROM tutorwatch.api_tokens",
         "UPDATE alerts SET resolved = true",
+        "INSERT INTO tutorwatch.channels (name, kind, target, shown) VALUES ('x', 'email', 'mailto:eve@x.test', 'x')",
+        "UPDATE tutorwatch.channels SET target = 'mailto:eve@x.test'",
+        "UPDATE tutorwatch.deliveries SET channel_id = gen_random_uuid()",
         "INSERT INTO coaching_notes (tutor_id, note_type, content) VALUES ('ann', 'manual', 'x')",
     ],
     WEB: [
@@ -185,6 +196,10 @@ FORBIDDEN = {
         "INSERT INTO tutorwatch.outbox (tutor_id) VALUES ('ann')",
         "SELECT tutorwatch.try_recording()",
         "UPDATE tutorwatch.canary SET outcome = 'recorded'",
+        "SELECT target FROM tutorwatch.channels",
+        "SELECT secret FROM tutorwatch.channels",
+        "UPDATE tutorwatch.channels SET is_on = false",
+        "UPDATE tutorwatch.deliveries SET state = 'waiting'",
         "UPDATE tutorwatch.canary_markers SET answered_at = now()",
         "DELETE FROM tutorwatch.outbox",
         "UPDATE tutorwatch.outbox SET tutor_id = 'bob'",
@@ -379,6 +394,9 @@ async def test_commands_take_the_role_that_the_document_says(
     await platform.user("dana", role="admin")
     await platform.session("ann")
     await accounts.create_token(engine, "mobile")
+    await platform.connection.execute(
+        "INSERT INTO tutorwatch.channels (name, kind, target, shown) VALUES ('team', 'email', 'mailto:x@x.test', 'x')"
+    )
     await platform.connection.execute(
         "INSERT INTO tutorwatch.listeners (listener_id, host, process_id, version, started_at, seen_at, figures)"
         """ VALUES (gen_random_uuid(), 'here', 1, '1', now(), now(), '{"heartbeat_seconds": 300}')"""

@@ -51,6 +51,11 @@ DATED_EVENT = (
 END_DUPLICATES = "SELECT tutorwatch.end_duplicate_alerts('{}', '{}', now()::timestamp)"
 PRUNE = "SELECT * FROM tutorwatch.keep_audit_trail(90)"
 THROTTLE = "INSERT INTO tutorwatch.sign_in_failures (subject) VALUES ('x')"
+CHANNEL = "INSERT INTO tutorwatch.channels (name, kind, target, shown) VALUES ('x', 'email', 'mailto:x@x.test', 'x')"
+DELIVERY = (
+    "INSERT INTO tutorwatch.deliveries (alert_id, tutor_id, history_id, event, channel_id)"
+    " VALUES (gen_random_uuid(), 'ann', 1, 'opened', gen_random_uuid())"
+)
 OUTBOX = "INSERT INTO tutorwatch.outbox (tutor_id) VALUES ('ann')"
 RESOLVE = "UPDATE alerts SET resolved = true, resolved_at = now(), action_taken = 'x'"
 EVIDENCE = "UPDATE tutorwatch.alert_evidence SET value = 0"
@@ -395,6 +400,42 @@ TABLE: dict[str, tuple[Cell, Cell, Cell]] = {
                 "DELETE FROM tutorwatch.outbox",
                 "UPDATE tutorwatch.failures SET last_error = 'x'",
                 "DELETE FROM tutorwatch.failures",
+            ),
+        ),
+    ),
+    "channels and deliveries": (
+        Cell(ALL, (CHANNEL, "UPDATE tutorwatch.channels SET secret = 'x'", "DELETE FROM tutorwatch.deliveries")),
+        Cell(
+            "reads them, targets and secrets included; switches channels off, notes what came of deliveries and forgets"
+            " them; makes and redirects none",
+            (
+                "SELECT target, secret FROM tutorwatch.channels",
+                "UPDATE tutorwatch.channels SET is_on = false, switched_off_because = 'x', paused_until = now()",
+                "UPDATE tutorwatch.deliveries SET state = 'delivered'",
+                "DELETE FROM tutorwatch.deliveries",
+            ),
+            (
+                CHANNEL,
+                "UPDATE tutorwatch.channels SET target = 'mailto:eve@x.test'",
+                "UPDATE tutorwatch.channels SET secret = 'x'",
+                "DELETE FROM tutorwatch.channels",
+                DELIVERY,
+                "UPDATE tutorwatch.deliveries SET channel_id = gen_random_uuid()",
+            ),
+        ),
+        Cell(
+            "reads them without targets and secrets; changes nothing",
+            (
+                "SELECT name, kind, shown, is_on FROM tutorwatch.channels",
+                "SELECT * FROM tutorwatch.deliveries",
+            ),
+            (
+                "SELECT target FROM tutorwatch.channels",
+                "SELECT secret FROM tutorwatch.channels",
+                CHANNEL,
+                "UPDATE tutorwatch.channels SET is_on = false",
+                DELIVERY,
+                "UPDATE tutorwatch.deliveries SET state = 'waiting'",
             ),
         ),
     ),

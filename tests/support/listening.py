@@ -18,6 +18,7 @@ from listener.service import run_listener
 from listener.settings import ListenerSettings
 from rules.settings import thresholds
 from rules.tutor_locks import LOCK_SEED
+from telling.sender import Telling
 from tests.support.platform import Platform
 from tests.support.roles import LISTENER
 from tests.support.waiting import eventually
@@ -44,7 +45,7 @@ class Listening:
 
 
 @asynccontextmanager
-async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
+async def listening(url: str, *, telling: Telling | None = None, **settings: Any) -> AsyncIterator[Listening]:
     """Runs a listener, as its role, and stops it at the end; what ends it before ends the test.
 
     Without the canary, unless its setting is given: tests count what a listener does.
@@ -58,6 +59,7 @@ async def listening(url: str, **settings: Any) -> AsyncIterator[Listening]:
         version="test",
         stop=stop,
         on_batch=batches.append,
+        telling=telling,
     )
     async with beside(service, stop.set) as task:
         yield Listening(task, stop, batches)

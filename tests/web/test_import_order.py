@@ -5,7 +5,7 @@ from graphlib import TopologicalSorter
 
 import grimp
 
-PACKAGES = ("database", "rules", "listener", "web", "scripts", "migrations")
+PACKAGES = ("database", "rules", "listener", "web", "scripts", "migrations", "telling")
 
 
 def with_packages(module: str) -> Iterator[str]:

@@ -1,0 +1,1 @@
+"""The kinds of channels, a file each. Nothing else names them one by one."""

@@ -112,11 +112,11 @@ async def visit_everything(address_of: str, token: str) -> None:
     """Signs in with a password, asks for every address and sends every form, and signs out."""
     jar = aiohttp.CookieJar(unsafe=True)
     async with aiohttp.ClientSession(address_of, cookie_jar=jar) as nobody:
-        for password, leads_to in (("not the password", "/sign-in"), (PASSWORD, "/")):
+        for password, expected in (("not the password", (401, None)), (PASSWORD, (303, "/"))):
             async with nobody.get("/sign-in") as page:
                 form = {"csrf_token": token_in(await page.text()), "email": "dana@example.test", "password": password}
             async with nobody.post("/sign-in", data=form, allow_redirects=False) as answer:
-                assert (answer.status, answer.headers["Location"]) == (303, leads_to)
+                assert (answer.status, answer.headers.get("Location")) == expected
     fields = {
         "csrf_token": form_token(token), "action_taken": "Talked", "outcome": "coached", "content": "A note",
         "tutor_id": "bob", "email": "dana@example.test", "password": PASSWORD,

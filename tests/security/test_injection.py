@@ -1,5 +1,6 @@
 """No text that is stored or given becomes a statement or a script: it is kept, compared and shown as the text it is."""
 
+import re
 from collections.abc import Iterator
 from html.parser import HTMLParser
 from typing import Any
@@ -19,6 +20,10 @@ STATEMENT = "x-injected' OR 1=1; DROP TABLE tutorwatch.sign_ins; SELECT pg_sleep
 MARK = "x-injected"
 
 
+LEADS = re.compile(r"\w+ [/#].*|a mailto:[\w.%+-]+@[\w.%-]+", re.DOTALL)
+"""Where a page may lead: into the site, and to an address without a subject or further recipients."""
+
+
 class Page(HTMLParser):
     """What a browser would make of a page."""
 
@@ -33,7 +38,8 @@ class Page(HTMLParser):
         self.tags.add(tag)
         for name, value in attrs:
             runs = name.startswith("on") or name in ("style", "srcdoc")
-            leads_astray = name in ("href", "src", "action", "formaction") and not (value or "").startswith(("/", "#"))
+            is_link = name in ("href", "src", "action", "formaction")
+            leads_astray = is_link and not LEADS.fullmatch(f"{tag} {value or ''}")
             if runs or leads_astray:
                 self.dangers.append(f'{tag} {name}="{value}"')
         if tag == "script" and not dict(attrs).get("src"):
@@ -193,7 +199,7 @@ async def test_no_given_text_becomes_a_part_of_a_statement(
 
     assert [answer.status for answer in answers] == [
         *(200, 200, 200, 400, 400, 404, 404, 404),
-        *(404, 303, 303, 303, 200, 401, 303, 303, 303),
+        *(404, 303, 303, 303, 200, 401, 303, 303, 401),
     ]
     assert [statement for statement, _ in statements if MARK in statement] == []
     assert sum(MARK in parameters for _, parameters in statements[before:]) > 8, (

@@ -146,7 +146,7 @@ async def test_unknown_accounts_take_as_long_as_known_ones(nobody: Browser, plat
             started = time.process_time()
             fields = {"csrf_token": token, "email": email, "password": "wrong password"}
             async with nobody.post("/sign-in", data=fields, allow_redirects=False) as response:
-                answers.add((response.status, response.headers["Location"], response.cookies["tutorwatch_flash"].value))
+                answers.add((response.status, (await response.text()).replace(email, "")))
             if round_number:  # the first is slower for them all
                 seconds.append(time.process_time() - started)
         await platform.connection.execute("DELETE FROM tutorwatch.sign_in_failures")
@@ -215,15 +215,15 @@ def test_paths_that_lead_elsewhere_are_replaced(asked: str) -> None:
 @pytest.mark.usefixtures("_account")
 async def test_no_redirect_leads_elsewhere(nobody: Browser, platform: Platform) -> None:
     for asked in ["//evil.example", "/\\evil.example", "https://evil.example/", "javascript:alert(1)"]:
-        for fields in (
-            {"email": "dana@example.test", "password": PASSWORD},
-            {"email": "dana@example.test", "password": "x"},
-        ):
-            sent = {"next": asked, "csrf_token": await token_on(nobody, "/sign-in/link?token=x")} | fields
-            async with nobody.post("/sign-in", data=sent, allow_redirects=False) as response:
-                assert response.status == 303
-                assert leads_to(response.headers["Location"]) == ("http", "here.test")
-                assert asked not in response.headers["Location"]
+        token = await token_on(nobody, "/sign-in/link?token=x")
+        sent = {"next": asked, "csrf_token": token, "email": "dana@example.test", "password": "x"}
+        async with nobody.post("/sign-in", data=sent, allow_redirects=False) as response:
+            assert (response.status, "Location" in response.headers) == (401, False)
+        sent |= {"password": PASSWORD}
+        async with nobody.post("/sign-in", data=sent, allow_redirects=False) as response:
+            assert response.status == 303
+            assert leads_to(response.headers["Location"]) == ("http", "here.test")
+            assert asked not in response.headers["Location"]
         async with await post(nobody, f"/alerts/{ALERT}/acknowledge", return_to=asked) as response:
             assert response.headers["Location"] == "/alerts"
         await platform.connection.execute("DELETE FROM tutorwatch.sign_in_failures")

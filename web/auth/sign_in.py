@@ -240,7 +240,8 @@ def _again(request: web.Request, given: SignIn, status: int, problem: str) -> we
     if wants_json(request):
         return answer_error(request, status, problem)
     unsent = Unsent.load(given.unsent)
-    return sign_in_page(request, following=given.next, email=given.email, problem=problem, unsent=unsent, status=status)
+    email = given.email if "@" in given.email else ""  # a password that was typed into the wrong field goes nowhere
+    return sign_in_page(request, following=given.next, email=email, problem=problem, unsent=unsent, status=status)
 
 
 async def _link_ended(request: web.Request) -> web.StreamResponse:

@@ -202,7 +202,7 @@ async def test_no_given_text_becomes_a_part_of_a_statement(
         *(404, 303, 303, 303, 200, 401, 303, 303, 401),
     ]
     assert [statement for statement, _ in statements if MARK in statement] == []
-    assert sum(MARK in parameters for _, parameters in statements[before:]) > 8, (
+    assert sum(MARK in parameters for _, parameters in statements[before:]) >= 8, (
         "the texts no longer reach the database"
     )
     # What was to be kept is kept as it was given.

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[1]
 WORKING_TREE = "."
 KINDS = (".py", ".sql", ".html", ".js", ".css")
 """Of files that count: Python, SQL, templates, scripts and styles."""
-PRODUCT = ("database", "rules", "listener", "web", "migrations", "scripts")
+PRODUCT = ("database", "rules", "telling", "listener", "web", "migrations", "scripts")
 NOT_THE_PRODUCT = ("scripts/bench", "scripts/demo")
 """Folders within it that aren't counted as the product's: of the benchmarks, where they once lay, and of the demo."""
 

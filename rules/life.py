@@ -207,17 +207,11 @@ async def resolve(
         raise ValueError("Say which action was taken")
     if only_if_not_met and not await _is_not_met(conn, alert_id):
         raise MetAgainError
+    resolved = {"resolved": True, "resolved_at": now, "action_taken": action} | _acknowledged_too(by, now)
     result = await conn.execute(
         update(alerts)
         .where(alerts.c.id == alert_id, ~alerts.c.resolved)
-        .values(
-            resolved=True,
-            resolved_at=now,
-            action_taken=action,
-            acknowledged=True,
-            acknowledged_by=case((alerts.c.acknowledged, alerts.c.acknowledged_by), else_=by),
-            acknowledged_at=case((alerts.c.acknowledged, alerts.c.acknowledged_at), else_=now),
-        )
+        .values(resolved)
         .returning(alerts.c.tutor_id, alerts.c.title)
     )
     alert = result.one_or_none()
@@ -231,6 +225,15 @@ async def resolve(
         content = f"Alert resolved ({outcome.value.replace('_', ' ')}): {alert.title}. {action}"
         await add_note(conn, alert.tutor_id, content, by=by, now=now, note_type="system")
     return str(alert.tutor_id)
+
+
+def _acknowledged_too(by: str, now: datetime) -> dict[str, Any]:
+    """The columns of an acknowledgement by the same act, unless there is one."""
+    return {
+        "acknowledged": True,
+        "acknowledged_by": case((alerts.c.acknowledged, alerts.c.acknowledged_by), else_=by),
+        "acknowledged_at": case((alerts.c.acknowledged, alerts.c.acknowledged_at), else_=now),
+    }
 
 
 async def _is_not_met(conn: AsyncConnection, alert_id: UUID) -> bool:

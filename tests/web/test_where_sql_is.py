@@ -15,6 +15,7 @@ STATEMENT = re.compile(r"\b(SELECT\b|INSERT INTO|UPDATE \w+(\.\w+)? SET|DELETE F
 WRITES = re.compile(r"\b(INSERT INTO|UPDATE \w+(\.\w+)? SET|DELETE FROM)\b")
 
 MODULES = [path for path in sorted(WEB.rglob("*.py")) if not any(home in path.parents for home in HOMES)]
+TABLES = ("database.tables", "database.access_tables")
 READERS = sorted(HOMES[0].glob("*.py"))
 
 
@@ -23,7 +24,7 @@ def signs_of_sql(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         match node:
             case ast.ImportFrom(module=str(module)):
-                if module == "database.tables" or (module.startswith("sqlalchemy") and module not in TYPES_ONLY):
+                if module in TABLES or (module.startswith("sqlalchemy") and module not in TYPES_ONLY):
                     yield f"line {node.lineno}: from {module}"
             case ast.Import(names=names):
                 yield from (f"line {node.lineno}: import {each.name}" for each in names if each.name == "sqlalchemy")

@@ -22,7 +22,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import audit_trail, users
+from database.access_tables import audit_trail
+from database.tables import users
 from web.auth.audit_actions import Action
 from web.queries.expressions import LONGEST_LINE, at_most, cut
 from web.queries.paging import Cursor, Page, read_from, read_page

@@ -9,7 +9,8 @@ from sqlalchemy import collate, delete, func, insert, select
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import credentials, identities, preferences, sign_in_links, users
+from database.access_tables import credentials, identities, preferences, sign_in_links
+from database.tables import users
 from web.auth.identity import Scope
 from web.auth.passwords import NewPassword
 from web.queries.expressions import LONGEST_LINE

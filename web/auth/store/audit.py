@@ -6,7 +6,8 @@ from datetime import timedelta
 from sqlalchemy import Text, cast, insert, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import audit_trail, users
+from database.access_tables import audit_trail
+from database.tables import users
 
 _IS_ON_RECORD = text("""
     SELECT EXISTS (

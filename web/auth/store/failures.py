@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import ARRAY, LargeBinary, bindparam, delete, func, insert, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import sign_in_failures
+from database.access_tables import sign_in_failures
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,8 @@ from sqlalchemy import Interval, bindparam, delete, func, insert, select, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import known_browsers, preferences, sign_in_links, sign_ins, users
+from database.access_tables import known_browsers, preferences, sign_in_links, sign_ins
+from database.tables import users
 from web.auth.store.accounts import NAME, OWN, SEEN_EVERY, WITH_PREFERENCES, Account, KnownUse
 
 

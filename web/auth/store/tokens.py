@@ -7,7 +7,8 @@ from sqlalchemy import false, func, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from database.tables import api_tokens, users
+from database.access_tables import api_tokens
+from database.tables import users
 from web.auth.identity import Scope
 from web.auth.store.accounts import SEEN_EVERY, Account, KnownUse
 from web.queries.expressions import LONGEST_LINE

@@ -97,4 +97,7 @@ async def test_second_try_after_a_lost_answer_says_whose_it_was(visitor: Visitor
     await dana.page.unroute("**/acknowledge")
     await button.click()
     await expect(dana.row("Ann Lee").get_by_role("alert").first).to_contain_text("You acknowledged this alert yourself")
+    await dana.page.unroute("**/alerts")
+    await expect(dana.row("Ann Lee")).to_contain_text("Acknowledged by Dana Whitfield")  # nothing is lost any more
+    assert all("Failed to load resource" in complaint for complaint in dana.complaints)
     dana.complaints.clear()

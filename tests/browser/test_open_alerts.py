@@ -40,6 +40,7 @@ async def test_alert_that_is_no_longer_met_is_resolved_by_one_click(
     await expect(dana.row("Ann Lee")).to_contain_text(": 0 no-shows in 30 days")
 
     await dana.visit("/alerts?status=no_longer_met")
+    await expect(dana.row("Ann Lee").get_by_role("button", name="Acknowledge")).to_be_visible()
     await dana.row("Ann Lee").get_by_role("button", name="Resolve as no longer met").click()
 
     await expect(dana.row("Ann Lee")).to_have_count(0)

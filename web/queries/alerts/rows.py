@@ -128,7 +128,7 @@ def _is_worse_now() -> ColumnElement[bool]:
 
 def is_no_longer_met() -> ColumnElement[bool]:
     """Return whether an open alert's condition is no longer met."""
-    # As its index has it; of alerts that are open, the same.
+    # With the condition of the index alert_evidence_not_met; the evidence of an open alert isn't over.
     is_not_met = alert_evidence.c.not_met_since.is_not(None) & ~alert_evidence.c.is_over
     lapsed = exists().where(is_its_evidence(), is_not_met).correlate(alerts)
     return ~alerts.c.resolved & lapsed

@@ -73,7 +73,7 @@ def disable(name: Name) -> None:
 
 @channel.command()
 def enable(name: Name) -> None:
-    """Switches the channel on again; what waits is sent, unless it is more than a day old."""
+    """Switches the channel on again; what waits is sent, unless it has waited for more than a day untried."""
     from scripts import channels
     from scripts.with_engine import with_engine
 

@@ -10,6 +10,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import channels, deliveries
 
+BY_A_PERSON = "by a person"
+"""Why a channel is off that its target didn't switch off."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewChannel:
@@ -119,7 +122,7 @@ async def switch(conn: AsyncConnection, name: str, *, on: bool) -> bool:
     done = await conn.execute(
         update(channels)
         .where(channels.c.name == name)
-        .values(is_on=on, switched_off_because=None if on else "by a person", paused_until=None)
+        .values(is_on=on, switched_off_because=None if on else BY_A_PERSON, paused_until=None)
     )
     return done.rowcount > 0
 

@@ -57,7 +57,10 @@ def is_public(address: str) -> bool:
 
 
 class RefusedTargetError(Exception):
-    """The target's address isn't public."""
+    """The target's address isn't public; TUTORWATCH_ALLOW_PRIVATE_TARGETS permits it."""
+
+    def __init__(self, address: str) -> None:
+        super().__init__(f"{address} is no public address (see TUTORWATCH_ALLOW_PRIVATE_TARGETS)")
 
 
 class UnreachedError(Exception):
@@ -76,6 +79,11 @@ class Answer:
     text: str
     after: timedelta | None
     """What Retry-After asks for."""
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is 2xx: redirects aren't."""
+        return 200 <= self.status < 300
 
     @property
     def error(self) -> str:
@@ -106,7 +114,7 @@ async def post(url: str, body: bytes, headers: Mapping[str, str], *, allow_priva
                 return Answer(response.status, await _beginning(response), _retry_after(response))
     except (ClientError, TimeoutError, OSError, ValueError) as error:
         if guard.refused:
-            raise RefusedTargetError(f"{guard.refused[0]} is no public address") from error
+            raise RefusedTargetError(guard.refused[0]) from error
         reason = f"{type(error).__name__}: {error}".rstrip(": ")[:300]
         raise (UnansweredError if connected.is_set() else UnreachedError)(reason) from error
 

@@ -1,6 +1,7 @@
 """The checks of telling people: channels and deliveries."""
 
 from scripts.doctor.findings import DoctorContext, Finding, duration, listed, ok, problem
+from telling.channel_store import BY_A_PERSON
 
 LONGEST_WAIT_SECONDS = 600
 """A delivery whose first attempt fails is tried again after seconds, then after five minutes."""
@@ -11,7 +12,7 @@ def channels(context: DoctorContext) -> Finding:
     rows = context.rows("SELECT name, is_on, switched_off_because FROM tutorwatch.channels ORDER BY name")
     if not rows:
         return ok("channels", "there are none: nobody is told of alerts (`tutorwatch channel add`)")
-    off = [f"{name} ({why})" for name, is_on, why in rows if not is_on and why != "by a person"]
+    off = [f"{name} ({why})" for name, is_on, why in rows if not is_on and why != BY_A_PERSON]
     if off:
         return problem(
             "channels",

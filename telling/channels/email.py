@@ -24,7 +24,7 @@ FOR_GOOD = 500
 
 
 class EmailKind:
-    """A mail to one address. Its Message-ID is the delivery's: mailboxes drop a repetition."""
+    """A mail to one address. Its Message-ID is the delivery's: many mailboxes show a repetition once."""
 
     name = "email"
     schemes = ("mailto",)

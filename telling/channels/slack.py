@@ -36,7 +36,7 @@ class SlackKind:
         try:
             answer = await post(url, body, {}, allow_private=settings.allow_private_targets)
         except RefusedTargetError as error:
-            return permanent(f"{error} (see TUTORWATCH_ALLOW_PRIVATE_TARGETS)")
+            return permanent(str(error))
         except UnreachedError as error:
             return retry(str(error))
         except UnansweredError as error:
@@ -45,7 +45,7 @@ class SlackKind:
 
 
 def _judge(answer: Answer, host: str) -> Result:
-    if 200 <= answer.status < 300:
+    if answer.is_success:
         return retry(answer.error) if _is_refusal(answer.text) else DELIVERED
     if answer.status in FOR_GOOD or (answer.status == HTTPStatus.NOT_FOUND and host.endswith(".slack.com")):
         return permanent(answer.error)

@@ -2,6 +2,7 @@
 
 import json
 from datetime import UTC, datetime
+from http import HTTPStatus
 
 from standardwebhooks import Webhook
 
@@ -10,8 +11,6 @@ from telling.message import Message
 from telling.result import DELIVERED, Result, permanent, retry
 from telling.settings import TellingSettings
 from telling.targets import RefusedTargetError, UnansweredError, UnreachedError, post
-
-GONE = 410
 
 
 class WebhookKind:
@@ -35,12 +34,12 @@ class WebhookKind:
         try:
             answer = await post(url, body, headers, allow_private=settings.allow_private_targets)
         except RefusedTargetError as error:
-            return permanent(f"{error} (see TUTORWATCH_ALLOW_PRIVATE_TARGETS)")
+            return permanent(str(error))
         except (UnreachedError, UnansweredError) as error:
             return retry(str(error))
-        if 200 <= answer.status < 300:
+        if answer.is_success:
             return DELIVERED
-        return permanent(answer.error) if answer.status == GONE else retry(answer.error, answer.after)
+        return permanent(answer.error) if answer.status == HTTPStatus.GONE else retry(answer.error, answer.after)
 
 
 def signed(target: Target, message: Message) -> tuple[bytes, dict[str, str]]:

@@ -48,8 +48,8 @@ def alert_counts() -> CTE:
     ).cte("alert_counts")
 
 
-def unnoticed() -> CTE:
-    """Each tutor's number of alerts that have ended, unless a generation knew of it already."""
+def newly_ended() -> CTE:
+    """Each tutor's number of alerts that have ended since the latest generation."""
     is_open = exists().where(alerts.c.id == alert_evidence.c.alert_id, ~alerts.c.resolved)
     return (
         select(alert_evidence.c.tutor_id, func.count().label("ended_alerts"))

@@ -31,7 +31,7 @@ from sqlalchemy import (
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from database.tables import audio, sessions, video
-from rules.consumed import alert_counts, consumed, is_consumed, unnoticed
+from rules.consumed import alert_counts, consumed, is_consumed, newly_ended
 from rules.measures import Counted, Ratio
 from rules.registry import ALERT_RULES, STATISTICS
 from rules.rule import (
@@ -111,7 +111,7 @@ def statistics_query(differing: frozenset[str] = frozenset()) -> Select[Any]:
         ),
         *(_recent(batch, used, each, of=measured) for each in STATISTICS if each.source.kind is Kind.RECENT),
         alert_counts(),
-        unnoticed(),
+        newly_ended(),
     ]
     joined: FromClause = batch.rows
     for part in parts:

@@ -1,7 +1,7 @@
 -- Takes an alert's resolution back: its outcome, the coaching note that it left, and the acknowledgement that came with
--- it. Its evidence is an open alert's again, and the alert is unattended. Returns the tutor, and why it was refused, if it was: `unknown`, `open`
--- (nothing to take back) or `another` (of the tutor and type is open). The dashboard's role removes neither resolutions
--- nor notes by itself.
+-- it. Its evidence is an open alert's again, and the alert is unattended. Returns the tutor, and why it was refused, if
+-- it was: `unknown`, `open` (nothing to take back) or `another` (of the tutor and type is open). The dashboard's role
+-- removes neither resolutions nor notes by itself.
 DECLARE
     alert record;
     came_with_it boolean;

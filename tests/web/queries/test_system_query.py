@@ -74,7 +74,7 @@ async def test_who_waits_is_not_evaluated(
 
 @pytest.mark.usefixtures("all_evaluated")
 @pytest.mark.parametrize(
-    ("attempts", "parked", "is_evaluated"),
+    ("attempts", "given_up_at", "is_evaluated"),
     [
         pytest.param(1, "NULL", False, id="to be tried again"),
         pytest.param(5, "now()", False, id="given up on"),
@@ -82,11 +82,11 @@ async def test_who_waits_is_not_evaluated(
     ],
 )
 async def test_who_fails_is_not_evaluated_since_it_began(
-    conn: AsyncConnection, platform: Platform, attempts: int, parked: str, is_evaluated: bool
+    conn: AsyncConnection, platform: Platform, attempts: int, given_up_at: str, is_evaluated: bool
 ) -> None:
     [began_at] = await platform.rows(
         "INSERT INTO tutorwatch.failures (tutor_id, attempts, last_error, first_failed_at, last_failed_at, parked_at)"
-        f" SELECT 'ann', %s, 'E', now() - interval '1 hour', now(), {parked} RETURNING first_failed_at",
+        f" SELECT 'ann', %s, 'E', now() - interval '1 hour', now(), {given_up_at} RETURNING first_failed_at",
         attempts,
     )
     assert await conn.scalar(select(not_evaluated_since("ann"))) == (None if is_evaluated else began_at)

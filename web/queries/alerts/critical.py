@@ -97,10 +97,7 @@ def _critical_query(missing: Missing) -> Select[Any]:
         .limit(at_most(CRITICAL_TUTORS))
         .subquery("shown")  # limited before anything is joined
     )
-    return (
-        select_alerts(
-            Viewer.ADMIN, missing, shown.c.critical_count, shown.c.total, shown.c.unattended, shown.c.tutor_count
-        )
-        .join(shown, alerts.c.id == shown.c.id)
-        .order_by(shown.c.rank.desc(), shown.c.triggered_date.desc(), shown.c.tutor_id)
+    counts = (shown.c.critical_count, shown.c.total, shown.c.unattended, shown.c.tutor_count)
+    return select_alerts(Viewer.ADMIN, missing, *counts, among=shown).order_by(
+        shown.c.rank.desc(), shown.c.triggered_date.desc(), shown.c.tutor_id
     )

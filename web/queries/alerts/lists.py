@@ -109,7 +109,7 @@ async def alerts_page(
         # Limited before anything is joined: to rank them, all open alerts are read.
         listed = _from(found, cursor, wanted).subquery("listed")
         labelled = [rank().label("rank")] if wanted.is_ranked else []
-        query = select_alerts(Viewer.ADMIN, missing, *labelled).join(listed, listed.c.id == alerts.c.id)
+        query = select_alerts(Viewer.ADMIN, missing, *labelled, among=listed)
         return list(await conn.execute(_from(query, cursor, wanted)))
 
     def position_of(row: Row[Any]) -> AlertPosition:

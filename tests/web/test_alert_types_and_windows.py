@@ -61,3 +61,14 @@ async def test_last_30_days_of_a_tutors_page_are_30_whatever_the_windows_of_the_
     assert statistics["score_before"] == {"value": 6.0, "count": 2}
     assert document["figures"] == statistics, "its deprecated name"
     assert "1 no-show<" in await read_page(admin, "/tutors/ann")
+
+
+async def test_tutors_page_speaks_of_consumed_sessions_only_where_an_alert_was_resolved(
+    admin: Browser, platform: Platform
+) -> None:
+    sentence = "leave out the sessions that an earlier alert of the same type was based on"
+    assert sentence not in await read_page(admin, "/tutors/ann")
+
+    await platform.connection.execute("UPDATE alerts SET resolved = true, resolved_at = now()")
+
+    assert sentence in await read_page(admin, "/tutors/ann")

@@ -1,6 +1,6 @@
 -- Writes a delivery for each entry of an alert's history and each channel that tells it, in the transaction that writes
--- the history: either both are there or neither. What comes of a backfill, an adoption or a repair is told by no
--- delivery: the transaction says so in tutorwatch.cause. An error here fails the generation, which is tried again.
+-- the history: either both are there or neither. What comes of a backfill is told by no delivery: its transactions say
+-- so in tutorwatch.cause. An error here fails the generation, which is tried again.
 BEGIN
     IF coalesce(current_setting('tutorwatch.cause', true), '') NOT IN ('', 'live')
        OR NOT EXISTS (SELECT FROM tutorwatch.channels WHERE is_on) THEN

@@ -149,7 +149,7 @@ def trend_charts(
     statistics, trend = tutor.statistics, tutor.trend
     low_score = [Guide(FLAGGED_BELOW, f"low under {FLAGGED_BELOW}")]
     words = {"low_engagement": "low under", "high_engagement": "high over"}
-    limits = [
+    engaged = [
         Guide(each.verdict.threshold, f"{words[each.rule.name]} {each.threshold}")
         for each in explained
         if each.rule.name in words and not each.is_alert and not each.is_off
@@ -159,7 +159,7 @@ def trend_charts(
     charts = (
         chart("score", "Session score", scores, average=statistics.score.recent, guides=low_score, opened=opened),
         chart(
-            "engagement", "Student engagement", engagement, average=statistics.engagement, guides=limits, opened=opened
+            "engagement", "Student engagement", engagement, average=statistics.engagement, guides=engaged, opened=opened
         ),
     )
     if missing.of(Feature.FEEDBACK):
